@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+STAMP := .venv/.haven-setup
+PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
+TESTS ?=
+
+.PHONY: help setup lock protos protos-check lint format test run clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install everything into .venv (once; nothing to do when nothing changed)
+	@:
+
+$(STAMP): uv.lock scripts/setup $(PYPROJECTS)
+	@scripts/setup
+
+lock: ## Bring uv.lock up to date with the pyproject files
+	@scripts/setup lock
+
+protos: setup ## Generate libs/stubs from protos/
+	@$(BIN)/python scripts/protos.py
+
+protos-check: setup ## Fail when libs/stubs is not what protos/ says
+	@$(BIN)/python scripts/protos.py --check
+
+lint: setup ## Check style, types, imports and contracts
+	@$(BIN)/python scripts/lint.py
+
+format: setup ## Fix what ruff can fix by itself
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+test: setup ## Run all tests (TESTS=path for some)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+run: setup ## Start the platform and keep it running; Ctrl-C stops it
+	@exec $(BIN)/haven run
+
+clean: ## Stop leftovers and remove all that was made here, the environment too
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m haven_dev.clean; fi
+	@rm -rf .venv .tools .haven .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
