@@ -306,6 +306,7 @@ class SafetyPlan(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """Output only."""
     etag: _builtins.str
     """Of the version this replaces; empty the first time."""
     @_builtins.property
@@ -356,6 +357,31 @@ class SafetyPlan(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SafetyPlan: _TypeAlias = SafetyPlan  # noqa: Y015
+
+@_typing.final
+class PutSafetyPlanRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    @_builtins.property
+    def plan(self) -> Global___SafetyPlan:
+        """The whole plan, with the etag of the version it replaces."""
+
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        plan: Global___SafetyPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id", "plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutSafetyPlanRequest: _TypeAlias = PutSafetyPlanRequest  # noqa: Y015
 
 @_typing.final
 class GetSafetyPlanRequest(_message.Message):
@@ -428,6 +454,7 @@ class CrisisContacts(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """Output only."""
     etag: _builtins.str
     """Of the version this replaces; empty the first time."""
     @_builtins.property
@@ -451,6 +478,31 @@ class CrisisContacts(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CrisisContacts: _TypeAlias = CrisisContacts  # noqa: Y015
+
+@_typing.final
+class PutCrisisContactsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    CONTACTS_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    @_builtins.property
+    def contacts(self) -> Global___CrisisContacts:
+        """All contacts, with the etag of the version they replace."""
+
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        contacts: Global___CrisisContacts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contacts", b"contacts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contacts", b"contacts", "person_id", b"person_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutCrisisContactsRequest: _TypeAlias = PutCrisisContactsRequest  # noqa: Y015
 
 @_typing.final
 class GetCrisisContactsRequest(_message.Message):
