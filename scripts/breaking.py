@@ -1,4 +1,4 @@
-"""Fail when the contracts break callers of the contracts before them: `buf breaking` against the earlier descriptor set.
+"""Fail when the contracts break callers of the contracts before them (`buf breaking` on descriptor sets).
 
 What came before is the point where this branch left origin/main, or on main itself the commit before. Nothing is
 compared when there is no such commit, or when it holds no descriptor set.
