@@ -1,0 +1,68 @@
+"""Pages of lists by the key of the last row shown (AIP-158)."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+import orjson
+from google.protobuf.message import Message
+
+from haven_kit.errors import Invalid
+
+DEFAULT_SIZE: Final = 50
+MAX_SIZE: Final = 200
+
+Key = Sequence[str | int | float | bool | None]
+
+
+class Page:
+    """How many rows a list request asks for, and after which one.
+
+    A token holds the last row's sort key and a fingerprint of the request's other fields. It is opaque, not secret:
+    keys are ids, times and numbers, never health information.
+    """
+
+    __slots__ = ("_request", "after", "size")
+
+    def __init__(self, request: Message, size: int, after: list[Any] | None) -> None:
+        self._request = request
+        self.size = size
+        self.after = after
+
+    @classmethod
+    def of(cls, request: Any) -> Self:
+        """Reads `page_size` and `page_token`. A size over 200 is taken as 200, none as 50.
+
+        Raises Invalid for a negative size, for a token that was not made here, and for one of another filter.
+        """
+        if request.page_size < 0:
+            raise Invalid("page_size", "min", "The page size must not be negative.")
+        after = _decode(request.page_token, request) if request.page_token else None
+        return cls(request, min(request.page_size or DEFAULT_SIZE, MAX_SIZE), after)
+
+    def next_token(self, key: Key) -> str:
+        """The token for the page after the row with this sort key. Times are given as text or numbers by the caller."""
+        return base64.urlsafe_b64encode(orjson.dumps([_fingerprint(self._request), *key])).rstrip(b"=").decode()
+
+
+def _decode(token: str, request: Message) -> list[Any]:
+    try:
+        decoded = orjson.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise Invalid("page_token", "known_token", "The page token was not made by this service.") from error
+    if not isinstance(decoded, list) or not decoded or not isinstance(decoded[0], str):
+        raise Invalid("page_token", "known_token", "The page token was not made by this service.")
+    if decoded[0] != _fingerprint(request):
+        raise Invalid("page_token", "same_filter", "The page token belongs to a list with other filters.")
+    return decoded[1:]
+
+
+def _fingerprint(request: Message) -> str:
+    rest = type(request)()
+    rest.CopyFrom(request)
+    for field in ("page_size", "page_token"):
+        rest.ClearField(field)
+    named = request.DESCRIPTOR.full_name.encode() + b"\0" + rest.SerializeToString(deterministic=True)
+    return base64.urlsafe_b64encode(hashlib.sha256(named).digest()[:9]).decode()
