@@ -1,0 +1,134 @@
+"""Clinical facts of intake, read once from the files beside this one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from haven_intake.domain import consents, fhir, instruments, levels, readiness
+
+_HERE = Path(__file__).parent
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((_HERE / name).read_text(encoding="utf-8"))
+
+
+@cache
+def all_instruments() -> dict[str, instruments.Instrument]:
+    """The instruments by id."""
+    return {found.id: found for path in sorted((_HERE / "instruments").glob("*.yaml")) if (found := _instrument(path))}
+
+
+def _instrument(path: Path) -> instruments.Instrument:
+    raw = _read(f"instruments/{path.name}")
+    return instruments.Instrument(
+        id=raw["id"],
+        name=raw["name"],
+        version=raw["version"],
+        loinc=raw["loinc"],
+        about=raw["about"],
+        sources=tuple(raw["sources"]),
+        options=tuple(instruments.Option(each["value"], each["label"]) for each in raw["options"]),
+        items=tuple(
+            instruments.Item(each["id"], each["label"], each.get("loinc", ""), tuple(each.get("asked_when_positive", ())))
+            for each in raw["items"]
+        ),
+        scoring=raw["scoring"],
+        bands=tuple(instruments.Band(each["from"], each["to"], each["severity"]) for each in raw.get("bands", ())),
+        triage=tuple(instruments.Level(each["severity"], tuple(each["items"])) for each in raw.get("triage", ())),
+        subscales=tuple(
+            instruments.Subscale(each["name"], tuple(each["items"]), each["needs"], each["symptom_at"])
+            for each in raw.get("subscales", ())
+        ),
+        findings=tuple(
+            instruments.Finding(each["when"], each["text"], each.get("value", 0)) for each in raw.get("findings", ())
+        ),
+        concern={each["item"]: each["at_least"] for each in raw["concern"]},
+    )
+
+
+@cache
+def help_text() -> dict[str, Any]:
+    """Calm words and ways to reach someone now: `text`, and `lines` of `name`, `how`, `contact`."""
+    return dict(_read("help.yaml"))
+
+
+@cache
+def consent_documents() -> dict[str, consents.Document]:
+    """The documents in force, by kind."""
+    raw = _read("consents.yaml")["documents"]
+    return {each["kind"]: consents.Document(**each) for each in raw}
+
+
+@cache
+def levels_of_care() -> dict[str, levels.Level]:
+    """The levels of care by id, the least intensive first."""
+    return {
+        each["id"]: levels.Level(
+            id=each["id"],
+            name=each["name"],
+            order=each["order"],
+            hours_from=each["hours_per_week"]["from"],
+            hours_to=each["hours_per_week"]["to"],
+            max_risk=each["max_risk"],
+            min_need=each["min_need"],
+            around_the_clock=each["around_the_clock"],
+            source=each["source"],
+        )
+        for each in sorted(_read("levels_of_care.yaml")["levels"], key=lambda each: int(each["order"]))
+    }
+
+
+@cache
+def offered_levels() -> frozenset[str]:
+    """Levels that the program itself gives."""
+    return frozenset(_read("levels_of_care.yaml")["offered"])
+
+
+@cache
+def licensed_states() -> frozenset[str]:
+    """States in which the program may treat people, by USPS code."""
+    return frozenset(_read("licensure.yaml")["states"])
+
+
+@cache
+def connection_needs() -> readiness.Needs:
+    """What a session needs of a connection."""
+    raw = _read("technology.yaml")
+    return readiness.Needs(raw["min_download_kbps"], raw["min_upload_kbps"])
+
+
+@cache
+def admission_needs() -> levels.AdmissionNeeds:
+    """What must be there before an admission."""
+    raw = _read("admission.yaml")
+    return levels.AdmissionNeeds(
+        consents=tuple(kind for kind, each in consent_documents().items() if each.needed_for_admission),
+        screenings=tuple(raw["screenings"]),
+        screening_valid=timedelta(days=raw["screening_valid_days"]),
+        care_team_roles=tuple(raw["care_team_roles"]),
+    )
+
+
+@cache
+def plan_suggestions() -> dict[str, str]:
+    """What a plan could hold, by finding."""
+    return dict(_read("plan_suggestions.yaml")["suggestions"])
+
+
+@cache
+def safety_rules() -> fhir.SafetyRules:
+    """Codes that matter for safety, and who may see them."""
+    raw = _read("fhir/safety_findings.yaml")
+    return fhir.SafetyRules(
+        findings={
+            each["code"]: fhir.SafetyFinding(each["kind"], each["label"], fhir.Audience(each["audience"]))
+            for each in raw["findings"]
+        },
+        substance_use_medications=tuple(raw["substance_use_medications"]),
+    )
