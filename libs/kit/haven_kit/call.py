@@ -1,0 +1,89 @@
+"""One call of an RPC, as its method sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from haven.options.v1 import options_pb2
+
+from haven_kit.contract import Method
+from haven_kit.database import Database, Tx
+from haven_kit.identity import Principal
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Call:
+    """Who calls what, and the transaction it happens in."""
+
+    __slots__ = ("_about", "_audited", "_database", "_tx", "break_glass", "method", "principal")
+
+    def __init__(self, method: Method, principal: Principal, database: Database) -> None:
+        self.method = method
+        self.principal = principal
+        self.break_glass = False
+        """Set it where only emergency access opened the record: the audit entry then says so."""
+        self._database = database
+        self._about: set[str] | None = None
+        self._audited = False
+        self._tx: Tx | None = None
+
+    @property
+    def tx(self) -> Tx:
+        """The call's transaction; the kit commits it after the method returns."""
+        if self._tx is None:
+            raise RuntimeError(f"{self.method.full_name} has no transaction open: use call.transaction()")
+        return self._tx
+
+    @property
+    def now(self) -> datetime:
+        """The time of the call's transaction; outside of one, the time now. UTC."""
+        return self._tx.now if self._tx is not None else self._database.clock.now()
+
+    def about(self, *person_ids: str) -> None:
+        """Whom the record is about: each gets an audit entry. Without ids: nobody's record was shown."""
+        self._about = (self._about or set()) | {each for each in person_ids if each}
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A short transaction of its own, for methods that stream or that are marked `own_transactions`.
+
+        The first one to commit carries the audit entry, so call `about` inside it.
+        """
+        async with self._database.transaction(self.principal) as tx:
+            self._tx = tx
+            try:
+                yield tx
+                if not self._audited and self._about is not None:
+                    self.write_audit(tx)
+            finally:
+                self._tx = None
+
+    def write_audit(self, tx: Tx) -> None:
+        """Put the call's audit entries into the transaction. The kit calls this before the commit."""
+        access = self.method.access
+        role = next((r for r in access.roles if r in self.principal.roles), options_pb2.ROLE_UNSPECIFIED)
+        name = options_pb2.Role.Name(role).removeprefix("ROLE_").lower() if role else ""
+        for person_id in sorted(self._about or ()):
+            tx.audit(
+                person_id,
+                action=self.method.full_name,
+                seen_as=access.seen_as,
+                role=name,
+                break_glass=self.break_glass,
+            )
+        self._audited = True
+
+    @property
+    def audited_or_about(self) -> bool:
+        """Whether the method has said whose record it showed."""
+        return self._audited or self._about is not None
+
+
+def own_transactions(method: F) -> F:
+    """Mark an RPC that must not wait for the database: it opens `call.transaction()` itself, or does without."""
+    method.own_transactions = True  # type: ignore[attr-defined]
+    return method

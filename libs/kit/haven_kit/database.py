@@ -1,0 +1,298 @@
+"""The database and the unit of work.
+
+One transaction, one truth: the edge (an RPC, a reaction, a worker's step) opens a `Tx` and owns its one commit. Events,
+audit entries and the idempotency record that a transaction gathers are written by one statement just before the commit.
+
+SQLAlchemy Core runs on the same connection as plain SQL through the driver; hot paths use the latter, at about half the
+cost (docs/decisions/0004-sql.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from google.protobuf.message import Message
+from sqlalchemy import Executable
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from haven_kit import contract, ids, telemetry
+from haven_kit.clock import Clock
+from haven_kit.errors import Unavailable
+from haven_kit.identity import Principal
+from haven_kit.wake import Wake
+
+STATEMENT_TIMEOUT_MS = 10_000
+IDLE_TIMEOUT_MS = 30_000
+CONNECT_TIMEOUT_S = 2.0
+
+_OUTBOX = """INSERT INTO outbox (event_id, key, subject, payload, traceparent, occurred_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])"""
+_AUDIT = """INSERT INTO audit_entry
+(entry_id, at, principal_id, role, via, action, seen_as, person_id, break_glass, trace_id)
+SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+$8::text[], $9::boolean[], $10::text[])"""
+_REMEMBER = """INSERT INTO idempotency (principal_id, method, key, request_hash, response, answered_at)
+VALUES ($1, $2, $3, $4, $5, $6)"""
+
+# What asyncpg raises when the server is not there, as opposed to when it objects to a statement.
+_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
+RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""Errors after which a whole transaction may simply be run again."""
+
+
+@dataclass(slots=True)
+class _Gathered:
+    events: list[tuple[Any, ...]] = field(default_factory=list)
+    audit: list[tuple[Any, ...]] = field(default_factory=list)
+    answer: tuple[Any, ...] | None = None
+    wakes: set[str] = field(default_factory=set)
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Tx:
+    """An open transaction. Only `Database.transaction` makes and commits one."""
+
+    __slots__ = ("_connection", "_driver", "_gathered", "now", "principal")
+
+    def __init__(self, connection: AsyncConnection, driver: asyncpg.Connection, principal: Principal, now: datetime) -> None:
+        self._connection = connection
+        self._driver = driver
+        self._gathered = _Gathered()
+        self.principal = principal
+        self.now = now
+        """When the transaction began, by the injected clock; UTC."""
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run a SQLAlchemy Core statement."""
+        with _reachable():
+            return await self._connection.execute(statement, parameters)
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """Run plain SQL with `$1` places, and give its rows. For hot paths."""
+        with _reachable():
+            rows: list[asyncpg.Record] = await self._driver.fetch(sql, *args)
+        return rows
+
+    async def fetch_one(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """As `fetch`, for at most one row."""
+        with _reachable():
+            return await self._driver.fetchrow(sql, *args)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part that can fail, and be undone, on its own. Raises what the part raises."""
+        await self._driver.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            await self._driver.execute("ROLLBACK TO SAVEPOINT part")
+            raise
+        await self._driver.execute("RELEASE SAVEPOINT part")
+
+    def emit(self, event: Message, *, key: str, subject: str | None = None) -> str:
+        """Tell the other services, once this commits. Returns the event's id.
+
+        Events of one `key` (the aggregate's id) are published in the order they were told. `subject` is given only for
+        an event whose contract leaves a part of its subject open.
+        """
+        event_id = ids.new_id()
+        named = subject or contract.event_subject(type(event))
+        if not named:
+            raise TypeError(f"{event.DESCRIPTOR.full_name} is not an event")
+        row = (event_id, key, named, event.SerializeToString(), telemetry.traceparent(), self.now)
+        self._gathered.events.append(row)
+        return event_id
+
+    def audit(
+        self, person_id: str, *, action: str, seen_as: str, role: str = "", break_glass: bool = False
+    ) -> None:
+        """Note that a record about the person was looked at or changed, here and for the access history they read."""
+        who = self.principal
+        self._gathered.audit.append(
+            (ids.new_id(), self.now, who.id, role, who.service or "", action, seen_as, person_id, break_glass or who.break_glass,
+             telemetry.trace_id())
+        )  # fmt: skip
+
+    def remember(self, method: str, key: str, request_hash: bytes, response: bytes) -> None:
+        """Keep the answer to a command, so that the same key gives the same answer."""
+        self._gathered.answer = (self.principal.id, method, key, request_hash, response, self.now)
+
+    def wake(self, name: str) -> None:
+        """Wake the named worker, on this replica and the others, once this commits."""
+        self._gathered.wakes.add(name)
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call this once the commit is durable. It must not fail and not wait."""
+        self._gathered.after.append(call)
+
+    async def _flush(self) -> None:
+        gathered = self._gathered
+        parts: list[tuple[str, Sequence[Any]]] = []
+        if gathered.events:
+            parts.append((_OUTBOX, [list(column) for column in zip(*gathered.events, strict=True)]))
+            gathered.wakes.add("relay")
+        if gathered.audit:
+            parts.append((_AUDIT, [list(column) for column in zip(*gathered.audit, strict=True)]))
+            gathered.wakes.add("seal")
+        if gathered.answer:
+            parts.append((_REMEMBER, gathered.answer))
+        if parts:
+            sql, args = _together(parts)
+            await self._driver.execute(sql, *args)
+
+
+def _together(parts: list[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
+    """One statement for several inserts: a round trip costs more than the inserts."""
+    if len(parts) == 1:
+        return parts[0][0], list(parts[0][1])
+    args: list[Any] = []
+    named: list[str] = []
+    for index, (sql, values) in enumerate(parts):
+        named.append(f"part{index} AS ({_shifted(sql, len(args), len(values))})")
+        args.extend(values)
+    return f"WITH {', '.join(named)} SELECT 1", args
+
+
+_shift_cache: dict[tuple[str, int], str] = {}
+
+
+def _shifted(sql: str, by: int, count: int) -> str:
+    if by == 0:
+        return sql
+    if (sql, by) not in _shift_cache:
+        text = sql
+        for place in range(count, 0, -1):
+            text = text.replace(f"${place}", f"${place + by}")
+        _shift_cache[sql, by] = text
+    return _shift_cache[sql, by]
+
+
+class Database:
+    """A service's own database: a pool of connections and the one way to open a transaction."""
+
+    def __init__(self, url: str, *, clock: Clock, pool_size: int = 10, application: str = "haven") -> None:
+        self.clock = clock
+        self.url = url
+        self.wake = Wake(url)
+        self._engine: AsyncEngine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            # Tx begins and commits by itself, so that Core and plain SQL share one transaction.
+            isolation_level="AUTOCOMMIT",
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=CONNECT_TIMEOUT_S,
+            pool_reset_on_return=None,
+            hide_parameters=True,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT_S,
+                "server_settings": {
+                    "application_name": application,
+                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                    "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+                    "timezone": "UTC",
+                },
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self, principal: Principal) -> AsyncIterator[Tx]:
+        """A transaction that commits when the block ends and rolls back when it raises.
+
+        Raises Unavailable when the database cannot be reached; then nothing was changed, unless the connection was lost
+        during the commit itself, which only an idempotency key can tell.
+        """
+        connection = await self._connect()
+        try:
+            driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
+            with _reachable():
+                await driver.execute("BEGIN")
+            tx = Tx(connection, driver, principal, self.clock.now())
+            try:
+                yield tx
+                with _reachable():
+                    await tx._flush()
+                    await driver.execute("COMMIT")
+            except BaseException:
+                await self._roll_back(connection, driver)
+                raise
+        finally:
+            await asyncio.shield(connection.close())
+        for name in tx._gathered.wakes:
+            self.wake.wake(name)
+        for call in tx._gathered.after:
+            call()
+
+    async def reachable(self, timeout: float = 1.0) -> bool:
+        """Whether the database answers within the given seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                connection = await self._connect()
+                try:
+                    await connection.exec_driver_sql("SELECT 1")
+                finally:
+                    await connection.close()
+        except (Unavailable, SQLAlchemyError, *_GONE):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.wake.close()
+        await self._engine.dispose()
+
+    async def _connect(self) -> AsyncConnection:
+        with _reachable():
+            return await self._engine.connect()
+
+    async def _roll_back(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+        # A connection whose statement was cut off is in an unknown state: it goes, rather than back to the pool.
+        if driver.is_closed() or not await asyncio.shield(_rolled_back(driver)):
+            await asyncio.shield(connection.invalidate())
+
+
+async def _rolled_back(driver: asyncpg.Connection) -> bool:
+    try:
+        await driver.execute("ROLLBACK", timeout=CONNECT_TIMEOUT_S)
+    except (asyncpg.PostgresError, *_GONE):
+        return False
+    return True
+
+
+class _reachable:  # noqa: N801 - reads as a statement
+    """Turns a lost database into Unavailable, and leaves every other error as it is."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        cause = driver_error(error)
+        if isinstance(cause, _GONE):
+            raise Unavailable("The record store") from error
+        if isinstance(cause, asyncpg.PostgresError) and cause is not error:
+            # Callers name driver errors (a broken constraint, say); the wrapper only hides them.
+            raise cause from error
+
+
+def driver_error(error: BaseException | None) -> BaseException | None:
+    """The driver's own error behind one of SQLAlchemy's."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error

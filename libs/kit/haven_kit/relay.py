@@ -1,0 +1,130 @@
+"""The relay: publishes what the outbox holds, in order per aggregate, and marks it published on the stream's acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from datetime import UTC, timedelta
+
+import asyncpg
+from nats import errors as nats_errors
+from nats.js import JetStreamContext
+from nats.js import errors as js_errors
+
+from haven_kit import logs, metrics, telemetry
+from haven_kit.database import Database
+from haven_kit.identity import system
+from haven_kit.messaging import Messaging, stream_of
+from haven_kit.workers import Worker
+
+BATCH = 256
+RETENTION = timedelta(days=14)
+"""How long a published event stays in the outbox for replay."""
+_SWEEP_BATCH = 5_000
+_log = logs.get(__name__)
+
+_PENDING = """SELECT seq, event_id::text AS event_id, key, subject, payload, traceparent, occurred_at, replays
+FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1"""
+
+
+class Relay:
+    """One service's relay. At most one replica runs it at a time."""
+
+    def __init__(self, service: str, database: Database, messaging: Messaging) -> None:
+        self._service = service
+        self._database = database
+        self._messaging = messaging
+        self._principal = system(f"{service}/relay")
+
+    def workers(self) -> tuple[Worker, ...]:
+        """The relay and the sweep of what was published long ago."""
+        return (
+            Worker("relay", self.publish_pending, every=timedelta(seconds=1), wake="relay", exclusive=True),
+            Worker("outbox-sweep", self.sweep, every=timedelta(hours=1), exclusive=True),
+        )
+
+    async def publish_pending(self) -> bool:
+        """Publish one batch. True when there may be more."""
+        _, stream = await self._messaging.ready()
+        async with self._database.transaction(self._principal) as tx:
+            rows = await tx.fetch(_PENDING, BATCH)
+        metrics.OUTBOX_PENDING.set(len(rows))
+        if not rows:
+            return False
+        by_key: defaultdict[str, list[asyncpg.Record]] = defaultdict(list)
+        for row in rows:
+            by_key[row["key"]].append(row)
+        published = [
+            seq for each in await asyncio.gather(*(self._in_order(stream, rows) for rows in by_key.values())) for seq in each
+        ]
+        if published:
+            async with self._database.transaction(self._principal) as tx:
+                await tx.fetch("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)
+        return len(published) == BATCH
+
+    async def _in_order(self, stream: JetStreamContext, rows: list[asyncpg.Record]) -> list[int]:
+        # The first that fails holds back the rest of its aggregate until the next sweep.
+        done: list[int] = []
+        for row in rows:
+            try:
+                await self._publish(stream, row)
+            except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
+                _log.warning("relay.not_published", subject=row["subject"], error=type(error).__name__)
+                break
+            done.append(row["seq"])
+        return done
+
+    async def _publish(self, stream: JetStreamContext, row: asyncpg.Record) -> None:
+        with telemetry.producer_span(f"publish {row['subject']}", {"traceparent": row["traceparent"]}):
+            await stream.publish(
+                row["subject"],
+                row["payload"],
+                stream=stream_of(self._service),
+                headers=_headers(self._service, row),
+            )
+
+    async def sweep(self) -> bool:
+        """Forget one batch of what was published before the retention window."""
+        async with self._database.transaction(self._principal) as tx:
+            gone = await tx.fetch(
+                """DELETE FROM outbox WHERE seq IN
+                (SELECT seq FROM outbox WHERE published_at < $1 ORDER BY published_at LIMIT $2) RETURNING seq""",
+                tx.now - RETENTION,
+                _SWEEP_BATCH,
+            )
+        return len(gone) == _SWEEP_BATCH
+
+
+def _headers(service: str, row: asyncpg.Record) -> dict[str, str]:
+    """CloudEvents 1.0 in binary mode, W3C trace context, and JetStream's own key for dropping duplicates."""
+    event_id = row["event_id"]
+    headers = {
+        "Nats-Msg-Id": event_id if row["replays"] == 0 else f"{event_id}.{row['replays']}",
+        "ce-specversion": "1.0",
+        "ce-id": event_id,
+        "ce-source": f"/haven/{service}",
+        "ce-type": row["subject"],
+        "ce-time": row["occurred_at"].astimezone(UTC).isoformat(),
+        "ce-partitionkey": row["key"],
+        "content-type": "application/protobuf",
+    }
+    traceparent = telemetry.traceparent() or row["traceparent"]
+    if traceparent:
+        headers["traceparent"] = traceparent
+    return headers
+
+
+async def replay(database: Database, service: str, *, subject: str = "", since_seq: int = 0) -> int:
+    """Have the relay publish kept events again: of one subject, or all, from a sequence number on. Returns how many.
+
+    Consumers that have reacted already do nothing: their inbox knows the event.
+    """
+    async with database.transaction(system(f"{service}/replay")) as tx:
+        rows = await tx.fetch(
+            """UPDATE outbox SET published_at = NULL, replays = replays + 1
+            WHERE published_at IS NOT NULL AND seq >= $1 AND ($2 = '' OR subject = $2) RETURNING seq""",
+            since_seq,
+            subject,
+        )
+        tx.wake("relay")
+    return len(rows)

@@ -1,0 +1,216 @@
+"""A service's composition root: settings → parts → wiring → serve. `main(SPEC)` is all that its `__main__.py` runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.resources
+import json
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import uvloop
+
+from haven_kit import contract, logs, metrics, migrations, telemetry
+from haven_kit.audit import Sealer
+from haven_kit.cipher import Cipher
+from haven_kit.clients import Clients
+from haven_kit.clock import Clock, SystemClock
+from haven_kit.consumer import Consumer
+from haven_kit.database import Database
+from haven_kit.identity import TokenVerifier
+from haven_kit.issuer_keys import IssuerKeys
+from haven_kit.messaging import Messaging
+from haven_kit.pipeline import Pipeline
+from haven_kit.reactions import Reaction, Reactor
+from haven_kit.relay import Relay
+from haven_kit.server import Api, Check, Server
+from haven_kit.settings import Settings
+from haven_kit.sweep import sweep_idempotency
+from haven_kit.tls import Folder
+from haven_kit.workers import Worker, WorkerLoop
+
+S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Generic[S]):
+    """What a service is built from."""
+
+    settings: S
+    clock: Clock
+    database: Database
+    cipher: Cipher
+    clients: Clients
+
+    def client(self, service: str, stub: Callable[[Any], T]) -> T:
+        """A stub of another service, which `Spec.calls` must name."""
+        return self.clients.stub(service, stub)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service is made of."""
+
+    apis: Sequence[Api]
+    reactions: Sequence[Reaction[Any]] = ()
+    workers: Sequence[Worker] = ()
+    checks: dict[str, Check] = field(default_factory=dict)
+    """More that readiness depends on, beside the database and its migrations."""
+    on_start: Sequence[Callable[[], Any]] = ()
+    """Coroutine functions to run before the first call is taken."""
+    on_stop: Sequence[Callable[[], Any]] = ()
+    """Coroutine functions to run after the last: closing clients of providers, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec(Generic[S]):
+    """What `python -m haven_<name>` runs."""
+
+    name: str
+    settings: type[S]
+    build: Callable[[Parts[S]], Service]
+    calls: tuple[str, ...] = ()
+    """The services it calls. The caller allow-list of each is generated from these."""
+
+    @property
+    def package(self) -> str:
+        """The service's Python package."""
+        return f"haven_{self.name}"
+
+
+def callers_of(service: str) -> frozenset[str]:
+    """Who may call a service, by the generated allow-list."""
+    text = importlib.resources.files("haven").joinpath("callers.json").read_text()
+    return frozenset(json.loads(text)[service])
+
+
+class Process(Generic[S]):
+    """A running service: everything started in order, and stopped in the reverse of it."""
+
+    def __init__(self, spec: Spec[S], settings: S, *, clock: Clock | None = None) -> None:
+        contract.check(spec.name)
+        self.spec = spec
+        self.settings = settings
+        clock = clock or SystemClock()
+        folder = Folder(settings.tls_dir)
+        self.database = Database(
+            settings.database_url.get_secret_value(),
+            clock=clock,
+            pool_size=settings.database_pool_size,
+            application=spec.name,
+        )
+        cipher = Cipher.load(settings.keyset_file, settings.keyset_kek_file)
+        self.clients = Clients(settings, spec.calls, folder)
+        self.parts = Parts(settings, clock, self.database, cipher, self.clients)
+        self.service = spec.build(self.parts)
+        self._credentials = folder.server_credentials()
+        self._keys = IssuerKeys(
+            settings.issuer_url,
+            settings.jwks_url,
+            clock=clock,
+            allow_development_issuer=settings.allow_development_issuer,
+            ssl_context=folder.public_context(),
+            cache_file=settings.jwks_cache,
+        )
+        self.messaging = Messaging(settings, spec.name)
+        self.reactor = Reactor(spec.name, self.database, self.service.reactions)
+        self._consumer = Consumer(spec.name, self.messaging, self.reactor)
+        self._workers = [WorkerLoop(worker, self.database) for worker in self._all_workers()]
+        self.server = Server(
+            self.service.apis,
+            Pipeline(
+                database=self.database,
+                verifier=TokenVerifier(self._keys, settings.audience, clock=clock),
+                cipher=cipher,
+                callers=callers_of(spec.name),
+                default_deadline=settings.default_deadline_seconds,
+            ),
+            checks={"database": self.database.reachable, "migrations": self._migrated, **self.service.checks},
+            max_request_bytes=settings.max_request_bytes,
+        )
+        self._http: metrics.Endpoint | None = None
+        self.port = 0
+        """Where gRPC listens, once started."""
+
+    def _all_workers(self) -> list[Worker]:
+        name, database = self.spec.name, self.database
+        return [
+            *Relay(name, database, self.messaging).workers(),
+            Sealer(name, database).worker(),
+            *self.reactor.workers(),
+            sweep_idempotency(name, database),
+            *self.service.workers,
+        ]
+
+    async def start(self) -> None:
+        """Start everything; what is slow to reach (NATS, the issuer, other services) is waited for in the background."""
+        self.database.wake.start()
+        self.messaging.start()
+        await self._keys.start()
+        for hook in self.service.on_start:
+            await hook()
+        self._consumer.start()
+        for loop in self._workers:
+            loop.start()
+        self.port = await self.server.start(self.settings.grpc_host, self.settings.grpc_port, self._credentials)
+        self._http = await metrics.start_http(
+            self.settings.http_port, lambda: self.server.state, host=self.settings.http_host
+        )
+        self._warming = asyncio.create_task(self.clients.warm(), name="warm")
+        _log.info("service.started", grpc_port=self.port, http_port=self._http.port)
+
+    async def stop(self) -> None:
+        """Drain: take nothing new, finish what is under way, send what is told, let go."""
+        grace = self.settings.drain_seconds
+        await self.server.drain(grace)
+        await self._consumer.stop(grace)
+        await asyncio.gather(*(loop.stop(grace / 4) for loop in self._workers))
+        await asyncio.gather(self._warming, return_exceptions=True)
+        for hook in self.service.on_stop:
+            await hook()
+        await self.messaging.close()
+        await self.clients.close()
+        await self._keys.close()
+        await self.database.close()
+        if self._http is not None:
+            await self._http.close()
+        _log.info("service.stopped")
+
+    async def _migrated(self) -> bool:
+        return await migrations.is_current(self.database, self.spec.package)
+
+
+async def _serve(spec: Spec[S], settings: S) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stopping.set)
+    process = Process(spec, settings)
+    tracing = telemetry.setup(settings)
+    await process.start()
+    await stopping.wait()
+    await process.stop()
+    await asyncio.to_thread(tracing.close)
+
+
+def main(spec: Spec[S], argv: Sequence[str] | None = None) -> None:
+    """Run the service: `serve` (the default) or `migrate`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {spec.package}")
+    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
+    chosen = parser.parse_args(argv)
+    settings = spec.settings.load(service=spec.name)
+    logs.setup(spec.name, settings.log_level, strict=settings.environment != "production")
+    try:
+        if chosen.command == "migrate":
+            uvloop.run(migrations.migrate(settings.database_url.get_secret_value(), spec.package))
+        else:
+            uvloop.run(_serve(spec, settings))
+    except contract.ContractError as error:
+        print(error, file=sys.stderr)
+        sys.exit(78)

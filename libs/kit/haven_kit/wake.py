@@ -1,0 +1,97 @@
+"""Waking workers: at once on this replica, and by NOTIFY on the others.
+
+A NOTIFY inside a transaction makes commits queue behind one lock, so it is sent after the commit, on a connection of its own,
+one for all that gathered meanwhile. A lost notification costs a sweep's wait, never the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+import asyncpg
+
+from haven_kit import logs
+
+_CHANNEL = "haven_wake"
+_RETRY_S = 0.5
+_log = logs.get(__name__)
+
+
+class Wake:
+    """The bells of one service's workers."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._bells: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._unsent: set[str] = set()
+        self._something_unsent = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to listen to, and tell, the other replicas."""
+        self._task = asyncio.create_task(self._carry(), name="wake")
+
+    def ring(self, name: str) -> None:
+        """Ring the named bell on this replica."""
+        self._bells[name].set()
+
+    def wake(self, name: str) -> None:
+        """Ring the named bell everywhere."""
+        self.ring(name)
+        self._unsent.add(name)
+        self._something_unsent.set()
+
+    async def wait(self, name: str, timeout: float) -> bool:
+        """Wait for the bell, at most `timeout` seconds. Says whether it rang."""
+        bell = self._bells[name]
+        try:
+            async with asyncio.timeout(timeout):
+                await bell.wait()
+        except TimeoutError:
+            return False
+        bell.clear()
+        return True
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _carry(self) -> None:
+        while True:
+            try:
+                await self._carry_on_one_connection()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.warning("wake.connection_lost", error=type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _carry_on_one_connection(self) -> None:
+        connection = await asyncpg.connect(self._url, timeout=2)
+        try:
+            await connection.add_listener(_CHANNEL, self._heard)
+            for bell in self._bells.values():
+                bell.set()  # what was rung while nobody listened
+            while True:
+                try:
+                    async with asyncio.timeout(10):
+                        await self._something_unsent.wait()
+                except TimeoutError:
+                    await connection.execute("SELECT 1")  # finds out that the server is gone
+                    continue
+                self._something_unsent.clear()
+                names, self._unsent = self._unsent, set()
+                await connection.execute(
+                    "SELECT pg_notify($1, pg_backend_pid() || ' ' || name) FROM unnest($2::text[]) AS name",
+                    _CHANNEL,
+                    list(names),
+                )
+        finally:
+            await asyncio.shield(connection.close(timeout=1))
+
+    def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
+        sender, _, name = str(payload).partition(" ")
+        if not isinstance(connection, asyncpg.Connection) or sender != str(connection.get_server_pid()):
+            self._bells[name].set()

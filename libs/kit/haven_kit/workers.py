@@ -1,0 +1,110 @@
+"""Background loops. A step claims what is due, does it, and commits; many replicas may run the same loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import asyncpg
+
+from haven_kit import logs, metrics
+from haven_kit.database import Database
+from haven_kit.errors import Unavailable
+
+_FIRST_BACKOFF_S = 0.1
+_LAST_BACKOFF_S = 5.0
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One loop: `step` runs when `wake` rings, and every `every` at the latest; again at once while it returns True.
+
+    A bell belongs to one worker of a service.
+
+    An `exclusive` worker runs on one replica at a time: the one that holds the advisory lock of its name.
+    """
+
+    name: str
+    step: Callable[[], Awaitable[bool]]
+    every: timedelta
+    wake: str = ""
+    exclusive: bool = False
+
+
+class WorkerLoop:
+    """Runs one worker until it is stopped; a step under way is finished first."""
+
+    def __init__(self, worker: Worker, database: Database) -> None:
+        self._worker = worker
+        self._database = database
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._lock: asyncpg.Connection | None = None
+        self._bell = worker.wake or worker.name
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name=f"worker {self._worker.name}")
+
+    async def stop(self, grace: float) -> None:
+        """End after the step under way, or after `grace` seconds."""
+        self._stopping.set()
+        self._database.wake.ring(self._bell)
+        if self._task is not None:
+            _, late = await asyncio.wait({self._task}, timeout=grace)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._unlock()
+
+    async def _run(self) -> None:
+        backoff = _FIRST_BACKOFF_S
+        while not self._stopping.is_set():
+            try:
+                if self._worker.exclusive and not await self._locked():
+                    await self._rest(self._worker.every.total_seconds())
+                    continue
+                more = await self._worker.step()
+            except Exception as error:
+                # The loop outlives any step: what failed stays due and is claimed again.
+                self._report(error)
+                await self._rest(backoff)
+                backoff = min(backoff * 2, _LAST_BACKOFF_S)
+                continue
+            backoff = _FIRST_BACKOFF_S
+            metrics.WORKER_STEPS.labels(self._worker.name, "ok").inc()
+            if not more and not self._stopping.is_set():
+                await self._database.wake.wait(self._bell, self._worker.every.total_seconds())
+
+    def _report(self, error: Exception) -> None:
+        metrics.WORKER_STEPS.labels(self._worker.name, "failed").inc()
+        if isinstance(error, Unavailable):
+            _log.warning("worker.waiting", worker=self._worker.name, reason=error.reason)
+        else:
+            _log.exception("worker.failed", worker=self._worker.name)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _locked(self) -> bool:
+        if self._lock is not None and not self._lock.is_closed():
+            return True
+        connection = await asyncpg.connect(self._database.url, timeout=2)
+        if await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._worker.name):
+            self._lock = connection
+            return True
+        await connection.close(timeout=1)
+        return False
+
+    async def _unlock(self) -> None:
+        if self._lock is not None:
+            connection, self._lock = self._lock, None
+            if not connection.is_closed():
+                await connection.close(timeout=1)
