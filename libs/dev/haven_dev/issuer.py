@@ -64,11 +64,16 @@ class Issuer:
             self._runner = None
 
     def token(
-        self, *roles: str, person_id: str | None = None, sub: str | None = None, lifetime_s: float = 8 * HOUR_S
+        self,
+        *roles: str,
+        person_id: str | None = None,
+        sub: str | None = None,
+        lifetime_s: float = 8 * HOUR_S,
+        at: float | None = None,
     ) -> str:
         """A token for a person with these roles. Without `sub` each combination of roles and person has one of its own.
 
-        Raises ValueError for a role that does not exist.
+        `at` is when it was issued, in seconds since 1970: now by default. Raises ValueError for a role that does not exist.
         """
         unknown = sorted(set(roles) - set(ROLES))
         if unknown or not roles:
@@ -76,11 +81,11 @@ class Issuer:
         claims: dict[str, Any] = {"sub": sub or subject(roles, person_id), "roles": list(roles)}
         if person_id:
             claims["person_id"] = person_id
-        return self.sign(claims, lifetime_s=lifetime_s)
+        return self.sign(claims, lifetime_s=lifetime_s, at=at)
 
-    def sign(self, claims: Mapping[str, Any], *, lifetime_s: float = HOUR_S) -> str:
+    def sign(self, claims: Mapping[str, Any], *, lifetime_s: float = HOUR_S, at: float | None = None) -> str:
         """A token with these claims; issuer, audience and times are added where they are not given."""
-        now = int(time.time())
+        now = int(time.time() if at is None else at)
         standard = {"iss": self.url, "aud": AUDIENCE, "iat": now, "exp": now + lifetime_s, "jti": str(uuid.uuid4())}
         return jwt.encode(standard | dict(claims), self._key, ALGORITHM, headers={"kid": self._key_id})
 

@@ -15,11 +15,10 @@ import signal
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import quote
 
 import asyncpg
 
-from haven_dev import ports, project
+from haven_dev import databases, ports, project
 from haven_dev.process import Child, StartFailed
 
 START_S = 60
@@ -98,8 +97,8 @@ class Postgres:
 
     def url(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
         """The address of a database for a user; the superuser by default."""
-        secret = quote(password if password is not None else self.password, safe="")
-        return f"postgresql://{user}:{secret}@{ports.LOOPBACK}:{self.port}/{database}"
+        server = f"postgresql://{ports.LOOPBACK}:{self.port}"
+        return databases.address(server, database, user, password if password is not None else self.password)
 
     async def connect(self, database: str = "postgres") -> asyncpg.Connection:
         """A connection as the superuser."""
@@ -107,20 +106,7 @@ class Postgres:
 
     async def create_database(self, name: str, owner: str, password: str) -> str:
         """Make a database and the login that owns it, unless they are there, and return its address for that login."""
-        connection = await self.connect()
-        try:
-            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", owner):
-                await connection.execute(f"CREATE ROLE {_quoted(owner)} LOGIN")
-            statement = await connection.fetchval(
-                "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)", owner, password
-            )
-            await connection.execute(statement)
-            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-                await connection.execute(f"CREATE DATABASE {_quoted(name)} OWNER {_quoted(owner)}")
-                await connection.execute(f"REVOKE CONNECT ON DATABASE {_quoted(name)} FROM PUBLIC")
-        finally:
-            await connection.close()
-        return self.url(name, owner, password)
+        return await databases.create(self.url(), name, owner, password)
 
     @property
     def _password_file(self) -> Path:
@@ -205,10 +191,6 @@ def _unprivileged() -> tuple[int, int]:
 def _environment() -> dict[str, str]:
     # Nothing of PGDATA, PGHOST and the like may leak in.
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _short(path: Path) -> str:
