@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 from grpc import aio
 from opentelemetry.trace import SpanKind
@@ -48,7 +50,7 @@ _ATTEMPTS: Final = 4
 _BACKOFF_SECONDS: Final = (0.05, 0.15, 0.45)
 _RETRY_TOKENS: Final = 10.0
 _CERTIFICATE_CHECK_SECONDS: Final = 30
-_READS: Final = ("Get", "List", "BatchGet", "Search")
+_READS: Final = ("Get", "List")
 
 log = logs.get(__name__)
 
@@ -69,8 +71,9 @@ class Clients:
     def stub(self, target: str, make: Callable[[aio.Channel], S]) -> S:
         """A stub of the target: `clients.stub("crisis", CrisisServiceStub)`. Calls raise errors of haven_kit.errors.
 
-        They take `timeout` in seconds and `metadata`. Reads, and writes that carry an idempotency key (metadata, or a
-        `request_id`), are sent again when the target cannot be reached. Raises NotDeclared.
+        They take `timeout` in seconds and `metadata`. Where the target cannot be reached they are sent again, if that
+        does no harm: a Get, a List, an RPC with `option idempotency_level`, a request with a `request_id`, and a call
+        with idempotency-key metadata. Raises NotDeclared.
         """
         return make(_Channel(self._target(target)))
 
@@ -202,7 +205,7 @@ class _Method:
         self._channel: aio.Channel | None = None
         self._made: Any = None
         self.label = f"{service}/{name}"
-        self.reads = name.startswith(_READS)
+        self._idempotent = name.startswith(_READS) or _declared_idempotent(service, name)
         self.attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
     def callable(self) -> Any:
@@ -214,7 +217,7 @@ class _Method:
         return self._made
 
     def is_repeatable(self, request: Message, metadata: Metadata) -> bool:
-        if self.reads or any(key == IDEMPOTENCY_KEY for key, _ in metadata):
+        if self._idempotent or any(key == IDEMPOTENCY_KEY for key, _ in metadata):
             return True
         return bool(getattr(request, "request_id", ""))
 
@@ -277,6 +280,14 @@ class _UnaryStream:
             raise self._method.target.error_of(error) from error
         finally:
             call.cancel()
+
+
+def _declared_idempotent(service: str, name: str) -> bool:
+    try:
+        method = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
+    except KeyError:
+        return False
+    return bool(method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN)
 
 
 def _ends(timeout: float | None, default: float) -> float:

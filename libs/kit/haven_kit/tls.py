@@ -1,5 +1,6 @@
 """Mutual TLS between processes. A service is who its certificate says: `<service>.haven.internal` (RFC 9525)."""
 
+import re
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import grpc
 from haven_kit import logs
 
 DOMAIN: Final = ".haven.internal"
+_NAME: Final = re.compile(r"([a-z][a-z0-9-]*)" + re.escape(DOMAIN))
 
 log = logs.get(__name__)
 
@@ -102,7 +104,6 @@ class HasAuthContext(Protocol):
 def peer_service(context: HasAuthContext) -> str | None:
     """The service at the other end of a call, by its certificate; None where that names none of ours."""
     for raw in context.auth_context().get("x509_subject_alternative_name", ()):
-        name = raw.decode("ascii", "replace")
-        if name.endswith(DOMAIN) and "." not in (service := name.removesuffix(DOMAIN)) and service:
-            return service
+        if (found := _NAME.fullmatch(raw.decode("ascii", "replace"))) is not None:
+            return found[1]
     return None
