@@ -73,7 +73,7 @@ class Issuer:
     ) -> str:
         """A token for a person with these roles. Without `sub` each combination of roles and person has one of its own.
 
-        `at` is when it was issued, in seconds since 1970: now by default. Raises ValueError for a role that does not exist.
+        `at`: when issued, in seconds since 1970; now by default. Raises ValueError for a role that does not exist.
         """
         unknown = sorted(set(roles) - set(ROLES))
         if unknown or not roles:

@@ -45,10 +45,18 @@ class Nats:
         self._state.mkdir(parents=True, exist_ok=True)
         self.port = ports.free_port(self.port or self._wanted_port)
         self._monitor_port = ports.free_port(self._monitor_port)
-        configuration = self._state / "nats.conf"
-        configuration.touch(mode=0o600)
-        configuration.write_text(json.dumps(self._configuration(), indent=2))
-        self._child.spawn([_program(), "-c", str(configuration)])
+        made = configuration(
+            host=ports.LOOPBACK,
+            port=self.port,
+            monitor_port=self._monitor_port,
+            store=str(self._state / "nats"),
+            certificate=str(self._authority.issue(pki.NATS)),
+            user_passwords=passwords(self._state),
+        )
+        path = self._state / "nats.conf"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(made, indent=2))
+        self._child.spawn([_program(), "-c", str(path)])
         await self._child.ready(self._healthy, START_S)
 
     async def stop(self) -> None:
@@ -70,38 +78,7 @@ class Nats:
 
     def password(self, user: str) -> str:
         """The password of a part, or of `admin`, who may do everything."""
-        return self._passwords()[user]
-
-    def _passwords(self) -> dict[str, str]:
-        path = self._state / "nats.passwords.json"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(json.dumps({user: secrets.token_urlsafe(24) for user in (*project.PARTS, ADMIN)}))
-        passwords: dict[str, str] = json.loads(path.read_text())
-        return passwords
-
-    def _configuration(self) -> dict[str, Any]:
-        certificate = self._authority.issue(pki.NATS)
-        passwords = self._passwords()
-        users: list[dict[str, Any]] = [{"user": ADMIN, "password": passwords[ADMIN]}]
-        users += [
-            {"user": part, "password": passwords[part], "permissions": permissions(part)} for part in project.PARTS
-        ]
-        return {
-            "server_name": "haven-development",
-            "host": ports.LOOPBACK,
-            "port": self.port,
-            "http": f"{ports.LOOPBACK}:{self._monitor_port}",
-            "jetstream": {"store_dir": str(self._state / "nats"), "max_file_store": 8 * 1024**3},
-            "tls": {
-                "cert_file": str(certificate / "tls.crt"),
-                "key_file": str(certificate / "tls.key"),
-                "ca_file": str(certificate / "ca.crt"),
-            },
-            "authorization": {"users": users},
-            "max_payload": 1024**2,
-            "logtime_utc": True,
-        }
+        return passwords(self._state)[user]
 
     async def _healthy(self) -> bool:
         timeout = aiohttp.ClientTimeout(total=2)
@@ -113,6 +90,41 @@ class Nats:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
+
+
+def passwords(state: Path) -> dict[str, str]:
+    """The password of each part and of `admin`, made on first use and kept in `state`."""
+    path = state / "nats.passwords.json"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({user: secrets.token_urlsafe(24) for user in (*project.PARTS, ADMIN)}))
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+def configuration(
+    *, host: str, port: int, monitor_port: int, store: str, certificate: str, user_passwords: dict[str, str]
+) -> dict[str, Any]:
+    """What nats-server is told. `certificate` is a folder with ca.crt, tls.crt and tls.key."""
+    users: list[dict[str, Any]] = [{"user": ADMIN, "password": user_passwords[ADMIN]}]
+    users += [
+        {"user": part, "password": user_passwords[part], "permissions": permissions(part)} for part in project.PARTS
+    ]
+    return {
+        "server_name": "haven-development",
+        "host": host,
+        "port": port,
+        "http": f"{host}:{monitor_port}",
+        "jetstream": {"store_dir": store, "max_file_store": 8 * 1024**3},
+        "tls": {
+            "cert_file": f"{certificate}/tls.crt",
+            "key_file": f"{certificate}/tls.key",
+            "ca_file": f"{certificate}/ca.crt",
+        },
+        "authorization": {"users": users},
+        "max_payload": 1024**2,
+        "logtime_utc": True,
+    }
 
 
 def permissions(part: str) -> dict[str, Any]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 PAUSE_S = 0.02
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float = 10) -> T:
+@overload
+async def eventually(condition: Callable[[], Coroutine[Any, Any, T]], timeout: float = 10) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], timeout: float = 10) -> T: ...
+async def eventually(condition: Callable[[], Any], timeout: float = 10) -> Any:
     """Ask `condition` again and again until it returns something true, and return that.
 
     A condition that raises AssertionError has not come true yet. Raises AssertionError after `timeout` seconds.
@@ -21,7 +25,7 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], timeout: float =
     deadline = time.monotonic() + timeout
     while True:
         failure: AssertionError | None = None
-        value: T | None = None
+        value: Any = None
         try:
             result = condition()
             value = await result if inspect.isawaitable(result) else result
