@@ -1,8 +1,8 @@
-"""The audit chain: entries are written with what they are about, sealed into a hash chain within a second, and verified from it.
+"""The audit chain: entries are written with what they are about, sealed within a second, and verified.
 
-An entry's hash is SHA-256 over the hash before it and the entry's fields, so that changing, adding or removing a sealed entry
-shows. Each sealed stretch is told as an event, which keeps the chain's head outside the database and brings the
-entries to the history that people read of who has seen their data.
+An entry's hash is SHA-256 over the hash before it and the entry's fields, so that changing, adding or removing a
+sealed entry shows. Each sealed stretch is told as an event, which keeps the chain's head outside the database and
+brings the entries to the history that people read of who has seen their data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ SETTLE = timedelta(milliseconds=200)
 """How long an entry rests before it is sealed, so that most entries are sealed in the order of their time."""
 GENESIS = b"\0" * 32
 _SEALED = ("entry_id", "at", "principal_id", "role", "via", "action", "seen_as", "person_id", "break_glass", "trace_id")
-_COLUMNS = ", ".join("entry_id::text AS entry_id" if name == "entry_id" else name for name in _SEALED)
+_UNSEALED = """SELECT
+    entry_id::text AS entry_id, at, principal_id, role, via, action, seen_as, person_id, break_glass, trace_id
+FROM audit_entry WHERE seq IS NULL AND at <= $1 ORDER BY entry_id LIMIT $2"""
+_AFTER = """SELECT seq, hash,
+    entry_id::text AS entry_id, at, principal_id, role, via, action, seen_as, person_id, break_glass, trace_id
+FROM audit_entry WHERE seq > $1 ORDER BY seq LIMIT 1000"""
 
 
 class Sealer:
@@ -41,11 +46,7 @@ class Sealer:
     async def seal_batch(self) -> bool:
         """Seal the oldest unsealed entries. True when there may be more."""
         async with self._database.transaction(system(f"{self._service}/seal")) as tx:
-            rows = await tx.fetch(
-                f"SELECT {_COLUMNS} FROM audit_entry WHERE seq IS NULL AND at <= $1 ORDER BY entry_id LIMIT $2",
-                tx.now - SETTLE,
-                BATCH,
-            )
+            rows = await tx.fetch(_UNSEALED, tx.now - SETTLE, BATCH)
             if rows:
                 await self._seal(tx, rows)
         return len(rows) == BATCH
@@ -117,9 +118,7 @@ async def verify(database: Database, service: str) -> Verdict:
     """Check the whole chain, from its first entry to its head, in batches."""
     head, after, checked = GENESIS, 0, 0
     async with database.transaction(system(f"{service}/audit-verify")) as tx:
-        while rows := await tx.fetch(
-            f"SELECT seq, hash, {_COLUMNS} FROM audit_entry WHERE seq > $1 ORDER BY seq LIMIT 1000", after
-        ):
+        while rows := await tx.fetch(_AFTER, after):
             for row in rows:
                 head = chained(head, row)
                 if row["seq"] != after + 1 or bytes(row["hash"]) != head:

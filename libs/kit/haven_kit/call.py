@@ -77,6 +77,12 @@ class Call:
             )
         self._audited = True
 
+    def begin(self, tx: Tx) -> None:
+        """Run in this transaction. The kit calls this, again when it runs the method once more."""
+        self._tx = tx
+        self._about = None
+        self._audited = False
+
     @property
     def audited_or_about(self) -> bool:
         """Whether the method has said whose record it showed."""

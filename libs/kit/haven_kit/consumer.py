@@ -64,10 +64,17 @@ class Consumer:
 
     async def _consume(self, source: str, subjects: list[str]) -> None:
         client, stream = await self._messaging.ready()
+        waiting = False
         while True:
             try:
                 await self._ensure(stream, source, subjects)
+                waiting = False
                 await self._pull(client, source)
+            except js_errors.NotFoundError:
+                if not waiting:
+                    _log.info("consumer.stream_awaited", source=source)
+                waiting = True
+                await asyncio.sleep(RETRY_S)
             except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
                 _log.warning("consumer.interrupted", source=source, error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)

@@ -10,10 +10,12 @@ cost (docs/decisions/0004-sql.md).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import asyncpg
@@ -54,6 +56,7 @@ _GONE = (
     TimeoutError,
     OSError,
 )
+_PLACE = re.compile(r"\$(\d+)")
 RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """Errors after which a whole transaction may simply be run again."""
 
@@ -72,7 +75,9 @@ class Tx:
 
     __slots__ = ("_connection", "_driver", "_gathered", "now", "principal")
 
-    def __init__(self, connection: AsyncConnection, driver: asyncpg.Connection, principal: Principal, now: datetime) -> None:
+    def __init__(
+        self, connection: AsyncConnection, driver: asyncpg.Connection, principal: Principal, now: datetime
+    ) -> None:
         self._connection = connection
         self._driver = driver
         self._gathered = _Gathered()
@@ -110,7 +115,7 @@ class Tx:
     def emit(self, event: Message, *, key: str, subject: str | None = None) -> str:
         """Tell the other services, once this commits. Returns the event's id.
 
-        Events of one `key` (the aggregate's id) are published in the order they were told. `subject` is given only for
+        Events of one `key` (the aggregate's id) are published in the order told. `subject` is given only for
         an event whose contract leaves a part of its subject open.
         """
         event_id = ids.new_id()
@@ -121,14 +126,12 @@ class Tx:
         self._gathered.events.append(row)
         return event_id
 
-    def audit(
-        self, person_id: str, *, action: str, seen_as: str, role: str = "", break_glass: bool = False
-    ) -> None:
+    def audit(self, person_id: str, *, action: str, seen_as: str, role: str = "", break_glass: bool = False) -> None:
         """Note that a record about the person was looked at or changed, here and for the access history they read."""
         who = self.principal
         self._gathered.audit.append(
-            (ids.new_id(), self.now, who.id, role, who.service or "", action, seen_as, person_id, break_glass or who.break_glass,
-             telemetry.trace_id())
+            (ids.new_id(), self.now, who.id, role, who.service or "", action, seen_as, person_id,
+             break_glass or who.break_glass, telemetry.trace_id())
         )  # fmt: skip
 
     def remember(self, method: str, key: str, request_hash: bytes, response: bytes) -> None:
@@ -143,7 +146,15 @@ class Tx:
         """Call this once the commit is durable. It must not fail and not wait."""
         self._gathered.after.append(call)
 
-    async def _flush(self) -> None:
+    def committed(self, wake: Wake) -> None:
+        """Wake and call what waited for the commit."""
+        for name in self._gathered.wakes:
+            wake.wake(name)
+        for call in self._gathered.after:
+            call()
+
+    async def flush(self) -> None:
+        """Write what was gathered. The commit does this."""
         gathered = self._gathered
         parts: list[tuple[str, Sequence[Any]]] = []
         if gathered.events:
@@ -151,7 +162,6 @@ class Tx:
             gathered.wakes.add("relay")
         if gathered.audit:
             parts.append((_AUDIT, [list(column) for column in zip(*gathered.audit, strict=True)]))
-            gathered.wakes.add("seal")
         if gathered.answer:
             parts.append((_REMEMBER, gathered.answer))
         if parts:
@@ -166,23 +176,14 @@ def _together(parts: list[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
     args: list[Any] = []
     named: list[str] = []
     for index, (sql, values) in enumerate(parts):
-        named.append(f"part{index} AS ({_shifted(sql, len(args), len(values))})")
+        named.append(f"part{index} AS ({_shifted(sql, len(args))})")
         args.extend(values)
     return f"WITH {', '.join(named)} SELECT 1", args
 
 
-_shift_cache: dict[tuple[str, int], str] = {}
-
-
-def _shifted(sql: str, by: int, count: int) -> str:
-    if by == 0:
-        return sql
-    if (sql, by) not in _shift_cache:
-        text = sql
-        for place in range(count, 0, -1):
-            text = text.replace(f"${place}", f"${place + by}")
-        _shift_cache[sql, by] = text
-    return _shift_cache[sql, by]
+@cache
+def _shifted(sql: str, by: int) -> str:
+    return _PLACE.sub(lambda place: f"${int(place[1]) + by}", sql)
 
 
 class Database:
@@ -228,17 +229,14 @@ class Database:
             try:
                 yield tx
                 with _reachable():
-                    await tx._flush()
+                    await tx.flush()
                     await driver.execute("COMMIT")
             except BaseException:
                 await self._roll_back(connection, driver)
                 raise
         finally:
             await asyncio.shield(connection.close())
-        for name in tx._gathered.wakes:
-            self.wake.wake(name)
-        for call in tx._gathered.after:
-            call()
+        tx.committed(self.wake)
 
     async def reachable(self, timeout: float = 1.0) -> bool:
         """Whether the database answers within the given seconds."""

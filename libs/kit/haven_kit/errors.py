@@ -1,7 +1,7 @@
 """The one error family. Domain code and policies raise these; the process edge translates them once.
 
-A sentence given here is shown to people and written to logs. It names the rule that was broken and never a value that was
-sent, so no health information can travel in an error.
+A sentence given here is shown to people and written to logs. It names the rule that was broken and never a value that
+was sent, so no health information can travel in an error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Violation:
 
 
 class HavenError(Exception):
-    """Base of the family. `code` is the gRPC status, `reason` a stable lower-case word, `message` a sentence for people."""
+    """Base of the family: `code` is the gRPC status, `reason` a stable lower-case word, `message` a sentence."""
 
     code: grpc.StatusCode = grpc.StatusCode.INTERNAL
     reason: str = "internal"
@@ -191,7 +191,7 @@ FAMILY: tuple[type[HavenError], ...] = (
 
 
 def to_status(error: HavenError, trace_id: str = "") -> status_pb2.Status:
-    """The google.rpc.Status of an error: ErrorInfo always; BadRequest, PreconditionFailure and RetryInfo where they fit."""
+    """The google.rpc.Status of an error: ErrorInfo, and the other details where they fit."""
     status = status_pb2.Status(code=error.code.value[0], message=error.message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     if trace_id:

@@ -76,7 +76,7 @@ class Pipeline:
                             response = await self._answer(call, request, answer, key)
                     metrics.RPC_SECONDS.labels(method.full_name, "OK").observe(time.perf_counter() - began)
                     return response
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - the edge, where every exception becomes an answer
                     expired = isinstance(error, TimeoutError) and limit.expired()
                     failure = _told(error, expired, method)
                     span.fail(failure.reason)
@@ -97,7 +97,7 @@ class Pipeline:
                 async for message in self._until_drained(answer(call, request)):
                     yield message
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the edge, where every exception becomes an answer
                 failure = _told(error, False, method)
                 status = errors.to_status(failure, telemetry.trace_id())
             await _abort(context, failure, status.SerializeToString())
@@ -125,7 +125,7 @@ class Pipeline:
             await messages.aclose()  # type: ignore[attr-defined]
 
     def _seconds(self, context: Context) -> float:
-        remaining = context.time_remaining()
+        remaining = cast("float | None", context.time_remaining())
         return self._default_deadline if remaining is None else min(remaining, self._default_deadline)
 
     async def _admit(self, method: Method, request: Message, metadata: dict[str, str], context: Context) -> Call:
@@ -159,13 +159,12 @@ class Pipeline:
                 # The same key, at the same moment, on another connection: the next round finds its answer.
                 if error.table_name != "idempotency" or attempt == TRIES:
                     raise
-        raise errors.Internal()
+        raise errors.Internal
 
     async def _in_transaction(self, call: Call, request: Message, answer: Callable[..., Any], key: str) -> Message:
         method = call.method
         async with self._database.transaction(call.principal) as tx:
-            call._tx = tx
-            call._about = None
+            call.begin(tx)
             digest = b""
             if key:
                 digest = request_hash(request, key)

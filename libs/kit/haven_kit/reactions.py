@@ -86,9 +86,8 @@ class Reactor:
 
     async def react(self, delivered: Delivered) -> float | None:
         """Run what the event asks for. None when all is done; otherwise seconds after which to deliver it again."""
-        delays = [
-            await self._attempt(reaction, delivered) for reaction in self._reactions if reaction.matches(delivered.subject)
-        ]
+        mine = [each for each in self._reactions if each.matches(delivered.subject)]
+        delays = [await self._attempt(each, delivered) for each in mine]
         return max((each for each in delays if each is not None), default=None)
 
     async def _attempt(self, reaction: Reaction[Any], delivered: Delivered) -> float | None:
@@ -96,10 +95,10 @@ class Reactor:
             try:
                 await self._once(reaction, delivered)
             except Unavailable as error:
-                _log.warning("reaction.waiting", reaction=reaction.name, event_id=delivered.event_id, reason=error.reason)
+                _log.warning("reaction.waiting", reaction=reaction.name, reason=error.reason)
                 metrics.REACTIONS.labels(reaction.name, "waiting").inc()
                 return WAITING_DELAY_S
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - any failure is an attempt
                 _log.exception("reaction.failed", reaction=reaction.name, event_id=delivered.event_id)
                 metrics.REACTIONS.labels(reaction.name, "failed").inc()
                 if delivered.attempt < ATTEMPTS and not isinstance(error, DecodeError):
@@ -121,7 +120,8 @@ class Reactor:
                 await tx.fetch(
                     """INSERT INTO dead_letter (event_id, reaction, subject, payload, headers, attempts, error, died_at)
                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-                    ON CONFLICT (event_id, reaction) DO UPDATE SET attempts = excluded.attempts, error = excluded.error""",
+                    ON CONFLICT (event_id, reaction)
+                    DO UPDATE SET attempts = excluded.attempts, error = excluded.error""",
                     delivered.event_id,
                     reaction.name,
                     delivered.subject,
@@ -158,7 +158,7 @@ class Reactor:
                 async with tx.savepoint():
                     if reaction is not None and await _first_time(tx, row["event_id"], reaction.name):
                         await reaction.handle(tx, reaction.event.FromString(row["payload"]))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - any failure is an attempt
                 _log.exception("reaction.redrive_failed", reaction=row["reaction"], event_id=row["event_id"])
                 await tx.fetch(
                     """UPDATE dead_letter SET redrive = FALSE, attempts = attempts + 1, error = $3
@@ -204,4 +204,3 @@ async def redrive(database: Database, service: str, event_id: str = "") -> int:
         )
         tx.wake("redrive")
     return len(rows)
-

@@ -20,9 +20,7 @@ from haven_kit.reactions import Reaction
 
 Relation = options_pb2.Relation
 
-OFFICE_ROLES = frozenset(
-    {options_pb2.ROLE_CARE_COORDINATOR, options_pb2.ROLE_BILLER, options_pb2.ROLE_ADMINISTRATOR}
-)
+OFFICE_ROLES = frozenset({options_pb2.ROLE_CARE_COORDINATOR, options_pb2.ROLE_BILLER, options_pb2.ROLE_ADMINISTRATOR})
 """Roles whose work covers every record of a kind, where the method's access rule opens it to them."""
 CONSENT_FOR_LINK = {"couple": "share_with_partner", "family": "share_with_family"}
 """The consent that lets a linked person see what is shared."""
@@ -58,8 +56,8 @@ async def require(
 ) -> frozenset[int]:
     """The caller's relations to the person, of those that the method's access rule names.
 
-    `also` adds relations that the service itself has found, such as SESSION. Services that the rule names need none. Raises
-    NotFound(resource) where none is left, so that what is invisible cannot be told from what does not exist.
+    `also` adds relations that the service itself has found, such as SESSION. Services that the rule names need none.
+    Raises NotFound(resource) where none is left, so that what is invisible cannot be told from what does not exist.
     """
     if call.principal.service in call.method.access.services:
         return frozenset(call.method.access.relations)

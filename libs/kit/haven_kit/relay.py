@@ -1,4 +1,4 @@
-"""The relay: publishes what the outbox holds, in order per aggregate, and marks it published on the stream's acknowledgement."""
+"""The relay: publishes what the outbox holds, in order per aggregate, and marks what the stream has acknowledged."""
 
 from __future__ import annotations
 
@@ -54,9 +54,8 @@ class Relay:
         by_key: defaultdict[str, list[asyncpg.Record]] = defaultdict(list)
         for row in rows:
             by_key[row["key"]].append(row)
-        published = [
-            seq for each in await asyncio.gather(*(self._in_order(stream, rows) for rows in by_key.values())) for seq in each
-        ]
+        done = await asyncio.gather(*(self._in_order(stream, rows) for rows in by_key.values()))
+        published = [seq for each in done for seq in each]
         if published:
             async with self._database.transaction(self._principal) as tx:
                 await tx.fetch("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)

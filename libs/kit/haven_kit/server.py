@@ -1,4 +1,4 @@
-"""The gRPC server of a process: its APIs, health by service with readiness apart from liveness, reflection, and drain."""
+"""The gRPC server of a process: its APIs, health with readiness apart from liveness, reflection, and drain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from haven_kit.contract import ContractError, Method
 from haven_kit.pipeline import Pipeline
 
 LIVE = "live"
-"""The health service that says whether the process turns. The empty name and each API's name say whether it is ready."""
+"""The health name that says whether the process turns. The empty name and each API's say whether it is ready."""
 MAX_CONNECTION_AGE_MS = 300_000
 CHECK_EVERY_S = 1.0
 CHECK_TIMEOUT_S = 2.0
@@ -69,15 +69,13 @@ class Server:
         for api in apis:
             self._server.add_generic_rpc_handlers((_handlers(api, pipeline),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        reflection.enable_server_reflection((*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._watch: asyncio.Task[None] | None = None
         self.state: dict[str, bool] = dict.fromkeys(checks, False)
         """What each check said last, by its name."""
 
     async def start(self, host: str, port: int, credentials: grpc.ServerCredentials) -> int:
-        """Listen, and say how things stand from now on. Returns the port, for a `port` of 0. Raises OSError when taken."""
+        """Listen, and say how things stand from now on. Returns the port. Raises OSError when it is taken."""
         try:
             bound = self._server.add_secure_port(f"{host}:{port}", credentials)
         except RuntimeError as error:
@@ -108,7 +106,7 @@ class Server:
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
                     self.state[name] = await check()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever a check raises, it means not ready
                 _log.warning("readiness.check_failed", check=name, error=type(error).__name__)
                 self.state[name] = False
         ready = all(self.state.values())
@@ -132,7 +130,7 @@ def _handlers(api: Api, pipeline: Pipeline) -> grpc.GenericRpcHandler:
 
 
 def answer_of(api: Api, method: Method) -> Callable[..., Any]:
-    """The method that answers an RPC. Raises ContractError where there is none, or where its types are not the contract's."""
+    """The method that answers an RPC. Raises ContractError where it is missing or its types are not the contract's."""
     name = contract.snake(method.name)
     answer = getattr(api.implementation, name, None)
     if answer is None:

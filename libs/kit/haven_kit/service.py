@@ -149,7 +149,7 @@ class Process(Generic[S]):
         ]
 
     async def start(self) -> None:
-        """Start everything; what is slow to reach (NATS, the issuer, other services) is waited for in the background."""
+        """Start everything; what may be slow to reach (NATS, other services) is waited for in the background."""
         self.database.wake.start()
         self.messaging.start()
         await self._keys.start()
@@ -212,5 +212,5 @@ def main(spec: Spec[S], argv: Sequence[str] | None = None) -> None:
         else:
             uvloop.run(_serve(spec, settings))
     except contract.ContractError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         sys.exit(78)

@@ -1,7 +1,7 @@
 """Waking workers: at once on this replica, and by NOTIFY on the others.
 
-A NOTIFY inside a transaction makes commits queue behind one lock, so it is sent after the commit, on a connection of its own,
-one for all that gathered meanwhile. A lost notification costs a sweep's wait, never the work.
+A NOTIFY inside a transaction makes commits queue behind one lock, so it is sent after the commit, on a connection of
+its own, one for all that gathered meanwhile. A lost notification costs a sweep's wait, never the work.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Wake:
         finally:
             await asyncio.shield(connection.close(timeout=1))
 
-    def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
+    def _heard(self, connection: object, _pid: int, _channel: str, payload: object) -> None:
         sender, _, name = str(payload).partition(" ")
         if not isinstance(connection, asyncpg.Connection) or sender != str(connection.get_server_pid()):
             self._bells[name].set()

@@ -68,7 +68,7 @@ class WorkerLoop:
                     await self._rest(self._worker.every.total_seconds())
                     continue
                 more = await self._worker.step()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - see the comment
                 # The loop outlives any step: what failed stays due and is claimed again.
                 self._report(error)
                 await self._rest(backoff)
