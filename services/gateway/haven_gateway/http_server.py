@@ -1,0 +1,130 @@
+"""uvicorn with bounded request heads, and a drain that lets nothing fall."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import uvicorn
+from haven_kit import logs
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from haven_gateway.problems import Problem, encode
+from haven_gateway.settings import GatewaySettings
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than load balancers keep idle connections (60 s by default), so that none is closed under a request."""
+
+_log = logs.get(__name__)
+
+
+def protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
+    """uvicorn's HTTP/1.1 protocol, with a limit on the size of a request's head and on the time it may take."""
+    most, seconds = settings.header_bytes, settings.header_seconds
+
+    class BoundedProtocol(HttpToolsProtocol):
+        _head_bytes = 0
+        _in_head = False
+        _head_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+            super().connection_made(transport)
+            self._head_timer = self.loop.call_later(seconds, self._too_slow)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            self._in_head = self._in_head or self.cycle is None or self.cycle.response_complete
+            if self._in_head and self._head_timer is None:
+                self._head_timer = self.loop.call_later(seconds, self._too_slow)
+            super().data_received(data)
+            if self._in_head:
+                self._head_bytes += len(data)
+                if self._head_bytes > most:
+                    self._refuse(Problem("headers_too_large"))
+
+        def on_headers_complete(self) -> None:
+            self._in_head, self._head_bytes = False, 0
+            self._stop_timer()
+            super().on_headers_complete()
+
+        def send_400_response(self, msg: str) -> None:
+            if not self.transport.is_closing():
+                self._refuse(Problem("malformed", "The request is not well-formed HTTP."))
+
+        def _too_slow(self) -> None:
+            self._head_timer = None
+            if not self.transport.is_closing():
+                self.transport.close()
+
+        def _stop_timer(self) -> None:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+
+        def _refuse(self, problem: Problem) -> None:
+            self._stop_timer()
+            body = encode(problem, "")
+            head = (
+                f"HTTP/1.1 {problem.status} \r\ncontent-type: application/problem+json\r\n"
+                f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+            self.transport.close()
+
+    return BoundedProtocol
+
+
+class HttpServer(uvicorn.Server):
+    """A uvicorn server that is started and drained by its owner, which also owns the signals."""
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.listen_host,
+                port=settings.listen_port,
+                http=protocol(settings),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=settings.trusted_proxies,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
+                ssl_certfile=_path(settings.public_certificate),
+                ssl_keyfile=_path(settings.public_key),
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once started."""
+        bound: int = self.servers[0].sockets[0].getsockname()[1]
+        return bound
+
+    async def begin(self) -> None:
+        """Listen. Raises OSError where the address is taken."""
+        self._serving = asyncio.create_task(self._serve(), name="http")
+        while not self.started:
+            if self._serving.done():
+                raise OSError(f"cannot listen on {self.config.host}:{self.config.port}")
+            await asyncio.sleep(0.01)
+
+    async def end(self) -> None:
+        """Accept nothing new, finish what is under way, for at most the drain time."""
+        self.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+
+def _path(path: Path | None) -> str | None:
+    return str(path) if path is not None else None
+
+
