@@ -42,11 +42,13 @@ class Facts:
     active_to: date | None
     authorization_required: bool
     timely_filing_days: int
+    part2_consent: bool
+    """Whether the person agreed to tell the payer, where the law asks for it: substance-use care, 42 CFR 2.31."""
 
 
 def problems(facts: Facts) -> list[Problem]:
     """Everything that would be refused, in the order a biller would mend it; empty for a clean claim."""
-    return [*_person(facts), *_days(facts)]
+    return [*_days(facts), *_person(facts)]
 
 
 def _person(facts: Facts) -> Iterator[Problem]:
@@ -60,6 +62,8 @@ def _person(facts: Facts) -> Iterator[Problem]:
         yield Problem("person.diagnoses", "missing_diagnosis", "A diagnosis is needed on a claim.")
     elif not all(_DIAGNOSIS.fullmatch(code) for code in facts.diagnoses):
         yield Problem("person.diagnoses", "diagnosis_code", "Each diagnosis must be an ICD-10-CM code.")
+    if not facts.part2_consent:
+        yield Problem("consent", "missing_part2_consent", "The person has not agreed to share this with the plan.")
 
 
 def _days(facts: Facts) -> Iterator[Problem]:

@@ -1,11 +1,11 @@
 """A person's statement: what happened to their account, in plain words.
 
-A line says that care was given and what it cost, never which session, with whom, or about what: two partners may look at one
-bill, and neither learns from it what the other did in private. A partner sees months instead of days.
+A line says that care was given and what it cost, never which session, with whom, or about what: whoever sees the bill, a partner
+or an employer, learns nothing from it about what was done in private.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from haven_billing.domain.ledger import Account, Kind, Legs
@@ -45,21 +45,6 @@ class Line:
 def lines(entries: Iterable[Entry]) -> list[Line]:
     """One line for each entry, by day."""
     return [_line(entry) for entry in sorted(entries, key=lambda entry: entry.day)]
-
-
-def by_month(detailed: Iterable[Line]) -> list[Line]:
-    """The same sums with one line a month, for a partner."""
-    months: dict[str, Line] = {}
-    for line in detailed:
-        month = line.date[:7]
-        known = months.get(month, Line(month, "Program care and payments", 0, 0, 0))
-        months[month] = replace(
-            known,
-            charged=known.charged + line.charged,
-            plan_covered=known.plan_covered + line.plan_covered,
-            person_paid=known.person_paid + line.person_paid,
-        )
-    return [months[month] for month in sorted(months)]
 
 
 def _line(entry: Entry) -> Line:

@@ -1,0 +1,26 @@
+"""Billing's composition root."""
+
+from haven_kit.server import Api
+from haven_kit.service import Parts, Service, Spec, main
+
+from haven_billing import catalogue, provider
+from haven_billing.api import BillingApi
+from haven_billing.reactions import reactions
+from haven_billing.settings import BillingSettings
+from haven_billing.workers import workers
+
+
+def build(parts: Parts[BillingSettings]) -> Service:
+    """Wires the service."""
+    known = catalogue.load()
+    return Service(
+        apis=[Api("haven.billing.v1.BillingService", BillingApi(parts, known, provider.load(parts.settings)))],
+        reactions=reactions(known),
+        workers=workers(parts, known),
+    )
+
+
+SPEC = Spec(name="billing", settings=BillingSettings, build=build, calls=("intake",))
+
+if __name__ == "__main__":
+    main(SPEC)

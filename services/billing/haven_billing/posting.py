@@ -1,0 +1,106 @@
+"""Posts a remittance: each claim's answer to the ledger and the claim, what matches nothing to the unapplied account."""
+
+from datetime import date
+from typing import Any
+
+from haven.billing.v1 import remittances_pb2 as pb
+from haven.billing.v1.events_pb2 import ClaimDenied, ClaimPaid
+from haven.common.v1.money_pb2 import Money
+from haven_kit.database import Tx
+from sqlalchemy import Row
+
+from haven_billing.catalogue import Catalogue
+from haven_billing.domain import ledger
+from haven_billing.domain.x12.remittance_835 import ClaimPayment, Remittance
+from haven_billing.store import claims
+from haven_billing.store import ledger as books
+
+
+async def post(tx: Tx, catalogue: Catalogue, remittance_id: str, read: Remittance) -> pb.Remittance:
+    """Posts everything and returns the remittance as it is shown. The remittance must balance."""
+    currency = catalogue.program.currency
+    message = pb.Remittance(
+        remittance_id=remittance_id,
+        payer_identifier=read.payer_identifier,
+        trace_number=read.trace_number,
+        total=Money(minor_units=read.total, currency=currency),
+        paid_on=read.paid_on.isoformat(),
+    )
+    message.read_at.FromDatetime(tx.now)
+    for payment in read.claims:
+        row = await claims.by_control_number(tx, payment.control_number)
+        shown = _shown(catalogue, payment, row.currency if row is not None else currency)
+        shown.journal_id = await _post_claim(tx, remittance_id, read.paid_on, payment, row, currency) or ""
+        if row is None:
+            message.unmatched += 1
+        else:
+            shown.claim_id = row.claim_id
+        message.claim_payments.append(shown)
+    for adjustment in read.provider_adjustments:
+        about = books.About(None, ledger.Kind.REMITTANCE, read.paid_on, currency, remittance_id=remittance_id)
+        await books.post(tx, about, ledger.provider_adjustment(adjustment.amount))
+        message.provider_adjustments.add(
+            reason=adjustment.reason,
+            reference=adjustment.reference,
+            amount=Money(minor_units=adjustment.amount, currency=currency),
+        )
+    return message
+
+
+async def _post_claim(
+    tx: Tx, remittance_id: str, day: date, payment: ClaimPayment, row: Row[Any] | None, currency: str
+) -> str | None:
+    if row is None:
+        about = books.About(None, ledger.Kind.REMITTANCE, day, currency, remittance_id=remittance_id)
+        return await books.post(tx, about, ledger.unmatched_payment(payment.paid))
+    about = books.About(
+        row.person_id, ledger.Kind.REMITTANCE, day, row.currency, claim_id=row.claim_id, remittance_id=remittance_id
+    )
+    adjustments = [(each.group, each.amount) for each in payment.adjustments]
+    legs = ledger.claim_payment(payment.charged, payment.paid, adjustments, denied=_was_denied(payment, row))
+    person_owes = sum(amount for group, amount in adjustments if group == "PR")
+    await claims.change(
+        tx,
+        row.claim_id,
+        state=_state(payment),
+        paid=row.paid + payment.paid,
+        adjusted=row.adjusted + sum(amount for _, amount in adjustments) - person_owes,
+        person_owes=row.person_owes + person_owes,
+    )
+    if payment.denied:
+        tx.emit(ClaimDenied(claim_id=row.claim_id, person_id=row.person_id), key=row.claim_id)
+    elif not payment.reversed:
+        tx.emit(ClaimPaid(claim_id=row.claim_id, person_id=row.person_id), key=row.claim_id)
+    return await books.post(tx, about, legs)
+
+
+def _was_denied(payment: ClaimPayment, row: Row[Any]) -> bool:
+    """A reversal of a denial takes back what the denial posted."""
+    return payment.denied or (payment.reversed and row.state == claims.DENIED)
+
+
+def _state(payment: ClaimPayment) -> str:
+    if payment.denied:
+        return claims.DENIED
+    return claims.REVERSED if payment.reversed else claims.PAID
+
+
+def _shown(catalogue: Catalogue, payment: ClaimPayment, currency: str) -> pb.ClaimPayment:
+    owes = sum(each.amount for each in payment.adjustments if each.group == "PR")
+    return pb.ClaimPayment(
+        patient_control_number=payment.control_number,
+        status_code=payment.status,
+        charged=Money(minor_units=payment.charged, currency=currency),
+        paid=Money(minor_units=payment.paid, currency=currency),
+        person_owes=Money(minor_units=owes, currency=currency),
+        payer_claim_number=payment.payer_claim_number,
+        adjustments=[
+            pb.Adjustment(
+                group=each.group,
+                reason=each.reason,
+                label=catalogue.adjustment_labels.get(each.reason, ""),
+                amount=Money(minor_units=each.amount, currency=currency),
+            )
+            for each in payment.adjustments
+        ],
+    )

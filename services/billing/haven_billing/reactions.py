@@ -1,0 +1,58 @@
+"""What billing does when other services tell of an event."""
+
+from collections.abc import Sequence
+from datetime import UTC, date
+from typing import Any
+
+from haven.intake.v1.events_pb2 import LevelOfCareChanged, PersonAdmitted, PersonDischarged
+from haven.sessions.v1.events_pb2 import AttendanceRecorded
+from haven_kit import relations
+from haven_kit.database import Tx
+from haven_kit.reactions import Reaction
+
+from haven_billing import rating
+from haven_billing.catalogue import Catalogue
+from haven_billing.store import charges
+
+
+def reactions(catalogue: Catalogue) -> Sequence[Reaction[Any]]:
+    """Billing's reactions."""
+
+    async def attendance(tx: Tx, event: AttendanceRecorded) -> None:
+        """A person attended: keep it, and decide about the day."""
+        day = date.fromisoformat(event.service_date)
+        await charges.keep_attendance(
+            tx, event.attendance_id, event.person_id, event.session_id, day, event.attended_minutes
+        )
+        await rating.rate_day(tx, catalogue, event.person_id, day)
+
+    return (
+        Reaction(AttendanceRecorded, attendance, name="billing.attendance"),
+        Reaction(PersonAdmitted, admitted, name="billing.admitted"),
+        Reaction(LevelOfCareChanged, level_changed, name="billing.level_of_care"),
+        Reaction(PersonDischarged, discharged, name="billing.discharged"),
+        *relations.reactions(),
+    )
+
+
+async def admitted(tx: Tx, event: PersonAdmitted) -> None:
+    """A person was admitted: keep the plan."""
+    await charges.keep_plan(
+        tx,
+        event.person_id,
+        event.admission_id,
+        event.admitted_at.ToDatetime(UTC),
+        track=event.track,
+        days_per_week=event.days_per_week,
+        hours_per_week=event.hours_per_week,
+    )
+
+
+async def level_changed(tx: Tx, event: LevelOfCareChanged) -> None:
+    """The hours of a plan changed."""
+    await charges.keep_hours(tx, event.admission_id, event.days_per_week, event.hours_per_week)
+
+
+async def discharged(tx: Tx, event: PersonDischarged) -> None:
+    """An admission ended."""
+    await charges.keep_discharge(tx, event.admission_id, event.discharged_at.ToDatetime(UTC))
