@@ -256,6 +256,8 @@ class _PageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PageState.V
     """The provider refused it or could not be reached."""
     PAGE_STATE_UNKNOWN: _PageState.ValueType  # 5
     """Nobody knows whether the provider took it; it was sent again."""
+    PAGE_STATE_NOT_NEEDED: _PageState.ValueType  # 6
+    """Somebody had answered before it was sent."""
 
 class PageState(_PageState, metaclass=_PageStateEnumTypeWrapper):
     """How one page went."""
@@ -270,6 +272,8 @@ PAGE_STATE_FAILED: PageState.ValueType  # 4
 """The provider refused it or could not be reached."""
 PAGE_STATE_UNKNOWN: PageState.ValueType  # 5
 """Nobody knows whether the provider took it; it was sent again."""
+PAGE_STATE_NOT_NEEDED: PageState.ValueType  # 6
+"""Somebody had answered before it was sent."""
 Global___PageState: _TypeAlias = PageState  # noqa: Y015
 
 @_typing.final
@@ -296,6 +300,34 @@ class Disclosure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Disclosure: _TypeAlias = Disclosure  # noqa: Y015
+
+@_typing.final
+class Closing(_message.Message):
+    """How an alert was closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPOSITION_FIELD_NUMBER: _builtins.int
+    RISK_LEVEL_FIELD_NUMBER: _builtins.int
+    DISCLOSURES_FIELD_NUMBER: _builtins.int
+    disposition: Global___Disposition.ValueType
+    risk_level: Global___RiskLevel.ValueType
+    @_builtins.property
+    def disclosures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Disclosure]: ...
+    def __init__(
+        self,
+        *,
+        disposition: Global___Disposition.ValueType = ...,
+        risk_level: Global___RiskLevel.ValueType = ...,
+        disclosures: _abc.Iterable[Global___Disclosure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disclosures", b"disclosures", "disposition", b"disposition", "risk_level", b"risk_level"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Closing: _TypeAlias = Closing  # noqa: Y015
 
 @_typing.final
 class Alert(_message.Message):
@@ -331,7 +363,7 @@ class Alert(_message.Message):
     responder_id: _builtins.str
     """The responder who has it, as the subject of their tokens."""
     stage: _builtins.int
-    """The stage of the escalation policy that was paged last, from 0."""
+    """The stage of the escalation that was paged last, from 0; -1 while one responder is named to take it over."""
     withdrawn: _builtins.bool
     """The person said that the last signal was a mistake."""
     etag: _builtins.str
@@ -412,6 +444,7 @@ class TimelineEntry(_message.Message):
     ACTOR_ID_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    CLOSING_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """Place in the alert's timeline, from 1 without gaps."""
     kind: Global___EntryKind.ValueType
@@ -425,6 +458,10 @@ class TimelineEntry(_message.Message):
     def facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The facts, without health information: source, stage, channel, responder, severity."""
 
+    @_builtins.property
+    def closing(self) -> Global___Closing:
+        """Set on the entry that closed the alert."""
+
     def __init__(
         self,
         *,
@@ -434,10 +471,11 @@ class TimelineEntry(_message.Message):
         actor_id: _builtins.str = ...,
         facts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         note: _builtins.str = ...,
+        closing: Global___Closing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "closing", b"closing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "at", b"at", "facts", b"facts", "kind", b"kind", "note", b"note", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "at", b"at", "closing", b"closing", "facts", b"facts", "kind", b"kind", "note", b"note", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,8 +5,6 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from haven.crisis.v1 import alerts_pb2 as _alerts_pb2
-from haven.crisis.v1 import crisis_service_pb2 as _crisis_service_pb2
 from haven.crisis.v1 import people_pb2 as _people_pb2
 from haven.crisis.v1 import signals_pb2 as _signals_pb2
 import abc as _abc_1
@@ -16,7 +14,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CrisisServiceStub:
-    """Calls for help: from the signal to the follow-up. A signal that was answered is durable and is being paged."""
+    """Calls for help, and what must be ready when one comes. A signal that was answered is durable and is being paged."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RaiseSignal: _aio.UnaryUnaryMultiCallable[_signals_pb2.RaiseSignalRequest, _signals_pb2.RaiseSignalResponse]
@@ -30,65 +28,13 @@ class CrisisServiceStub:
     """
     GetMyHelp: _aio.UnaryUnaryMultiCallable[_signals_pb2.GetMyHelpRequest, _signals_pb2.Help]
     """What the person sees while help is coming: that it is coming, who, and whom to reach meanwhile."""
-    ListAlerts: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.ListAlertsRequest, _crisis_service_pb2.ListAlertsResponse]
-    """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-    care team the caller is on.
-    """
-    GetAlert: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.GetAlertRequest, _alerts_pb2.Alert]
-    """One alert."""
-    GetAlertTimeline: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.GetAlertTimelineRequest, _crisis_service_pb2.GetAlertTimelineResponse]
-    """What happened, in order."""
-    ListPages: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.ListPagesRequest, _crisis_service_pb2.ListPagesResponse]
-    """Every page of an alert and how it went."""
-    WatchAlerts: _aio.UnaryStreamMultiCallable[_crisis_service_pb2.WatchAlertsRequest, _crisis_service_pb2.WatchAlertsResponse]
-    """Alerts as they change, the state of each at every change. The open ones come first. Resumes after last_event_id;
-    an alert may come twice, and then with the same etag.
-    """
-    AcknowledgeAlert: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.AcknowledgeAlertRequest, _alerts_pb2.Alert]
-    """Take the alert. Stops paging until the lease ends; contact recorded in time keeps it. Refused with "taken" when
-    another responder holds it. Taking it twice is the same as once.
-    """
-    ReassignAlert: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.ReassignAlertRequest, _alerts_pb2.Alert]
-    """Hand the alert to another responder, who is paged at once and has to take it."""
-    RecordContact: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.RecordContactRequest, _alerts_pb2.Alert]
-    """Record contact with the person, or an attempt that did not reach them. Only contact ends the acknowledgement's
-    lease; an attempt starts it anew.
-    """
-    RecordStabilised: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.RecordStabilisedRequest, _alerts_pb2.Alert]
-    """Record that the person is safe for now."""
-    ChangeSeverity: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.ChangeSeverityRequest, _alerts_pb2.Alert]
-    """Raise or lower how severe the alert is, with a reason."""
-    CloseAlert: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.CloseAlertRequest, _alerts_pb2.Alert]
-    """Close the alert. Refused unless contact is recorded, and unless the follow-up is due within 24 hours."""
-    GetResponderView: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.GetResponderViewRequest, _alerts_pb2.ResponderView]
-    """Everything a responder needs on one page. Each look is in the person's access history."""
-    BreakGlass: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.BreakGlassRequest, _crisis_service_pb2.BreakGlassUse]
-    """Open an alert without standing in any relation to the person, because waiting would be dangerous. Lasts one hour,
-    is on the alert's timeline and in the person's access history, and is reviewed.
-    """
-    ListBreakGlassUses: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.ListBreakGlassUsesRequest, _crisis_service_pb2.ListBreakGlassUsesResponse]
-    """Uses of break-glass, the newest first, for review."""
-    ReviewBreakGlass: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.ReviewBreakGlassRequest, _crisis_service_pb2.BreakGlassUse]
-    """Review one use. Nobody reviews their own."""
-    ListFollowUps: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.ListFollowUpsRequest, _crisis_service_pb2.ListFollowUpsResponse]
-    """Follow-ups that are due, the earliest first: those of the caller's own alerts and care teams, or all while on duty."""
-    RecordFollowUp: _aio.UnaryUnaryMultiCallable[_crisis_service_pb2.RecordFollowUpRequest, _crisis_service_pb2.FollowUp]
-    """Record the follow-up. One not recorded in time becomes an alert."""
     PutPersonCard: _aio.UnaryUnaryMultiCallable[_people_pb2.PutPersonCardRequest, _people_pb2.PutPersonCardResponse]
     """Keep a copy of the person's card, so that a responder knows whom they speak with while intake is down."""
     ConfirmLocation: _aio.UnaryUnaryMultiCallable[_people_pb2.ConfirmLocationRequest, _people_pb2.ConfirmLocationResponse]
     """Confirm where the person is now: at each join, and whenever they say so."""
-    PutSafetyPlan: _aio.UnaryUnaryMultiCallable[_people_pb2.PutSafetyPlanRequest, _people_pb2.SafetyPlan]
-    """Write the safety plan: the whole plan, with the etag of the one it replaces."""
-    GetSafetyPlan: _aio.UnaryUnaryMultiCallable[_people_pb2.GetSafetyPlanRequest, _people_pb2.SafetyPlan]
-    """The person's safety plan."""
-    PutCrisisContacts: _aio.UnaryUnaryMultiCallable[_people_pb2.PutCrisisContactsRequest, _people_pb2.CrisisContacts]
-    """Say whom to reach in a crisis and whom never to tell: the whole list, with the etag of the one it replaces."""
-    GetCrisisContacts: _aio.UnaryUnaryMultiCallable[_people_pb2.GetCrisisContactsRequest, _people_pb2.CrisisContacts]
-    """Whom to reach in a crisis. Never shown to partners or family."""
 
 class CrisisServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Calls for help: from the signal to the follow-up. A signal that was answered is durable and is being paged."""
+    """Calls for help, and what must be ready when one comes. A signal that was answered is durable and is being paged."""
 
     @_abc_1.abstractmethod
     def RaiseSignal(
@@ -120,152 +66,6 @@ class CrisisServiceServicer(metaclass=_abc_1.ABCMeta):
         """What the person sees while help is coming: that it is coming, who, and whom to reach meanwhile."""
 
     @_abc_1.abstractmethod
-    def ListAlerts(
-        self,
-        request: _crisis_service_pb2.ListAlertsRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.ListAlertsRequest, _abc.Awaitable[_crisis_service_pb2.ListAlertsResponse]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.ListAlertsResponse]:
-        """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-        care team the caller is on.
-        """
-
-    @_abc_1.abstractmethod
-    def GetAlert(
-        self,
-        request: _crisis_service_pb2.GetAlertRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.GetAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
-    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """One alert."""
-
-    @_abc_1.abstractmethod
-    def GetAlertTimeline(
-        self,
-        request: _crisis_service_pb2.GetAlertTimelineRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.GetAlertTimelineRequest, _abc.Awaitable[_crisis_service_pb2.GetAlertTimelineResponse]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.GetAlertTimelineResponse]:
-        """What happened, in order."""
-
-    @_abc_1.abstractmethod
-    def ListPages(
-        self,
-        request: _crisis_service_pb2.ListPagesRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.ListPagesRequest, _abc.Awaitable[_crisis_service_pb2.ListPagesResponse]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.ListPagesResponse]:
-        """Every page of an alert and how it went."""
-
-    @_abc_1.abstractmethod
-    def WatchAlerts(
-        self,
-        request: _crisis_service_pb2.WatchAlertsRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.WatchAlertsRequest, _abc.AsyncIterator[_crisis_service_pb2.WatchAlertsResponse]],
-    ) -> _abc.AsyncIterator[_crisis_service_pb2.WatchAlertsResponse]:
-        """Alerts as they change, the state of each at every change. The open ones come first. Resumes after last_event_id;
-        an alert may come twice, and then with the same etag.
-        """
-
-    @_abc_1.abstractmethod
-    def AcknowledgeAlert(
-        self,
-        request: _crisis_service_pb2.AcknowledgeAlertRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.AcknowledgeAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
-    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Take the alert. Stops paging until the lease ends; contact recorded in time keeps it. Refused with "taken" when
-        another responder holds it. Taking it twice is the same as once.
-        """
-
-    @_abc_1.abstractmethod
-    def ReassignAlert(
-        self,
-        request: _crisis_service_pb2.ReassignAlertRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.ReassignAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
-    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Hand the alert to another responder, who is paged at once and has to take it."""
-
-    @_abc_1.abstractmethod
-    def RecordContact(
-        self,
-        request: _crisis_service_pb2.RecordContactRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.RecordContactRequest, _abc.Awaitable[_alerts_pb2.Alert]],
-    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Record contact with the person, or an attempt that did not reach them. Only contact ends the acknowledgement's
-        lease; an attempt starts it anew.
-        """
-
-    @_abc_1.abstractmethod
-    def RecordStabilised(
-        self,
-        request: _crisis_service_pb2.RecordStabilisedRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.RecordStabilisedRequest, _abc.Awaitable[_alerts_pb2.Alert]],
-    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Record that the person is safe for now."""
-
-    @_abc_1.abstractmethod
-    def ChangeSeverity(
-        self,
-        request: _crisis_service_pb2.ChangeSeverityRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.ChangeSeverityRequest, _abc.Awaitable[_alerts_pb2.Alert]],
-    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Raise or lower how severe the alert is, with a reason."""
-
-    @_abc_1.abstractmethod
-    def CloseAlert(
-        self,
-        request: _crisis_service_pb2.CloseAlertRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.CloseAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
-    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Close the alert. Refused unless contact is recorded, and unless the follow-up is due within 24 hours."""
-
-    @_abc_1.abstractmethod
-    def GetResponderView(
-        self,
-        request: _crisis_service_pb2.GetResponderViewRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.GetResponderViewRequest, _abc.Awaitable[_alerts_pb2.ResponderView]],
-    ) -> _abc.Awaitable[_alerts_pb2.ResponderView]:
-        """Everything a responder needs on one page. Each look is in the person's access history."""
-
-    @_abc_1.abstractmethod
-    def BreakGlass(
-        self,
-        request: _crisis_service_pb2.BreakGlassRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.BreakGlassRequest, _abc.Awaitable[_crisis_service_pb2.BreakGlassUse]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.BreakGlassUse]:
-        """Open an alert without standing in any relation to the person, because waiting would be dangerous. Lasts one hour,
-        is on the alert's timeline and in the person's access history, and is reviewed.
-        """
-
-    @_abc_1.abstractmethod
-    def ListBreakGlassUses(
-        self,
-        request: _crisis_service_pb2.ListBreakGlassUsesRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.ListBreakGlassUsesRequest, _abc.Awaitable[_crisis_service_pb2.ListBreakGlassUsesResponse]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.ListBreakGlassUsesResponse]:
-        """Uses of break-glass, the newest first, for review."""
-
-    @_abc_1.abstractmethod
-    def ReviewBreakGlass(
-        self,
-        request: _crisis_service_pb2.ReviewBreakGlassRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.ReviewBreakGlassRequest, _abc.Awaitable[_crisis_service_pb2.BreakGlassUse]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.BreakGlassUse]:
-        """Review one use. Nobody reviews their own."""
-
-    @_abc_1.abstractmethod
-    def ListFollowUps(
-        self,
-        request: _crisis_service_pb2.ListFollowUpsRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.ListFollowUpsRequest, _abc.Awaitable[_crisis_service_pb2.ListFollowUpsResponse]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.ListFollowUpsResponse]:
-        """Follow-ups that are due, the earliest first: those of the caller's own alerts and care teams, or all while on duty."""
-
-    @_abc_1.abstractmethod
-    def RecordFollowUp(
-        self,
-        request: _crisis_service_pb2.RecordFollowUpRequest,
-        context: _aio.ServicerContext[_crisis_service_pb2.RecordFollowUpRequest, _abc.Awaitable[_crisis_service_pb2.FollowUp]],
-    ) -> _abc.Awaitable[_crisis_service_pb2.FollowUp]:
-        """Record the follow-up. One not recorded in time becomes an alert."""
-
-    @_abc_1.abstractmethod
     def PutPersonCard(
         self,
         request: _people_pb2.PutPersonCardRequest,
@@ -280,37 +80,5 @@ class CrisisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_people_pb2.ConfirmLocationRequest, _abc.Awaitable[_people_pb2.ConfirmLocationResponse]],
     ) -> _abc.Awaitable[_people_pb2.ConfirmLocationResponse]:
         """Confirm where the person is now: at each join, and whenever they say so."""
-
-    @_abc_1.abstractmethod
-    def PutSafetyPlan(
-        self,
-        request: _people_pb2.PutSafetyPlanRequest,
-        context: _aio.ServicerContext[_people_pb2.PutSafetyPlanRequest, _abc.Awaitable[_people_pb2.SafetyPlan]],
-    ) -> _abc.Awaitable[_people_pb2.SafetyPlan]:
-        """Write the safety plan: the whole plan, with the etag of the one it replaces."""
-
-    @_abc_1.abstractmethod
-    def GetSafetyPlan(
-        self,
-        request: _people_pb2.GetSafetyPlanRequest,
-        context: _aio.ServicerContext[_people_pb2.GetSafetyPlanRequest, _abc.Awaitable[_people_pb2.SafetyPlan]],
-    ) -> _abc.Awaitable[_people_pb2.SafetyPlan]:
-        """The person's safety plan."""
-
-    @_abc_1.abstractmethod
-    def PutCrisisContacts(
-        self,
-        request: _people_pb2.PutCrisisContactsRequest,
-        context: _aio.ServicerContext[_people_pb2.PutCrisisContactsRequest, _abc.Awaitable[_people_pb2.CrisisContacts]],
-    ) -> _abc.Awaitable[_people_pb2.CrisisContacts]:
-        """Say whom to reach in a crisis and whom never to tell: the whole list, with the etag of the one it replaces."""
-
-    @_abc_1.abstractmethod
-    def GetCrisisContacts(
-        self,
-        request: _people_pb2.GetCrisisContactsRequest,
-        context: _aio.ServicerContext[_people_pb2.GetCrisisContactsRequest, _abc.Awaitable[_people_pb2.CrisisContacts]],
-    ) -> _abc.Awaitable[_people_pb2.CrisisContacts]:
-        """Whom to reach in a crisis. Never shown to partners or family."""
 
 def add_CrisisServiceServicer_to_server(servicer: CrisisServiceServicer, server: _aio.Server) -> None: ...
