@@ -1,0 +1,326 @@
+"""The whole platform on this machine: embedded servers, issuer, receivers, and each service in a process of its own.
+
+async with Platform(folder) as platform:
+    platform.kill("crisis")
+    await platform.start("crisis")
+    token = platform.token("participant", person_id=person_id)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import IO, Self
+
+import aiohttp
+
+from haven_dev import ports
+from haven_dev.embedded import Nats, Postgres
+from haven_dev.issuer import Issuer
+from haven_dev.otlp import OtlpReceiver
+from haven_dev.pki import Pki
+from haven_dev.process import Child, StartFailed
+from haven_dev.project import GATEWAY, PARTS, SERVICES
+from haven_dev.receivers import SmtpReceiver, WebhookReceiver
+from haven_kit import migrations
+from haven_kit.cipher import create_keyset
+
+READY_S = 120
+DRAIN_S = 5
+Say = Callable[[str], None]
+
+
+class AlreadyRunning(Exception):
+    """Another process runs a platform in the same folder."""
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+class Platform:
+    """Everything, on loopback. Data, keys and logs are kept in `state`; `ephemeral` removes them when it stops.
+
+    `gateway_port` is taken when it is free. `environment` adds settings by part, as environment variables. `parts` are
+    those to start; the others can be started later.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        gateway_port: int = 0,
+        ephemeral: bool = False,
+        environment: Mapping[str, Mapping[str, str]] | None = None,
+        parts: Sequence[str] = PARTS,
+        say: Say = quiet,
+    ) -> None:
+        self.state = state
+        self._ephemeral = ephemeral
+        self._extra = environment or {}
+        self._parts = tuple(parts)
+        self._say = say
+        self._gateway_port = gateway_port
+        self._lock: IO[str] | None = None
+        self._children = {part: Child(part, state) for part in PARTS}
+        self._ports: dict[str, int] = {}
+        self._http_ports: dict[str, int] = {}
+        self._database_urls: dict[str, str] = {}
+        state.mkdir(parents=True, exist_ok=True)
+        self.pki = Pki(state / "pki")
+        self.postgres = Postgres(state, durable=not ephemeral)
+        self.nats = Nats(state, self.pki)
+        self.issuer = Issuer(state)
+        self.webhook = WebhookReceiver()
+        self.smtp = SmtpReceiver()
+        self.otlp = OtlpReceiver()
+
+    async def __aenter__(self) -> Self:
+        """Start everything; what was started is stopped again when something fails."""
+        try:
+            await self.up()
+        except BaseException:
+            await self.down()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop everything."""
+        await self.down()
+
+    @property
+    def gateway_url(self) -> str:
+        """Where clients reach the platform."""
+        return f"http://{ports.LOOPBACK}:{self._ports[GATEWAY]}"
+
+    def grpc_address(self, service: str) -> str:
+        """Where a service listens for gRPC, with mutual TLS."""
+        return f"dns:///{ports.LOOPBACK}:{self._ports[service]}"
+
+    def http_url(self, part: str) -> str:
+        """Where a part serves /metrics, /livez and /readyz."""
+        return f"http://{ports.LOOPBACK}:{self._http_ports[part]}"
+
+    def database_url(self, service: str) -> str:
+        """A service's database, for its own login."""
+        return self._database_urls[service]
+
+    def token(self, *roles: str, person_id: str | None = None, sub: str | None = None) -> str:
+        """A sign-in token. Raises ValueError for a role that does not exist."""
+        return self.issuer.token(*roles, person_id=person_id, sub=sub)
+
+    def log(self, part: str) -> Path:
+        """The log file of a part, of `postgres` or of `nats`."""
+        return self.state / "logs" / f"{part}.log"
+
+    def running(self, part: str) -> bool:
+        """Whether the part's process runs."""
+        return self._children[part].running
+
+    async def up(self) -> None:
+        """Start everything, in order."""
+        self._take_lock()
+        began = time.monotonic()
+        self.pki.issue_all()
+        await asyncio.gather(
+            self._step("PostgreSQL", self.postgres.start()),
+            self._step("NATS", self.nats.start()),
+            self.issuer.start(),
+            self.webhook.start(),
+            self.smtp.start(),
+            self.otlp.start(),
+        )
+        for part in self._parts:
+            await self._prepare(part)
+        self._choose_ports()
+        for part in self._parts:
+            self._spawn(part)
+        await asyncio.gather(*(self._step(part, self._ready(part)) for part in self._parts))
+        self._say(f"platform ready in {time.monotonic() - began:.1f} s")
+
+    async def down(self) -> None:
+        """Stop everything: first what takes calls, last what holds data."""
+        try:
+            await self._children[GATEWAY].stop(grace_s=DRAIN_S * 2)
+            await asyncio.gather(*(self._children[service].stop(grace_s=DRAIN_S * 2) for service in SERVICES))
+            await asyncio.gather(self.otlp.stop(), self.smtp.stop(), self.webhook.stop(), self.issuer.stop())
+            await asyncio.gather(self.nats.stop(), self.postgres.stop())
+        finally:
+            for child in self._children.values():
+                child.kill()
+            self.nats.kill()
+            self.postgres.kill()
+            self._release()
+        self._say("platform stopped")
+
+    async def start(self, part: str) -> None:
+        """Start a part again, at the same address, and wait until it is ready."""
+        await self._prepare(part)
+        self._spawn(part)
+        await self._ready(part)
+
+    async def stop(self, part: str) -> None:
+        """Ask a part to end (SIGTERM) and wait for it."""
+        await self._children[part].stop(grace_s=DRAIN_S * 2)
+
+    def kill(self, part: str) -> None:
+        """End a part as a crash would (SIGKILL)."""
+        self._children[part].kill()
+
+    async def _step(self, name: str, work: Awaitable[None]) -> None:
+        began = time.monotonic()
+        self._say(f"{name}: starting")
+        await work
+        self._say(f"{name}: ready ({time.monotonic() - began:.1f} s)")
+
+    async def _prepare(self, service: str) -> None:
+        if service == GATEWAY or service in self._database_urls:
+            return
+        began = time.monotonic()
+        password = self._password(service)
+        url = await self.postgres.create_database(f"haven_{service}", f"haven_{service}", password)
+        await migrations.migrate(url, f"haven_{service}")
+        self._database_urls[service] = url
+        keys = self._keys(service)
+        if not keys.exists():
+            keys.parent.mkdir(parents=True, exist_ok=True)
+            create_keyset(keys)
+        self._say(f"database of {service}: migrated ({time.monotonic() - began:.1f} s)")
+
+    def _keys(self, service: str) -> Path:
+        return self.state / "keys" / f"{service}.json"
+
+    def _password(self, service: str) -> str:
+        path = self.state / "keys" / f"{service}.database"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(24))
+        return path.read_text()
+
+    def _choose_ports(self) -> None:
+        for part in PARTS:
+            self._ports[part] = ports.free_port(self._gateway_port if part == GATEWAY else 0)
+            self._http_ports[part] = ports.free_port()
+
+    def _spawn(self, part: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HAVEN_")}
+        self._children[part].spawn(
+            [sys.executable, "-m", f"haven_{part}"], environment=environment | self.environment(part), folder=self.state
+        )
+
+    def environment(self, part: str) -> dict[str, str]:
+        """The settings of a part, as environment variables."""
+        values = {
+            "HAVEN_ENVIRONMENT": "development",
+            "HAVEN_HTTP_PORT": str(self._http_ports[part]),
+            "HAVEN_TLS_DIR": str(self.pki.issue(part)),
+            "HAVEN_ISSUER_URL": self.issuer.url,
+            "HAVEN_ALLOW_DEVELOPMENT_ISSUER": "true",
+            "HAVEN_JWKS_CACHE": str(self.state / f"jwks-{part}.json"),
+            "HAVEN_OTLP_ENDPOINT": self.otlp.endpoint,
+            "HAVEN_TRACE_SAMPLE_RATIO": "1",
+            "HAVEN_DRAIN_SECONDS": str(DRAIN_S),
+        }
+        values |= {f"HAVEN_TARGET_{name.upper()}": self.grpc_address(name) for name in called_by(part)}
+        if part == GATEWAY:
+            values["HAVEN_LISTEN_PORT"] = str(self._ports[part])
+        else:
+            values |= {
+                "HAVEN_GRPC_PORT": str(self._ports[part]),
+                "HAVEN_DATABASE_URL": self._database_urls[part],
+                "HAVEN_NATS_URL": self.nats.url,
+                "HAVEN_NATS_USER": part,
+                "HAVEN_NATS_PASSWORD": self.nats.password(part),
+                "HAVEN_NATS_TLS": "true",
+                "HAVEN_KEYSET_FILE": str(self._keys(part)),
+            }
+        if part == "crisis":
+            values |= {
+                "HAVEN_SMTP_PORT": str(self.smtp.port),
+                "HAVEN_CONSOLE_URL": f"{self.gateway_url}/v1/alerts/{{alert_id}}",
+                "HAVEN_CRISIS_LAST_RESORT_WEBHOOK": self.webhook.url.replace("/page", "/last-resort"),
+            }
+        return values | dict(self._extra.get(part, {}))
+
+    async def _ready(self, part: str) -> None:
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+
+            async def answers() -> bool:
+                try:
+                    async with session.get(f"{self.http_url(part)}/readyz") as answer:
+                        return answer.status == 200
+                except (aiohttp.ClientError, TimeoutError):
+                    return False
+
+            await self._children[part].ready(answers, READY_S)
+
+    def _take_lock(self) -> None:
+        lock = (self.state / "lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise AlreadyRunning(f"a platform runs already in {self.state}") from None
+        self._lock = lock
+
+    def _release(self) -> None:
+        if self._lock is None:
+            return
+        if self._ephemeral:
+            self.postgres.remove()
+            shutil.rmtree(self.state, ignore_errors=True)
+        self._lock.close()
+        self._lock = None
+
+
+def called_by(part: str) -> list[str]:
+    """The services that a part may call, by the generated allow-list."""
+    callers: dict[str, list[str]] = json.loads(resources.files("haven").joinpath("callers.json").read_text())
+    return sorted(service for service, allowed in callers.items() if part in allowed)
+
+
+async def until_stopped(platform: Platform, ready: Callable[[Platform], None], say: Say) -> int:
+    """Run the platform until Ctrl-C, SIGTERM or SIGHUP; `ready` is called once it stands. Returns an exit status."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(each, stopping.set)
+    running = asyncio.create_task(_keep(platform, ready, say))
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not running.done():
+        say("stopping")
+        running.cancel()
+    stopped.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        return 0
+    except (StartFailed, AlreadyRunning) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+async def _keep(platform: Platform, ready: Callable[[Platform], None], say: Say) -> None:
+    async with platform:
+        ready(platform)
+        reported: set[str] = set()
+        while True:
+            await asyncio.sleep(1)
+            for part in PARTS:
+                if not platform.running(part) and part not in reported:
+                    reported.add(part)
+                    say(f"{part} ended by itself; its log is {platform.log(part)}")
