@@ -62,13 +62,6 @@ class GatewaySettings(Settings):
                 raise ValueError("each is an exact origin such as https://app.example.org, without path or wildcard")
         return origins
 
-    @field_validator("serves")
-    @classmethod
-    def _known(cls, services: list[str]) -> list[str]:
-        if not services or not set(services) <= set(SERVICES):
-            raise ValueError(f"each is one of {', '.join(SERVICES)}")
-        return services
-
     @model_validator(mode="after")
     def _production_is_safe(self) -> Self:
         if self.environment == "production" and self.allow_development_issuer:

@@ -87,6 +87,7 @@ class Surface:
             comments.update(_comments(file))
             methods.extend(m for m in _methods(file, pool) if not wanted or m.service in wanted)
         findings = [finding for method in methods for finding in _findings(method)] + _conflicts(methods)
+        findings += [f"{name}: no such service has public methods" for name in wanted - {m.service for m in methods}]
         if findings:
             raise SurfaceError("\n".join(findings))
         return cls(tuple(methods), comments, tuple(sorted({method.service for method in methods})))
