@@ -1,0 +1,82 @@
+"""AttendanceService: who attended what, and for how long."""
+
+from __future__ import annotations
+
+from haven.sessions.v1 import attendance_service_pb2 as rpc
+
+from haven_kit import etags, relations
+from haven_kit.call import Call
+from haven_kit.identity import Principal
+from haven_kit.ids import new_id
+from haven_kit.paging import Page
+from haven_sessions import live, policy
+from haven_sessions.live import stamp
+from haven_sessions.store import attendance, sessions
+from haven_sessions.store.attendance import Attendance
+
+
+class AttendanceApi:
+    """Answers AttendanceService."""
+
+    async def list_attendance(self, call: Call, request: rpc.ListAttendanceRequest) -> rpc.ListAttendanceResponse:
+        session = await sessions.get(call.tx, request.session_id)
+        policy.require_may_list_attendance(call.principal, session, office=_office(call.principal))
+        page = Page.of(request)
+        found = await attendance.of_session(call.tx, request.session_id, page)
+        call.about(*(each.person_id for each in found[: page.size]))
+        token = page.next_token([found[page.size - 1].attendance_id]) if len(found) > page.size else ""
+        shown = [_message(each) for each in found[: page.size]]
+        return rpc.ListAttendanceResponse(attendance=shown, next_page_token=token)
+
+    async def correct_attendance(self, call: Call, request: rpc.CorrectAttendanceRequest) -> rpc.Attendance:
+        record = await attendance.lock(call.tx, request.attendance_id)
+        minutes = request.attended_minutes
+        policy.require_may_correct(
+            call.principal, record, minutes=minutes, office=_office(call.principal), now=call.now
+        )
+        call.about(record.person_id)
+        etags.check(request.etag, record.version)
+        reason = rpc.CorrectionReason.Name(request.reason)
+        corrected = await attendance.correct(call.tx, new_id(), record, minutes, reason)
+        live.tell_attendance(call.tx, corrected)
+        return _message(corrected)
+
+    async def list_person_attendance(
+        self, call: Call, request: rpc.ListPersonAttendanceRequest
+    ) -> rpc.ListPersonAttendanceResponse:
+        await relations.require(call, request.person_id)
+        call.about(request.person_id)
+        page = Page.of(request)
+        found = await attendance.of_person(call.tx, request.person_id, page)
+        last = found[page.size - 1] if len(found) > page.size else None
+        token = page.next_token([last.starts_at.isoformat(), last.attendance_id]) if last else ""
+        shown = [_message(each) for each in found[: page.size]]
+        return rpc.ListPersonAttendanceResponse(attendance=shown, next_page_token=token)
+
+
+def _office(principal: Principal) -> bool:
+    return bool(principal.roles & relations.OFFICE_ROLES)
+
+
+def _message(record: Attendance) -> rpc.Attendance:
+    return rpc.Attendance(
+        attendance_id=record.attendance_id,
+        session_id=record.session_id,
+        person_id=record.person_id,
+        kind=record.kind,
+        starts_at=stamp(record.starts_at),
+        service_date=record.service_date.isoformat(),
+        attended_minutes=record.minutes,
+        intervals=[rpc.Interval(**{"from": stamp(each.start)}, until=stamp(each.end)) for each in record.intervals],
+        corrections=[
+            rpc.Correction(
+                minutes_before=each.minutes_before,
+                minutes_after=each.minutes_after,
+                reason=rpc.CorrectionReason.Value(each.reason),
+                corrected_by=each.corrected_by,
+                corrected_at=stamp(each.corrected_at),
+            )
+            for each in record.corrections
+        ],
+        etag=etags.of(record.version),
+    )

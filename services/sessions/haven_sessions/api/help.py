@@ -1,0 +1,174 @@
+"""HelpService: the quiet call for help. It takes two roads at once, to crisis and into our own record, and neither waits for
+the other: one is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime
+from typing import Any
+
+from haven.crisis.v1 import signals_pb2
+from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
+from haven.sessions.v1 import events_pb2
+from haven.sessions.v1 import help_service_pb2 as rpc
+
+from haven_kit import logs
+from haven_kit.call import Call, own_transactions
+from haven_kit.clients import IDEMPOTENCY_KEY
+from haven_kit.errors import HavenError, NotFound, Unavailable
+from haven_kit.ids import new_id
+from haven_sessions import live
+from haven_sessions.api.desk import Desk
+from haven_sessions.domain.events import HelpState
+from haven_sessions.live import stamp
+from haven_sessions.store import people, sessions
+
+_GRACE_SECONDS = 0.5
+"""Once one road has arrived, the answer waits so long for the other; that goes on by itself."""
+_log = logs.get(__name__)
+
+
+class HelpUnreached(Unavailable):
+    """Neither road arrived. The answer itself says how to get help now."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("Help")
+        self.message = text
+        self.reason = "help_unreached"
+
+
+class HelpApi:
+    """Answers HelpService. No method here waits for a state of the room."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._texts = desk.catalogue.texts
+        self._crisis = desk.parts.client("crisis", CrisisServiceStub)
+        self._going_on: set[asyncio.Task[Any]] = set()
+
+    @own_transactions
+    async def call_for_help(self, call: Call, request: rpc.CallForHelpRequest) -> rpc.CallForHelpResponse:
+        signal_id = request.signal_id or new_id()
+        person_id = call.principal.person_id
+        if person_id is None:
+            raise HelpUnreached(self._texts.help_unreached)
+        told = self._road(self._tell(signal_id, person_id, request, call.now))
+        kept = self._road(self._keep(call, signal_id, person_id, request))
+        await _first_to_arrive(told, kept)
+        if not (_arrived(told) or _arrived(kept)):
+            raise HelpUnreached(self._texts.help_unreached)
+        return rpc.CallForHelpResponse(
+            signal_id=signal_id,
+            text=self._texts.help_called,
+            reached_crisis=_arrived(told),
+            kept=_arrived(kept),
+        )
+
+    async def _tell(self, signal_id: str, person_id: str, request: rpc.CallForHelpRequest, raised_at: datetime) -> bool:
+        raised = signals_pb2.RaiseSignalRequest(
+            signal_id=signal_id,
+            person_id=person_id,
+            source=signals_pb2.SIGNAL_SOURCE_HELP_BUTTON,
+            session_id=request.session_id,
+            raised_at=stamp(raised_at),
+            note=request.note,
+        )
+        await self._crisis.RaiseSignal(
+            raised,
+            timeout=self._desk.settings.crisis_timeout_seconds,
+            metadata=((IDEMPOTENCY_KEY, signal_id),),
+        )
+        return True
+
+    async def _keep(self, call: Call, signal_id: str, person_id: str, request: rpc.CallForHelpRequest) -> bool:
+        session_id = request.session_id
+        note = self._desk.parts.cipher.seal(request, f"help/{signal_id}") if request.note else None
+        async with call.transaction() as tx:
+            call.about(person_id)
+            session = await sessions.find(tx, session_id)
+            if await people.call_for_help(tx, signal_id, person_id, session_id, note):
+                signalled = events_pb2.DistressSignalled(
+                    signal_id=signal_id,
+                    person_id=person_id,
+                    session_id=session_id,
+                    facilitator_id=session.facilitator_id if session else "",
+                    raised_at=stamp(tx.now),
+                )
+                tx.emit(signalled, key=signal_id)
+        self._road(self._show(call, session_id, person_id, HelpState.CALLED))
+        return True
+
+    async def _show(self, call: Call, session_id: str, person_id: str, state: HelpState) -> bool:
+        # Apart from what keeps the call: this waits for the room's turn. The reaction to our own event makes up for a miss.
+        async with self._desk.parts.database.transaction(call.principal) as tx:
+            await live.show_help(tx, session_id, person_id, state)
+        return True
+
+    @own_transactions
+    async def withdraw_help(self, call: Call, request: rpc.WithdrawHelpRequest) -> rpc.WithdrawHelpResponse:
+        told = await self._tell_withdrawal(request.signal_id)
+        try:
+            kept = await self._keep_withdrawal(call, request.signal_id, told=told)
+        except Unavailable:
+            if not told:
+                raise
+            kept = False
+        if not told and not kept:
+            raise NotFound("call for help")
+        return rpc.WithdrawHelpResponse(text=self._texts.help_withdrawn, reached_crisis=told)
+
+    async def _tell_withdrawal(self, signal_id: str) -> bool:
+        withdrawn = signals_pb2.WithdrawSignalRequest(signal_id=signal_id)
+        try:
+            await self._crisis.WithdrawSignal(withdrawn, timeout=self._desk.settings.crisis_timeout_seconds)
+        except HavenError as error:
+            _log.warning("withdrawal.not_told", signal_id=signal_id, reason=error.reason)
+            return False
+        return True
+
+    async def _keep_withdrawal(self, call: Call, signal_id: str, *, told: bool) -> bool:
+        person_id = call.principal.person_id or ""
+        async with call.transaction() as tx:
+            call.about(person_id)
+            session_id = await people.withdraw(tx, signal_id, person_id, told=told) if person_id else None
+            if session_id is None:
+                return False
+            await live.show_help(tx, session_id, person_id, HelpState.WITHDRAWN)
+            tx.wake("withdrawals")
+        return True
+
+    def _road(self, going: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
+        task = asyncio.create_task(_logged(going))
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+        return task
+
+    async def finish(self) -> None:
+        """Wait for what still goes on by itself. Each road has its own deadline."""
+        while self._going_on:
+            await asyncio.wait(self._going_on)
+
+
+async def _logged(going: Coroutine[Any, Any, bool]) -> bool:
+    """Whether the road arrived. Whatever stops one road must not stop the other."""
+    try:
+        return await going
+    except HavenError as error:
+        _log.warning("help.road_failed", reason=error.reason)
+    except Exception:
+        _log.exception("help.road_failed")
+    return False
+
+
+async def _first_to_arrive(*roads: asyncio.Task[bool]) -> None:
+    waiting = set(roads)
+    while waiting and not any(_arrived(road) for road in roads):
+        _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if waiting:
+        await asyncio.wait(waiting, timeout=_GRACE_SECONDS)
+
+
+def _arrived(road: asyncio.Task[bool]) -> bool:
+    return road.done() and road.result()

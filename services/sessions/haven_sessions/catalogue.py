@@ -1,0 +1,57 @@
+"""What is kept in `data/`: the group agreement, grounding exercises, who may lead what, and texts. Read once at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from haven.sessions.v1 import rooms_pb2
+
+from haven_kit.identity import role_numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What people read after a quiet act."""
+
+    help_called: str
+    help_unreached: str
+    help_withdrawn: str
+    pause_asked: str
+    rated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything in `data/`."""
+
+    agreement: rooms_pb2.Agreement
+    exercises: Mapping[str, rooms_pb2.GroundingExercise]
+    leaders: Mapping[str, frozenset[int]]
+    texts: Texts
+
+
+def load() -> Catalogue:
+    """Read all files. Raises KeyError or TypeError for one that lacks something."""
+    agreement, grounding = _file("agreement"), _file("grounding")
+    exercises = [rooms_pb2.GroundingExercise(source=grounding["source"], **each) for each in grounding["exercises"]]
+    texts = {name: text for name, text in _file("texts").items() if name not in ("source", "version")}
+    return Catalogue(
+        agreement=rooms_pb2.Agreement(
+            agreement_id=agreement["agreement_id"],
+            title=agreement["title"],
+            source=agreement["source"],
+            rules=[rooms_pb2.AgreementRule(**each) for each in agreement["rules"]],
+        ),
+        exercises={each.exercise_id: each for each in exercises},
+        leaders={kind: role_numbers(roles) for kind, roles in _file("leaders")["kinds"].items()},
+        texts=Texts(**texts),
+    )
+
+
+def _file(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((files("haven_sessions") / "data" / f"{name}.yaml").read_text("utf-8"))
+    return content

@@ -1,0 +1,25 @@
+"""What sessions needs to be told beside what every service does."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from haven_kit.settings import Settings
+
+
+class SessionsSettings(Settings):
+    """The settings of sessions."""
+
+    heartbeat_seconds: int = Field(default=15, ge=1, le=300, description="How often a client says it is still there.")
+    lapse_seconds: int = Field(
+        default=45, ge=2, le=900, description="Without a heartbeat for so long, one counts as gone."
+    )
+    close_grace_minutes: int = Field(
+        default=30, ge=1, le=1440, description="A room without staff is closed so long after its planned end."
+    )
+    close_limit_minutes: int = Field(
+        default=180, ge=1, le=1440, description="Any room is closed so long after its planned end."
+    )
+    scheduling_timeout_seconds: float = Field(default=2.0, gt=0, le=10, description="For the agenda, as a room opens.")
+    crisis_timeout_seconds: float = Field(default=5.0, gt=0, le=10, description="For a call for help.")
+    location_timeout_seconds: float = Field(default=1.5, gt=0, le=10, description="For a location, as people join.")

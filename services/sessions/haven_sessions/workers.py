@@ -1,0 +1,84 @@
+"""Background loops: presence that lapsed, rooms that nobody closed, withdrawals that crisis has not heard of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from haven.crisis.v1 import signals_pb2
+from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
+
+from haven_kit import logs
+from haven_kit.errors import HavenError
+from haven_kit.identity import system
+from haven_kit.service import Parts
+from haven_kit.workers import Worker
+from haven_sessions import live
+from haven_sessions.domain import rules
+from haven_sessions.domain.room import Place
+from haven_sessions.settings import SessionsSettings
+from haven_sessions.store import people, rooms, sessions
+
+_TELL_AGAIN_AFTER = timedelta(seconds=5)
+_log = logs.get(__name__)
+
+
+class Loops:
+    """The service's loops. Each step handles one room, or one call, and is safe beside others of its kind."""
+
+    def __init__(self, parts: Parts[SessionsSettings]) -> None:
+        self._database = parts.database
+        self._settings = parts.settings
+        self._crisis = parts.client("crisis", CrisisServiceStub)
+
+    def workers(self) -> tuple[Worker, ...]:
+        """All of them."""
+        return (
+            Worker("presence", self.lapse, every=timedelta(seconds=1)),
+            Worker("abandoned-rooms", self.close_abandoned, every=timedelta(seconds=30)),
+            Worker("withdrawals", self.tell_withdrawal, every=timedelta(seconds=5), wake="withdrawals"),
+        )
+
+    async def lapse(self) -> bool:
+        """Let those leave whose connection has been gone for too long."""
+        async with self._database.transaction(system("sessions/presence")) as tx:
+            cutoff = tx.now - timedelta(seconds=self._settings.lapse_seconds)
+            session_id = await rooms.lapsed(tx, cutoff)
+            if session_id is None:
+                return False
+            session = await sessions.get(tx, session_id)
+            room = await rooms.load(tx, session_id)
+            for member in (await rooms.members(tx, session_id)).values():
+                if member.place is Place.IN and member.seen_at < cutoff:
+                    unseen = (tx.now - member.seen_at).total_seconds()
+                    gone = rules.leave(room, member.member_id, lapsed=True, unseen_seconds=unseen)
+                    await live.happen(tx, session, room, gone)
+        return True
+
+    async def close_abandoned(self) -> bool:
+        """Close a room that was left open after its planned end."""
+        async with self._database.transaction(system("sessions/abandoned-rooms")) as tx:
+            grace, limit = self._settings.close_grace_minutes, self._settings.close_limit_minutes
+            session_id = await rooms.abandoned(tx, tx.now - timedelta(minutes=grace), tx.now - timedelta(minutes=limit))
+            if session_id is None:
+                return False
+            await live.close(tx, await sessions.get(tx, session_id))
+        _log.info("room.closed_abandoned", session_id=session_id)
+        return True
+
+    async def tell_withdrawal(self) -> bool:
+        """Tell crisis of one call for help that was taken back."""
+        async with self._database.transaction(system("sessions/withdrawals")) as tx:
+            signal_id = await people.due_withdrawal(tx)
+            if signal_id is None:
+                return False
+            try:
+                await self._crisis.WithdrawSignal(
+                    signals_pb2.WithdrawSignalRequest(signal_id=signal_id),
+                    timeout=self._settings.crisis_timeout_seconds,
+                )
+            except HavenError as error:
+                _log.warning("withdrawal.not_told", signal_id=signal_id, reason=error.reason)
+                await people.set_withdrawal_due(tx, signal_id, tx.now + _TELL_AGAIN_AFTER)
+            else:
+                await people.set_withdrawal_due(tx, signal_id, None)
+        return True
