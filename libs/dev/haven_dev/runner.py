@@ -146,6 +146,7 @@ class Platform:
         for part in self._parts:
             self._spawn(part)
         await asyncio.gather(*(self._step(part, self._ready(part)) for part in self._parts))
+        self._note()
         self._say(f"platform ready in {time.monotonic() - began:.1f} s")
 
     async def down(self) -> None:
@@ -266,6 +267,18 @@ class Platform:
 
             await self._children[part].ready(answers, READY_S)
 
+    def _note(self) -> None:
+        """Tell commands of the same checkout where everything is."""
+        noted = {
+            "process": {"pid": os.getpid()},
+            "gateway": {"url": self.gateway_url},
+            "issuer": {"url": self.issuer.url},
+            "databases": self._database_urls,
+        }
+        path = self.state / "platform.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(noted, indent=2))
+
     def _take_lock(self) -> None:
         lock = (self.state / "lock").open("a+")
         try:
@@ -278,6 +291,7 @@ class Platform:
     def _release(self) -> None:
         if self._lock is None:
             return
+        (self.state / "platform.json").unlink(missing_ok=True)
         if self._ephemeral:
             self.postgres.remove()
             shutil.rmtree(self.state, ignore_errors=True)
