@@ -175,9 +175,9 @@ def test_the_cohort_that_shares_the_challenge_comes_first() -> None:
 
 
 meeting = st.builds(at, st.integers(0, 6), st.integers(0, 20), st.sampled_from([60, 120, 180, 240, 300]))
-candidate_lists = st.lists(
-    st.tuples(st.lists(meeting, max_size=4), st.integers(0, 3)), max_size=7
-).map(lambda found: [group(f"g{n}", *meetings, free_seats=seats) for n, (meetings, seats) in enumerate(found)])
+candidate_lists = st.lists(st.tuples(st.lists(meeting, max_size=4), st.integers(0, 3)), max_size=7).map(
+    lambda found: [group(f"g{n}", *meetings, free_seats=seats) for n, (meetings, seats) in enumerate(found)]
+)
 
 
 @settings(max_examples=60)

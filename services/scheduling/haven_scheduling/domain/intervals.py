@@ -36,8 +36,8 @@ class Interval:
 def at_wall_time(day: date, wall: time, zone: ZoneInfo) -> datetime:
     """The moment at which clocks in the zone show that time on that day, in UTC.
 
-    A time that the clock skips is read with the offset before the change, so it falls as long after the change as it was
-    asked to be after the hour skipped; one that comes twice is the first (RFC 5545, section 3.3.5).
+    A time that the clock skips is read with the offset before the change, so it falls as long after the change as
+    it was asked to be after the hour skipped; one that comes twice is the first (RFC 5545, section 3.3.5).
     """
     return datetime.combine(day, wall.replace(fold=0), tzinfo=zone).astimezone(UTC)
 
@@ -64,9 +64,7 @@ def minus(these: Iterable[Interval], those: Iterable[Interval]) -> list[Interval
 def shared(these: Iterable[Interval], those: Iterable[Interval]) -> list[Interval]:
     """The moments that are in both."""
     others = union(those)
-    return [
-        Interval(max(a.start, b.start), min(a.end, b.end)) for a in union(these) for b in others if a.overlaps(b)
-    ]
+    return [Interval(max(a.start, b.start), min(a.end, b.end)) for a in union(these) for b in others if a.overlaps(b)]
 
 
 def covered(one: Interval, by: Iterable[Interval]) -> bool:

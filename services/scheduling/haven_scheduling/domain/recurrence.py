@@ -61,8 +61,8 @@ class Change:
 def change(planned: Iterable[date], pattern: Pattern, through: date) -> Change:
     """How sessions on `planned` days become those of `pattern` up to and including `through`.
 
-    A session on a day of the new pattern moves and stays the same session; the others are cancelled; days that had none get
-    one.
+    A session on a day of the new pattern moves and stays the same session; the others are cancelled; days that had
+    none get one.
     """
     wanted = {each.day: each for each in occurrences(pattern, pattern.first, through)}
     before = frozenset(planned)

@@ -61,9 +61,7 @@ class Load:
         return sum(1 for minutes in self.by_day.values() if minutes)
 
 
-def load(
-    start: date, zone: ZoneInfo, counted: Iterable[Interval], plan: Plan | None, bounds: Bounds | None
-) -> Load:
+def load(start: date, zone: ZoneInfo, counted: Iterable[Interval], plan: Plan | None, bounds: Bounds | None) -> Load:
     """The load of the seven local days from `start` on. `counted` are the sessions that count towards the plan."""
     by_day = {start + timedelta(days=n): 0 for n in range(7)}
     for each in counted:

@@ -1,0 +1,17 @@
+"""RPCs: translate, authorize, call, translate back."""
+
+from haven_scheduling.api.agendas import AgendasApi
+from haven_scheduling.api.enrolments import EnrolmentsApi
+from haven_scheduling.api.groups import GroupsApi
+from haven_scheduling.api.people import PeopleApi
+from haven_scheduling.api.proposals import ProposalsApi
+from haven_scheduling.api.seats import SeatsApi
+from haven_scheduling.api.series import SeriesApi
+from haven_scheduling.api.sessions import SessionsApi
+from haven_scheduling.api.weeks import WeeksApi
+
+
+class SchedulingApi(
+    GroupsApi, SeriesApi, EnrolmentsApi, SessionsApi, SeatsApi, AgendasApi, WeeksApi, PeopleApi, ProposalsApi
+):
+    """haven.scheduling.v1.SchedulingService."""

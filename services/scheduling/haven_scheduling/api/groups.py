@@ -1,0 +1,111 @@
+"""Groups and the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from haven.scheduling.v1 import groups_pb2 as pb
+
+from haven_kit import etags
+from haven_kit.call import Call
+from haven_kit.database import Tx
+from haven_kit.errors import Invalid, Refused
+from haven_kit.paging import Page
+from haven_scheduling import booking, catalogue, policy, times, views
+from haven_scheduling.api.base import Base, may_see
+from haven_scheduling.domain.matching import Licence
+from haven_scheduling.store import calendar, groups, people
+
+UNLICENSED = frozenset({pb.GROUP_KIND_PEER_SUPPORT, pb.GROUP_KIND_ACTIVITY})
+"""Kinds of groups that are no treatment, so that peers may lead them."""
+
+
+class GroupsApi(Base):
+    """Groups and the catalogue."""
+
+    async def get_catalogue(self, _call: Call, _request: pb.GetCatalogueRequest) -> pb.Catalogue:
+        """The program's tracks and words."""
+        return catalogue.catalogue()
+
+    async def create_group(self, call: Call, request: pb.CreateGroupRequest) -> pb.Group:
+        """Open a group."""
+        await _check(call.tx, request.details)
+        group_id = await groups.add_group(call.tx, request.details)
+        return views.group(await groups.group(call.tx, group_id))
+
+    async def get_group(self, call: Call, request: pb.GetGroupRequest) -> pb.Group:
+        """One group."""
+        return views.group(await groups.group(call.tx, request.group_id))
+
+    async def list_groups(self, call: Call, request: pb.ListGroupsRequest) -> pb.ListGroupsResponse:
+        """Groups by track, kind, challenges and free seats."""
+        page = Page.of(request)
+        found = await groups.groups(
+            call.tx,
+            track=request.track,
+            kind=request.kind,
+            challenges=request.challenges,
+            with_free_seat=request.with_free_seat,
+            after=page.after[0] if page.after else None,
+            limit=page.size + 1,
+        )
+        shown = found[: page.size]
+        return pb.ListGroupsResponse(
+            groups=[views.group(each) for each in shown],
+            next_page_token=page.next_token([shown[-1].group_id]) if len(found) > page.size else "",
+        )
+
+    async def update_group(self, call: Call, request: pb.UpdateGroupRequest) -> pb.Group:
+        """Describe a group anew."""
+        row = await groups.lock_group(call.tx, request.group_id)
+        policy.require_lead(call.principal, row.details.facilitator_id)
+        etags.check(request.etag, row.version)
+        await _check(call.tx, request.details)
+        if request.details.capacity < row.seats_taken:
+            raise Refused("capacity_below_enrolled", "More people are in the group than it would have seats.")
+        await groups.write_group(call.tx, row.group_id, request.details)
+        if request.details.facilitator_id != row.details.facilitator_id:
+            await _hand_over(call, row.group_id, request.details.facilitator_id)
+        await booking.promote(call.tx, row.group_id)
+        return views.group(await groups.group(call.tx, row.group_id))
+
+
+async def _hand_over(call: Call, group_id: str, facilitator_id: str) -> None:
+    await groups.hand_over_series(call.tx, group_id, facilitator_id)
+    coming = await calendar.coming(call.tx, group_id=group_id)
+    if coming:
+        changed = [replace(each, facilitator_id=facilitator_id) for each in coming]
+        await booking.move(call.tx, changed, may_see(call))
+
+
+async def _check(tx: Tx, details: pb.GroupDetails) -> None:
+    catalogue.require_track("details", details.track, details.phase)
+    catalogue.require_tags("details.challenges", "challenges", details.challenges)
+    catalogue.require_tags("details.modalities", "modalities", details.modalities)
+    starts = times.day("details.starts_on", details.starts_on) if details.starts_on else None
+    ends = times.day("details.ends_on", details.ends_on) if details.ends_on else None
+    if starts and ends and ends < starts:
+        raise Invalid("details.ends_on", "not_before_start", "The last day must not be before the first.")
+    if details.closed_cohort and starts is None:
+        raise Invalid("details.starts_on", "required_for_closed", "A closed cohort needs its first day.")
+    if details.format != pb.FORMAT_VIRTUAL and not details.place:
+        raise Invalid("details.place", "required_in_person", "Say where people meet when not everyone is online.")
+    if details.kind not in UNLICENSED:
+        await require_licence(tx, details.facilitator_id, tx.now.date())
+
+
+async def require_licence(tx: Tx, principal_id: str, on: date) -> None:
+    """Raises Refused unless the member of staff has a licence to treat that is in force on the day."""
+    found = await people.profile(tx, principal_id)
+    held = found[0].credentials if found else ()
+    licences = [
+        Licence(each.credential, each.jurisdiction, date.fromisoformat(each.expires_on))
+        for each in held
+        if catalogue.treats(each.credential)
+    ]
+    if not any(each.holds(on) for each in licences):
+        raise Refused(
+            "facilitator_not_licensed",
+            "Who leads treatment needs a licence in force in the staff profile; add it there first.",
+        )

@@ -1,0 +1,1 @@
+"""Queries; every function takes the transaction. The tables are what the migrations make."""

@@ -1,0 +1,104 @@
+"""Zones, days and patterns as requests write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from haven.scheduling.v1 import groups_pb2, people_pb2
+
+from haven_kit.errors import Invalid
+from haven_scheduling.domain.availability import Availability, Window
+from haven_scheduling.domain.intervals import Interval
+from haven_scheduling.domain.recurrence import Pattern
+
+END_OF_DAY = "24:00"
+
+
+@cache
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, not a plain name, or a folder of the database
+        return None
+
+
+def zone(field: str, name: str) -> ZoneInfo:
+    """The IANA zone of that name. Raises Invalid where there is none."""
+    found = _zone(name)
+    if found is None:
+        raise Invalid(field, "time_zone", "must be an IANA time zone, such as America/New_York")
+    return found
+
+
+def day(field: str, text: str) -> date:
+    """The day of that ISO 8601 date. Raises Invalid where the calendar has none."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Invalid(field, "date", "must be a day of the calendar, such as 2026-03-05") from None
+
+
+def pattern(message: groups_pb2.WeeklyPattern, field: str = "pattern") -> Pattern:
+    """The pattern of a message. Raises Invalid for an unknown zone, or days that are none or in the wrong order."""
+    first = day(f"{field}.first_date", message.first_date)
+    last = day(f"{field}.last_date", message.last_date) if message.last_date else None
+    if last and last < first:
+        raise Invalid(f"{field}.last_date", "not_before_first", "The last day must not be before the first.")
+    return Pattern(
+        weekdays=frozenset(message.days),
+        start=time.fromisoformat(message.start_time),
+        minutes=message.minutes,
+        zone=zone(f"{field}.time_zone", message.time_zone),
+        first=first,
+        last=last,
+        excepted=frozenset(day(f"{field}.except_dates", each) for each in message.except_dates),
+    )
+
+
+def windows(messages: Iterable[people_pb2.WeeklyWindow]) -> tuple[Window, ...]:
+    """Windows of messages."""
+    return tuple(
+        Window(
+            each.day,
+            time.fromisoformat(each.start_time),
+            time() if each.end_time == END_OF_DAY else time.fromisoformat(each.end_time),
+        )
+        for each in messages
+    )
+
+
+def availability(message: people_pb2.Availability) -> Availability:
+    """When a person can attend, by what is kept."""
+    return Availability(
+        ZoneInfo(message.time_zone), windows(message.windows), windows(each.window for each in message.blackouts)
+    )
+
+
+def moment(stamp: Timestamp) -> datetime:
+    """The time of a stamp, to the second."""
+    return stamp.ToDatetime(UTC).replace(microsecond=0)
+
+
+def local(at: datetime, where: ZoneInfo) -> str:
+    """The time as clocks in the zone show it, with the offset."""
+    return at.astimezone(where).isoformat(timespec="minutes")
+
+
+def stamp(at: datetime | None) -> Timestamp | None:
+    """A stamp of the time; None for none."""
+    if at is None:
+        return None
+    made = Timestamp()
+    made.FromDatetime(at)
+    return made
+
+
+def span(start: datetime, end: datetime, field: str) -> Interval:
+    """From start to end. Raises Invalid where it ends first."""
+    if end <= start:
+        raise Invalid(field, "after_start", "must be after the start")
+    return Interval(start, end)
