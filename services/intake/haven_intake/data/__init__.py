@@ -35,7 +35,9 @@ def _instrument(path: Path) -> instruments.Instrument:
         sources=tuple(raw["sources"]),
         options=tuple(instruments.Option(each["value"], each["label"]) for each in raw["options"]),
         items=tuple(
-            instruments.Item(each["id"], each["label"], each.get("loinc", ""), tuple(each.get("asked_when_positive", ())))
+            instruments.Item(
+                each["id"], each["label"], each.get("loinc", ""), tuple(each.get("asked_when_positive", ()))
+            )
             for each in raw["items"]
         ),
         scoring=raw["scoring"],
@@ -132,3 +134,9 @@ def safety_rules() -> fhir.SafetyRules:
         },
         substance_use_medications=tuple(raw["substance_use_medications"]),
     )
+
+
+@cache
+def time_zones() -> dict[str, str]:
+    """The IANA zone in which most people of a state live, by USPS code."""
+    return {state: zone for zone, states in _read("time_zones.yaml")["states"].items() for state in states}

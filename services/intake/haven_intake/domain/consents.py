@@ -47,7 +47,12 @@ class Fault:
 def faults(document: Document, given: Given, now: datetime) -> tuple[Fault, ...]:
     """What is missing or wrong. Empty: the consent can be given."""
     checks = [
-        (given.version == document.version, "document_version", "in_force", "The text has changed. Read the new version first."),
+        (
+            given.version == document.version,
+            "document_version",
+            "in_force",
+            "The text has changed. Read the new version first.",
+        ),
         (bool(given.signature.strip()), "signature", "typed_name", "Type your name to sign."),
         (given.recipient or not document.names_recipient, "grantee_id", "named", "Name whom you allow."),
         (bool(given.purpose.strip()) or not document.needs_purpose, "purpose", "named", "Say for what it may be used."),

@@ -316,7 +316,10 @@ def _pointed_at(resources: Sequence[dict[str, Any]], kind: str, reference: Mappi
     target = text(reference.get("reference"))
     candidates = _of(resources, kind)
     for each in candidates:
-        values = {f"{kind}?identifier={text(i.get('system'))}|{text(i.get('value'))}" for i in map(mapped, listed(each.get("identifier")))}
+        values = {
+            f"{kind}?identifier={text(i.get('system'))}|{text(i.get('value'))}"
+            for i in map(mapped, listed(each.get("identifier")))
+        }
         if target and (target == f"{kind}/{text(each.get('id'))}" or target in values):
             return each
     return candidates[0] if len(candidates) == 1 and not target else {}

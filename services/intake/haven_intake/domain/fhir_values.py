@@ -34,7 +34,11 @@ def date_part(value: object) -> str:
 def codings(concept: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """System, code and display of each coding of a CodeableConcept."""
     for each in map(mapped, listed(concept.get("coding"))):
-        yield text(each.get("system"))[:200], text(each.get("code"))[:50], (text(each.get("display")) or text(concept.get("text")))[:300]
+        yield (
+            text(each.get("system"))[:200],
+            text(each.get("code"))[:50],
+            (text(each.get("display")) or text(concept.get("text")))[:300],
+        )
 
 
 def concept_text(value: object) -> str:

@@ -81,6 +81,7 @@ class Preparation:
     care_team_roles: Collection[str]
     referral_accepted: bool
     duplicate_open: bool
+    time_zone_known: bool
 
 
 def missing_for_admission(needs: AdmissionNeeds, there: Preparation, now: datetime) -> tuple[str, ...]:
@@ -98,5 +99,6 @@ def missing_for_admission(needs: AdmissionNeeds, there: Preparation, now: dateti
         "licensed location": there.location_eligible,
         "accepted referral": there.referral_accepted,
         "decision about the duplicate record": not there.duplicate_open,
+        "time zone": there.time_zone_known,
     }
     return tuple(names + [name for name, holds in facts.items() if not holds])

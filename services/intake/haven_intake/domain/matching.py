@@ -113,5 +113,18 @@ def _keys(values: Iterable[str], key: Callable[[str], str]) -> set[str]:
 
 def _plain(name: str) -> str:
     letters = unicodedata.normalize("NFKD", name).casefold()
-    words = "".join(each if each.isalpha() or each.isspace() else " " if each in "-." else "" for each in letters).split()
+    words = "".join(
+        each if each.isalpha() or each.isspace() else " " if each in "-." else "" for each in letters
+    ).split()
     return " ".join(word for word in words if word not in _PREFIXES)
+
+
+def search_keys(who: Who) -> frozenset[tuple[str, str]]:
+    """Purpose and text of everything that a record of the same person would share with this one."""
+    keys = {("identifier", f"{system}|{value}") for system, value in who.identifiers}
+    if who.birth_date:
+        keys.add(("birth", who.birth_date))
+        keys.add(("name+birth", f"{name_key(who.given_name, who.family_name)}|{who.birth_date}"))
+    keys |= {("phone", key) for key in _keys(who.phones, phone_key)}
+    keys |= {("email", key) for key in _keys(who.emails, email_key)}
+    return frozenset(keys)

@@ -46,7 +46,9 @@ def judge(check: Check, needs: Needs, licensed_states: Collection[str]) -> Outco
     if not check.camera_works:
         suggestions.append("Your camera did not answer. You may take part without it.")
     if not check.private_place:
-        suggestions.append("A place where you are not overheard helps; headphones do too. We can look for one together.")
+        suggestions.append(
+            "A place where you are not overheard helps; headphones do too. We can look for one together."
+        )
     eligible = check.state in licensed_states
     if not eligible:
         suggestions.append("We are not licensed where you would be. We will help you find a program there.")

@@ -1,0 +1,18 @@
+"""Composition root of intake."""
+
+from haven_intake.api import apis
+from haven_intake.reactions import reactions
+from haven_intake.settings import IntakeSettings
+from haven_intake.workers import workers
+from haven_kit.service import Parts, Service, Spec, main
+
+
+def build(parts: Parts[IntakeSettings]) -> Service:
+    """Wire intake."""
+    return Service(apis=apis(parts), reactions=reactions(parts), workers=workers(parts))
+
+
+SPEC = Spec(name="intake", settings=IntakeSettings, build=build, calls=("crisis",))
+
+if __name__ == "__main__":
+    main(SPEC)

@@ -1,0 +1,7 @@
+"""Settings of intake."""
+
+from haven_kit.settings import Settings
+
+
+class IntakeSettings(Settings):
+    """Intake needs nothing beyond what every service is told."""

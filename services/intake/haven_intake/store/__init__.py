@@ -1,0 +1,1 @@
+"""Tables and queries. Every function takes the transaction."""
