@@ -81,7 +81,7 @@ class Module:
             "keyset_file": self._shared.keyset,
             "drain_seconds": 1,
         }
-        if name in contract.SERVICES:
+        if name in contract.SERVICES and "database_url" not in given:
             values["database_url"] = await self.database_url(name)
         return kind(**(values | given))
 

@@ -1,0 +1,129 @@
+"""The unit of work: one commit for all, or nothing."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from haven.intake.v1 import events_pb2
+from sqlalchemy import text
+
+from haven_kit import ids
+from haven_kit.clock import SystemClock
+from haven_kit.database import Database
+from haven_kit.errors import NotFound, Unavailable
+from haven_kit.identity import system
+
+WHO = system("test")
+
+
+def _event(referral_id: str) -> events_pb2.ReferralReceived:
+    return events_pb2.ReferralReceived(referral_id=referral_id)
+
+
+async def _count(database: Database, table: str) -> int:
+    async with database.transaction(WHO) as tx:
+        return int((await tx.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())  # noqa: S608 - a constant
+
+
+async def test_events_and_audit_entries_are_committed_with_the_rows_or_not_at_all(kit_db: Database) -> None:
+    async with kit_db.transaction(WHO) as tx:
+        tx.emit(_event("kept"), key="kept")
+        tx.audit(ids.new_id(), action="a", seen_as="read your plan")
+        tx.remember("/m", "k", b"hash", b"answer")
+    with pytest.raises(NotFound):
+        async with kit_db.transaction(WHO) as tx:
+            tx.emit(_event("lost"), key="lost")
+            tx.audit(ids.new_id(), action="a", seen_as="read your plan")
+            raise NotFound("referral")
+    assert [await _count(kit_db, table) for table in ("outbox", "audit_entry", "idempotency")] == [1, 1, 1]
+
+
+async def test_core_and_plain_sql_share_one_transaction(kit_db: Database) -> None:
+    insert = "INSERT INTO inbox (event_id, reaction, done_at) VALUES (gen_random_uuid(), 'core', now())"
+    with pytest.raises(RuntimeError):
+        async with kit_db.transaction(WHO) as tx:
+            await tx.execute(text(insert))
+            assert (await tx.fetch("SELECT count(*) FROM inbox"))[0][0] == 1
+            raise RuntimeError
+    assert await _count(kit_db, "inbox") == 0
+
+
+async def test_a_broken_constraint_shows_as_the_drivers_own_error_either_way(kit_db: Database) -> None:
+    event_id = ids.new_id()
+    sql = "INSERT INTO inbox (event_id, reaction, done_at) VALUES ($1, 'r', now())"
+    for run in (
+        lambda tx: tx.fetch(sql, event_id),
+        lambda tx: tx.execute(text(sql.replace("$1", ":e")), {"e": event_id}),
+    ):
+        async with kit_db.transaction(WHO) as tx:
+            await tx.fetch("DELETE FROM inbox")
+            await tx.fetch(sql, event_id)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            async with kit_db.transaction(WHO) as tx:
+                await run(tx)
+
+
+async def test_a_savepoint_undoes_its_part_alone(kit_db: Database) -> None:
+    async with kit_db.transaction(WHO) as tx:
+        await tx.fetch("INSERT INTO inbox VALUES (gen_random_uuid(), 'before', now())")
+        with pytest.raises(ValueError, match="inner"):
+            async with tx.savepoint():
+                await tx.fetch("INSERT INTO inbox VALUES (gen_random_uuid(), 'inside', now())")
+                raise ValueError("inner")
+    assert await _count(kit_db, "inbox") == 1
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_the_pool_whole(kit_db: Database) -> None:
+    async def hold() -> None:
+        async with kit_db.transaction(WHO) as tx:
+            await tx.fetch("INSERT INTO inbox VALUES (gen_random_uuid(), 'cut', now())")
+            await tx.fetch("SELECT pg_sleep(30)")
+
+    for _ in range(15):  # more than the pool holds
+        task = asyncio.create_task(hold())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await _count(kit_db, "inbox") == 0
+
+
+async def test_what_waits_for_the_commit_runs_after_it_and_never_after_a_rollback(kit_db: Database) -> None:
+    called: list[str] = []
+    async with kit_db.transaction(WHO) as tx:
+        tx.after_commit(lambda: called.append("committed"))
+        tx.wake("bell")
+        assert called == []
+    with pytest.raises(NotFound):
+        async with kit_db.transaction(WHO) as tx:
+            tx.after_commit(lambda: called.append("rolled back"))
+            raise NotFound("thing")
+    assert called == ["committed"]
+    assert await kit_db.wake.wait("bell", 1)
+
+
+async def test_a_wake_reaches_another_replica(kit_db: Database) -> None:
+    other = Database(kit_db.url, clock=SystemClock())
+    other.wake.start()
+    # Listening begins by ringing the bells, for what was missed before.
+    await other.wake.wait("pages", 5)
+    assert not await other.wake.wait("pages", 0.1)
+    async with kit_db.transaction(WHO) as tx:
+        tx.wake("pages")
+    assert await other.wake.wait("pages", 5)
+    await other.close()
+
+
+async def test_a_database_that_is_not_there_is_unavailable() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/none", clock=SystemClock())
+    with pytest.raises(Unavailable):
+        async with database.transaction(WHO):
+            pytest.fail("there is no transaction")
+    assert not await database.reachable()
+    await database.close()
+
+
+async def test_only_an_event_can_be_told(kit_db: Database) -> None:
+    async with kit_db.transaction(WHO) as tx:
+        with pytest.raises(TypeError):
+            tx.emit(events_pb2.CareTeamMember(), key="x")
