@@ -1,0 +1,83 @@
+"""What the RPCs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from haven_crisis import policy
+from haven_crisis.acceptance import Acceptance
+from haven_crisis.directory import Directory
+from haven_crisis.domain.alerts import Alert, Entry, Limits
+from haven_crisis.domain.escalation import Book
+from haven_crisis.domain.rules import RuleBroken
+from haven_crisis.pager import Pager
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import alerts
+from haven_crisis.store.alerts import Told
+from haven_kit.call import Call
+from haven_kit.database import Tx
+from haven_kit.errors import Invalid, Refused
+from haven_kit.paging import Page
+from haven_kit.service import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts of the service that RPCs use, and what several of them do alike."""
+
+    parts: Parts[CrisisSettings]
+    directory: Directory
+    pager: Pager
+    acceptance: Acceptance
+
+    @property
+    def limits(self) -> Limits:
+        """How long a responder has."""
+        settings = self.parts.settings
+        return Limits(
+            lease=timedelta(seconds=settings.crisis_lease_seconds),
+            close_within=timedelta(seconds=settings.crisis_close_within_seconds),
+        )
+
+    async def book(self, tx: Tx) -> Book:
+        """Who is on call, as of now."""
+        return await self.directory.read(tx)
+
+    async def alert(self, call: Call, alert_id: str, *, lock: bool = False) -> Alert:
+        """An alert that the caller may see. Raises NotFound."""
+        alert = await alerts.get(call.tx, alert_id, lock=lock)
+        await policy.may_see(call, alert, await self.book(call.tx))
+        call.about(alert.person_id)
+        return alert
+
+    async def command(
+        self, call: Call, alert_id: str, decide: Callable[[Alert], Sequence[Entry]], told: Told | None = None
+    ) -> tuple[Alert, Alert]:
+        """The alert before and after what `decide` adds to it. Raises NotFound, and Refused where a rule does not allow it."""
+        before = await self.alert(call, alert_id, lock=True)
+        try:
+            entries = decide(before)
+        except RuleBroken as broken:
+            raise Refused(broken.rule, broken.message) from broken
+        return before, await alerts.add(call.tx, self.parts.cipher, before, entries, told)
+
+
+def after(page: Page) -> tuple[datetime, str] | None:
+    """The sort key in a page token of a list by time and id."""
+    if page.after is None:
+        return None
+    try:
+        micros, key = page.after
+        return EPOCH + timedelta(microseconds=int(micros)), str(key)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid("page_token", "known_token", "The page token was not made by this service.") from error
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(at: datetime) -> int:
+    """A time as a number that keeps its microseconds."""
+    return (at - EPOCH) // timedelta(microseconds=1)

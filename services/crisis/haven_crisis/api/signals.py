@@ -1,0 +1,120 @@
+"""CrisisService: calls for help, and what is kept ready for one."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from haven.crisis.v1 import people_pb2 as people_pb
+from haven.crisis.v1 import signals_pb2 as pb
+
+from haven_crisis import facts, policy, texts
+from haven_crisis.acceptance import Signal
+from haven_crisis.api.desk import Desk
+from haven_crisis.domain.alerts import ANSWERED, Alert, State, withdraw
+from haven_crisis.store import alerts, people
+from haven_crisis.store.alerts import Told
+from haven_kit import ids
+from haven_kit.call import Call
+from haven_kit.errors import NotFound
+
+
+class CrisisApi:
+    """Answers CrisisService."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._cipher = desk.parts.cipher
+
+    async def raise_signal(self, call: Call, request: pb.RaiseSignalRequest) -> pb.RaiseSignalResponse:
+        person_id, source = await policy.caller_for(call, request.person_id, request.source)
+        call.about(person_id)
+        signal = Signal(
+            signal_id=request.signal_id or ids.new_id(),
+            person_id=person_id,
+            source=source,
+            actor=call.principal.id,
+            raised_at=request.raised_at.ToDatetime(UTC) if request.HasField("raised_at") else call.now,
+            session_id=request.session_id,
+            facilitator_id=request.facilitator_id,
+            note=request.note,
+        )
+        accepted = await self._desk.acceptance.accept(call.tx, signal)
+        response = pb.RaiseSignalResponse(
+            signal_id=signal.signal_id,
+            alert_id=accepted.alert_id,
+            message=_answer(source, person_id == call.principal.person_id),
+            help_lines=facts.help_lines(),
+            withdraw=texts.HOW_TO_WITHDRAW,
+        )
+        response.accepted_at.FromDatetime(call.now)
+        return response
+
+    async def withdraw_signal(self, call: Call, request: pb.WithdrawSignalRequest) -> pb.WithdrawSignalResponse:
+        signal = await call.tx.fetch_one(
+            "SELECT person_id::text, principal_id FROM signal WHERE signal_id = $1", request.signal_id
+        )
+        if signal is None:
+            raise NotFound("signal")
+        policy.may_withdraw(call.principal, signal["person_id"], signal["principal_id"])
+        call.about(signal["person_id"])
+        alert = await alerts.of_signal(call.tx, request.signal_id, lock=True)
+        entries = withdraw(alert, call.principal.id, request.signal_id, call.now)
+        await alerts.add(call.tx, self._cipher, alert, entries, Told(request.note))
+        return pb.WithdrawSignalResponse(message=texts.WITHDRAWN)
+
+    async def get_my_help(self, call: Call, request: pb.GetMyHelpRequest) -> pb.Help:
+        if request.person_id != call.principal.person_id:
+            raise NotFound("person")
+        call.about(request.person_id)
+        alert = await alerts.open_of(call.tx, request.person_id)
+        if alert is None:
+            return pb.Help(state=pb.HELP_STATE_NONE, message=texts.NONE_OPEN, help_lines=facts.help_lines())
+        await self._desk.book(call.tx)
+        shown = help_of(alert, self._desk.directory.name(alert.responder_id))
+        shown.help_lines.extend(facts.help_lines())
+        row = await call.tx.fetch_one(
+            "SELECT signal_id::text FROM timeline WHERE alert_id = $1 AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT 1",
+            alert.alert_id,
+        )
+        shown.signal_id = row["signal_id"] if row is not None and not alert.withdrawn else ""
+        shown.updated_at.FromDatetime(call.now)
+        return shown
+
+    async def put_person_card(
+        self, call: Call, request: people_pb.PutPersonCardRequest
+    ) -> people_pb.PutPersonCardResponse:
+        call.about(request.person_id)
+        held = await people.put(call.tx, self._cipher, request.person_id, people.CARD, request.version, request)
+        return people_pb.PutPersonCardResponse(version=held)
+
+    async def confirm_location(
+        self, call: Call, request: people_pb.ConfirmLocationRequest
+    ) -> people_pb.ConfirmLocationResponse:
+        if not (call.principal.is_service or request.person_id == call.principal.person_id):
+            raise NotFound("person")
+        call.about(request.person_id)
+        location = request.location
+        if not location.HasField("confirmed_at") or location.confirmed_at.ToDatetime(UTC) > call.now:
+            location.confirmed_at.FromDatetime(call.now)
+        version = location.confirmed_at.ToMicroseconds()
+        held = await people.put(call.tx, self._cipher, request.person_id, people.LOCATION, version, location)
+        response = people_pb.ConfirmLocationResponse()
+        response.confirmed_at.FromMicroseconds(held)
+        return response
+
+
+def _answer(source: int, for_self: bool) -> str:
+    if source == pb.SIGNAL_SOURCE_DRILL:
+        return texts.DRILL_STARTED
+    return texts.HELP_IS_COMING if for_self else texts.HELP_FOR_OTHER
+
+
+def help_of(alert: Alert, helper: str) -> pb.Help:
+    """How far help has come, in calm words."""
+    if alert.state not in ANSWERED:
+        return pb.Help(state=pb.HELP_STATE_CALLING, message=texts.CALLING)
+    if alert.state is State.ACKNOWLEDGED:
+        message = texts.COMING.format(name=helper) if helper else texts.COMING_UNNAMED
+        return pb.Help(state=pb.HELP_STATE_COMING, message=message, helper_name=helper)
+    message = texts.IN_TOUCH.format(name=helper) if helper else texts.IN_TOUCH_UNNAMED
+    return pb.Help(state=pb.HELP_STATE_IN_TOUCH, message=message, helper_name=helper)

@@ -1,0 +1,60 @@
+"""The auditor: looks, independently of the other loops, whether anybody was forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from haven_crisis import metrics
+from haven_crisis.directory import Directory
+from haven_crisis.domain.escalation import LAST_RESORT_ID
+from haven_crisis.pager import Pager
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import alerts, follow_ups, pages
+from haven_crisis.store.pages import Round
+from haven_kit import logs
+from haven_kit.database import Tx
+from haven_kit.identity import system
+from haven_kit.service import Parts
+
+EVERY = timedelta(seconds=30)
+GRACE = timedelta(seconds=30)
+"""How late a loop may be before the auditor speaks up."""
+_log = logs.get(__name__)
+_PRINCIPAL = system("crisis/auditor")
+
+
+class Auditor:
+    """Finds alerts, pages and follow-ups that are past due, says so loudly, and pages the last resort for the alerts."""
+
+    def __init__(self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager) -> None:
+        self._parts = parts
+        self._directory = directory
+        self._pager = pager
+
+    async def look(self) -> bool:
+        """One look. Never more to do at once."""
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            await self._directory.read(tx)
+            late = await alerts.overdue(tx, tx.now, GRACE)
+            stuck = await pages.stuck(tx, tx.now - GRACE)
+            forgotten = await follow_ups.overdue(tx, tx.now - GRACE)
+            for alert_id in late:
+                await self._page_last_resort(tx, alert_id)
+        problems = self._directory.problems()
+        metrics.PROBLEMS.set(len(problems))
+        for finding, count in (("late_alerts", len(late)), ("stuck_pages", stuck), ("late_follow_ups", forgotten)):
+            metrics.FINDINGS.labels(finding).set(count)
+            if count:
+                _log.error("auditor.found", finding=finding, count=count)
+        if problems:
+            _log.error("on_call.misconfigured", count=len(problems))
+        return False
+
+    async def _page_last_resort(self, tx: Tx, alert_id: str) -> None:
+        alert = await alerts.get(tx, alert_id, lock=True)
+        if alert.next_deadline is None or alert.next_deadline > tx.now:
+            return
+        # Stages of the escalation are small numbers: this one is nobody's but the auditor's, one a look.
+        stage = 1_000_000 + int(tx.now.timestamp() // EVERY.total_seconds()) % 1_000_000
+        of = Round(alert_id, alert.cycle, stage, alert.drill, alert.raised_at, "")
+        await self._pager.page(tx, of, self._pager.drafts([LAST_RESORT_ID], alert.severity))

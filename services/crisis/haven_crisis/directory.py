@@ -1,0 +1,159 @@
+"""Who can be paged, and who is to be: a copy in memory of responders, rotations and policies.
+
+The copy spares the crisis path a question to the database. A counter in the database tells when it is old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, time
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from haven.crisis.v1 import on_call_service_pb2 as pb
+
+from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target
+from haven_crisis.domain.rotation import Override, Rotation
+from haven_crisis.settings import CrisisSettings
+from haven_kit.cipher import Cipher
+from haven_kit.database import Tx
+from haven_kit.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One way to page somebody."""
+
+    kind: str
+    """`webhook` or `email`."""
+    address: str
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Responder:
+    """Somebody who can be paged, and how, in the order of trying."""
+
+    responder_id: str
+    name: str
+    channels: tuple[Channel, ...]
+
+
+EMPTY = Book({}, "", {}, frozenset())
+
+
+class Directory:
+    """The copy. `read` it in every transaction that did not just read it."""
+
+    def __init__(self, cipher: Cipher, settings: CrisisSettings) -> None:
+        self._cipher = cipher
+        self._last_resort = Responder(LAST_RESORT_ID, "", tuple(_last_resort(settings)))
+        self._responders: dict[str, Responder] = {}
+        self.book = EMPTY
+        self.version = 0
+        """Of the copy; 0 before the first read."""
+
+    def channels(self, responder_id: str) -> tuple[Channel, ...]:
+        """How to page somebody; empty for somebody who is not known any more."""
+        if responder_id == LAST_RESORT_ID:
+            return self._last_resort.channels
+        found = self._responders.get(responder_id)
+        return found.channels if found is not None else ()
+
+    def name(self, responder_id: str) -> str:
+        """The name somebody works under; empty where it is not known."""
+        found = self._responders.get(responder_id)
+        return found.name if found is not None else ""
+
+    def problems(self) -> list[str]:
+        """What would keep a signal from reaching a human, in plain words."""
+        found = []
+        if self.book.policy() is None:
+            found.append("There is no default escalation policy. Only the last resort is paged.")
+        if not self._last_resort.channels:
+            found.append(
+                "There is no last resort. Set HAVEN_CRISIS_LAST_RESORT_WEBHOOK or HAVEN_CRISIS_LAST_RESORT_EMAIL."
+            )
+        return found
+
+    async def read(self, tx: Tx) -> Book:
+        """The book as it is now; read from the database when the copy is old."""
+        row = await tx.fetch_one("SELECT version FROM on_call_version")
+        if row is not None and row["version"] != self.version:
+            await self._load(tx, row["version"])
+        return self.book
+
+    async def _load(self, tx: Tx, version: int) -> None:
+        responders = {}
+        for row in await tx.fetch("SELECT responder_id, sealed FROM responder"):
+            responders[row["responder_id"]] = self.open(row["responder_id"], row["sealed"])
+        rotations = [
+            rotation_of(pb.Rotation.FromString(row["body"])) for row in await tx.fetch("SELECT body FROM rotation")
+        ]
+        policies = {}
+        default = ""
+        for row in await tx.fetch("SELECT policy_id::text, is_default, body FROM policy"):
+            policies[row["policy_id"]] = policy_of(pb.Policy.FromString(row["body"]))
+            default = row["policy_id"] if row["is_default"] else default
+        reachable = frozenset(each.responder_id for each in responders.values() if each.channels)
+        self._responders = responders
+        self.book = Book(policies, default, {each.rotation_id: each for each in rotations}, reachable)
+        self.version = version
+
+    def open(self, responder_id: str, sealed: bytes) -> Responder:
+        """A responder from their row."""
+        kept = self._cipher.open(pb.Responder, sealed, context=f"responder/{responder_id}")
+        return Responder(responder_id, kept.name, tuple(_channel(each) for each in kept.channels))
+
+
+def _channel(kept: pb.Channel) -> Channel:
+    if kept.HasField("webhook"):
+        return Channel("webhook", kept.webhook.url, kept.webhook.secret)
+    return Channel("email", kept.email.address)
+
+
+def _last_resort(settings: CrisisSettings) -> Sequence[Channel]:
+    found = []
+    if settings.crisis_last_resort_webhook:
+        secret = settings.crisis_last_resort_secret
+        found.append(
+            Channel("webhook", settings.crisis_last_resort_webhook, secret.get_secret_value() if secret else "")
+        )
+    if settings.crisis_last_resort_email:
+        found.append(Channel("email", settings.crisis_last_resort_email))
+    return found
+
+
+def rotation_of(kept: pb.Rotation) -> Rotation:
+    """The rotation in a message. Raises Invalid for a zone or a day that does not exist."""
+    try:
+        zone = ZoneInfo(kept.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Invalid("rotation.time_zone", "iana_zone", "There is no such time zone. Use an IANA name.") from error
+    try:
+        first_day = date.fromisoformat(kept.first_day)
+    except ValueError as error:
+        raise Invalid("rotation.first_day", "iso_8601", "There is no such day.") from error
+    hour, minute = kept.hand_over.split(":")
+    return Rotation(
+        rotation_id=kept.rotation_id,
+        responders=tuple(kept.responder_ids),
+        shift_days=kept.shift_days,
+        zone=zone,
+        hand_over=time(int(hour), int(minute)),
+        first_day=first_day,
+        overrides=tuple(
+            Override(each.responder_id, each.starts_at.ToDatetime(UTC), each.ends_at.ToDatetime(UTC))
+            for each in kept.overrides
+        ),
+    )
+
+
+def policy_of(kept: pb.Policy) -> Policy:
+    """The escalation policy in a message."""
+    return Policy(kept.policy_id, tuple(_step(each) for each in kept.steps), kept.repeats, _step(kept.last_resort))
+
+
+def _step(kept: pb.Step) -> Step:
+    targets = tuple(Target(each.rotation_id, each.responder_id, each.everyone_on_duty) for each in kept.targets)
+    return Step(targets, kept.wait.ToTimedelta())

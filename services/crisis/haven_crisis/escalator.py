@@ -1,0 +1,92 @@
+"""What happens when a deadline passes: the next step, paging anew, a follow-up that became an alert."""
+
+from __future__ import annotations
+
+import uuid
+
+from haven.crisis.v1 import events_pb2
+from haven.crisis.v1 import signals_pb2 as pb
+
+from haven_crisis import metrics
+from haven_crisis.acceptance import Acceptance, Signal
+from haven_crisis.directory import Directory
+from haven_crisis.domain.alerts import UNANSWERED, Alert, due, next_stage
+from haven_crisis.domain.escalation import Book, stage_from
+from haven_crisis.pager import Pager
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import alerts, follow_ups
+from haven_crisis.store.pages import Round
+from haven_kit import logs, telemetry
+from haven_kit.database import Tx
+from haven_kit.identity import system
+from haven_kit.service import Parts
+
+BATCH = 20
+_NAMESPACE = uuid.UUID("6f1f0f4c-6f0a-5b3e-9d0e-6a2c0f5b7a11")
+_log = logs.get(__name__)
+_PRINCIPAL = system("crisis/escalator")
+
+
+class Escalator:
+    """Works through deadlines. Safe on many replicas: each locks what it works on and leaves the rest to the others."""
+
+    def __init__(
+        self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, acceptance: Acceptance
+    ) -> None:
+        self._parts = parts
+        self._directory = directory
+        self._pager = pager
+        self._acceptance = acceptance
+
+    async def escalate(self) -> bool:
+        """One batch of alerts whose deadline has passed. True when there may be more."""
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            late = await alerts.due(tx, tx.now, BATCH)
+            if not late:
+                return False
+            book = await self._directory.read(tx)
+            for alert, traceparent in late:
+                with telemetry.consumer_span(
+                    "escalate", {"traceparent": traceparent}, haven__alert_id=alert.alert_id, haven__step=alert.stage
+                ):
+                    await self._escalate(tx, book, alert)
+        return len(late) == BATCH
+
+    async def _escalate(self, tx: Tx, book: Book, alert: Alert) -> None:
+        stage = stage_from(book, book.policy(), next_stage(alert), tx.now)
+        entries = due(alert, stage.number, stage.wait, stage.last_resort, _PRINCIPAL.id, tx.now)
+        after = await alerts.add(tx, self._parts.cipher, alert, entries)
+        await self._pager.page(
+            tx,
+            Round(after.alert_id, after.cycle, after.stage, after.drill, after.raised_at, telemetry.traceparent()),
+            self._pager.drafts(stage.responders, after.severity),
+        )
+        event = events_pb2.AlertEscalated(alert_id=alert.alert_id, step=stage.number)
+        event.escalated_at.FromDatetime(tx.now)
+        tx.emit(event, key=alert.alert_id)
+        reason = "unanswered" if alert.state in UNANSWERED else "lease_expired"
+        metrics.ESCALATIONS.labels(reason).inc()
+        _log.warning("alert.escalated", alert_id=alert.alert_id, stage=stage.number, reason=reason)
+
+    async def miss_follow_up(self) -> bool:
+        """One follow-up that nobody recorded in time becomes an alert. True when there was one."""
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            row = await follow_ups.missed(tx, tx.now)
+            if row is None:
+                return False
+            signal = Signal(
+                # The same each time, so that a follow-up can be missed once only.
+                signal_id=str(uuid.uuid5(_NAMESPACE, row["follow_up_id"])),
+                person_id=row["person_id"],
+                source=pb.SIGNAL_SOURCE_FOLLOW_UP_MISSED,
+                actor=_PRINCIPAL.id,
+                raised_at=tx.now,
+            )
+            accepted = await self._acceptance.accept(tx, signal)
+            await follow_ups.miss(tx, row["follow_up_id"], accepted.alert_id)
+            event = events_pb2.FollowUpMissed(
+                alert_id=row["alert_id"], new_alert_id=accepted.alert_id, person_id=row["person_id"]
+            )
+            tx.emit(event, key=row["alert_id"])
+        _log.warning("follow_up.missed", follow_up_id=row["follow_up_id"], alert_id=accepted.alert_id)
+        return True

@@ -1,0 +1,47 @@
+"""The facts that are data: severity rules and help lines."""
+
+from __future__ import annotations
+
+import importlib.resources
+from functools import cache
+from typing import Any
+
+import yaml
+from haven.crisis.v1 import signals_pb2 as pb
+
+from haven_crisis.domain.severity import Severity, SeverityRules
+
+
+@cache
+def severity_rules() -> SeverityRules:
+    """data/severity.yaml."""
+    data = _read("severity.yaml")
+    return SeverityRules(
+        {source: Severity[name.upper()] for source, name in data["by_source"].items()}, data["signals_make_immediate"]
+    )
+
+
+def source_name(source: int) -> str:
+    """A SignalSource as the rules and timelines name it: `help_button`."""
+    return pb.SignalSource.Name(pb.SignalSource.ValueType(source)).removeprefix("SIGNAL_SOURCE_").lower()
+
+
+@cache
+def help_lines(country: str = "") -> tuple[pb.HelpLine, ...]:
+    """Whom to call: the emergency service of a country (ISO 3166-1 alpha-2), then its crisis lines.
+
+    Without a country, those of the program's own, crisis lines first.
+    """
+    data = _read("help_lines.yaml")
+    place = country or data["home_country"]
+    emergency = data["emergency"]
+    number = emergency["countries"].get(place, emergency["default"])
+    first = pb.HelpLine(name=emergency["name"], number=number, how=emergency["how"])
+    crisis = [pb.HelpLine(**each) for each in data["crisis"].get(place, [])]
+    return (first, *crisis) if country else (*crisis, first)
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = importlib.resources.files("haven_crisis").joinpath("data", name).read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found

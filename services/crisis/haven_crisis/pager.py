@@ -1,0 +1,172 @@
+"""The pager: sends pages, notes how they went, and moves on to the next channel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from haven.crisis.v1 import events_pb2
+from haven.crisis.v1.page_pb2 import PageText
+
+from haven_crisis import metrics
+from haven_crisis.channels import Channels, Outcome
+from haven_crisis.directory import Directory
+from haven_crisis.domain.alerts import UNANSWERED, Entry, Kind
+from haven_crisis.domain.severity import Severity
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import alerts, pages
+from haven_crisis.store.pages import Draft, Job, PageState, Round
+from haven_kit import ids, logs, telemetry
+from haven_kit.database import Tx
+from haven_kit.identity import system
+from haven_kit.service import Parts
+
+BATCH = 100
+BACKOFF = (timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=4))
+_log = logs.get(__name__)
+_PRINCIPAL = system("crisis/pager")
+
+
+class Pager:
+    """One replica's pager."""
+
+    def __init__(self, parts: Parts[CrisisSettings], directory: Directory, channels: Channels) -> None:
+        self._parts = parts
+        self._directory = directory
+        self._channels = channels
+        self._room = asyncio.Semaphore(parts.settings.page_concurrency)
+        self._running: set[asyncio.Task[None]] = set()
+        self.worker_id = ids.new_id()
+
+    def drafts(self, responders: Sequence[str], severity: int) -> list[Draft]:
+        """The first pages to each responder: their first channel; every one at once where life is in danger."""
+        found = []
+        for each in responders:
+            channels = self._directory.channels(each)
+            everywhere = severity >= Severity.IMMEDIATE
+            found += [Draft(each, place, ch.kind) for place, ch in enumerate(channels) if place == 0 or everywhere]
+        return found
+
+    def lease_until(self, now: datetime) -> datetime:
+        """Until when a page claimed now belongs to this replica."""
+        return now + timedelta(seconds=self._parts.settings.page_lease_seconds)
+
+    async def page(self, tx: Tx, of: Round, drafts: Sequence[Draft]) -> None:
+        """Make pages, and send them right after the commit. The alert must be locked."""
+        self.post(tx, await pages.create(tx, of, drafts, self.worker_id, self.lease_until(tx.now)))
+
+    def post(self, tx: Tx, jobs: Sequence[Job]) -> None:
+        """Send claimed pages right after the commit."""
+        if jobs:
+            tx.after_commit(lambda: self._begin(jobs))
+
+    def _begin(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            task = asyncio.create_task(self._send(job), name="page")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def sweep(self) -> bool:
+        """Claim and send what is due: retries, and pages of replicas that died. True when there may be more."""
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            await self._directory.read(tx)
+            jobs = await pages.claim(tx, self.worker_id, self.lease_until(tx.now), BATCH)
+            self.post(tx, jobs)
+        return len(jobs) == BATCH
+
+    async def settle(self) -> None:
+        """Wait for the pages under way."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _send(self, job: Job) -> None:
+        try:
+            async with self._room:
+                outcome = await self._hand_over(job)
+            if outcome is not None:
+                await self._note(job, outcome)
+        except Exception:
+            # The page stays claimed; when its lease runs out it is sent again.
+            _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
+
+    async def _hand_over(self, job: Job) -> Outcome | None:
+        settings = self._parts.settings
+        if self._parts.clock.now() + timedelta(seconds=settings.page_timeout_seconds) > job.lease_until:
+            _log.warning("page.waited_too_long", page_id=job.page_id)
+            return None
+        channels = self._directory.channels(job.responder_id)
+        if job.place >= len(channels):
+            return Outcome(PageState.FAILED, "no such channel")
+        with telemetry.consumer_span(
+            f"page {job.channel}",
+            {"traceparent": job.traceparent},
+            haven__alert_id=job.alert_id,
+            haven__page_id=job.page_id,
+            haven__channel=job.channel,
+            haven__step=job.stage,
+            haven__attempt=job.attempt,
+        ) as span:
+            outcome = await self._channels.send(channels[job.place], self._text(job))
+            span.set(haven__outcome=outcome.state.name.lower())
+            if outcome.state is not PageState.ACCEPTED:
+                span.fail(outcome.reason.replace(" ", "_"))
+        metrics.PAGES.labels(job.channel, outcome.state.name.lower()).inc()
+        return outcome
+
+    def _text(self, job: Job) -> PageText:
+        text = PageText(
+            page_id=job.page_id,
+            alert_id=job.alert_id,
+            title="Haven: DRILL, crisis alert" if job.drill else "Haven: crisis alert",
+            link=self._parts.settings.console_url.replace("{alert_id}", job.alert_id),
+            drill=job.drill,
+            resent=job.resent,
+            stage=job.stage,
+        )
+        text.raised_at.FromDatetime(job.raised_at)
+        return text
+
+    async def _note(self, job: Job, outcome: Outcome) -> None:
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            alert = await alerts.get(tx, job.alert_id, lock=True)
+            if not await pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
+                return
+            accepted = outcome.state is PageState.ACCEPTED
+            facts = {
+                "page_id": job.page_id,
+                "responder_id": job.responder_id,
+                "channel": job.channel,
+                "cycle": str(job.cycle),
+                "stage": str(job.stage),
+                "reason": outcome.reason,
+            }
+            kind = Kind.PAGED if accepted else Kind.PAGE_FAILED
+            await alerts.add(tx, self._parts.cipher, alert, [Entry(kind, tx.now, _PRINCIPAL.id, facts)])
+            if accepted:
+                _told(tx, job)
+            elif alert.state in UNANSWERED and alert.cycle == job.cycle:
+                await self._try_on(tx, job, unknown=outcome.state is PageState.UNKNOWN)
+        if accepted and job.cycle == 0 and job.stage == 0:
+            metrics.TO_PAGE.observe((self._parts.clock.now() - job.raised_at).total_seconds())
+        _log.info(
+            "page.sent" if accepted else "page.failed", page_id=job.page_id, alert_id=job.alert_id, channel=job.channel
+        )
+
+    async def _try_on(self, tx: Tx, job: Job, *, unknown: bool) -> None:
+        """The next channel at once, and this one again after a while."""
+        of = Round(job.alert_id, job.cycle, job.stage, job.drill, job.raised_at, job.traceparent)
+        channels = self._directory.channels(job.responder_id)
+        if job.place + 1 < len(channels):
+            await self.page(tx, of, [Draft(job.responder_id, job.place + 1, channels[job.place + 1].kind)])
+        if job.attempt < self._parts.settings.page_attempts:
+            again = Draft(job.responder_id, job.place, job.channel, job.attempt + 1, job.resent or unknown)
+            await pages.queue(tx, of, [again], tx.now + BACKOFF[min(job.attempt, len(BACKOFF)) - 1])
+
+
+def _told(tx: Tx, job: Job) -> None:
+    event = events_pb2.AlertPaged(
+        alert_id=job.alert_id, page_id=job.page_id, responder_id=job.responder_id, channel=job.channel
+    )
+    event.paged_at.FromDatetime(tx.now)
+    tx.emit(event, key=job.alert_id)

@@ -1,0 +1,78 @@
+"""May this caller do this to this record."""
+
+from __future__ import annotations
+
+from haven.crisis.v1 import signals_pb2 as pb
+from haven.options.v1 import options_pb2 as options
+
+from haven_crisis.domain.alerts import Alert
+from haven_crisis.domain.escalation import Book
+from haven_crisis.store import break_glass, pages
+from haven_kit import relations
+from haven_kit.call import Call
+from haven_kit.errors import Invalid, NotFound
+from haven_kit.identity import Principal
+
+Relation = options.Relation
+
+
+def sees_all(call: Call, book: Book) -> bool:
+    """Whether every alert is the caller's to see: on duty, or of the office where the method opens to it."""
+    if call.principal.id in book.on_duty(call.now):
+        return True
+    return Relation.RELATION_OFFICE in call.method.access.relations and call.principal.has(options.ROLE_ADMINISTRATOR)
+
+
+async def may_see(call: Call, alert: Alert, book: Book) -> None:
+    """Raises NotFound unless the caller is on duty, was paged, has the alert, or stands in a relation that the method names.
+
+    What only break-glass opened is marked so in the access history.
+    """
+    caller = call.principal.id
+    if sees_all(call, book) or caller == alert.responder_id or await pages.was_paged(call.tx, alert.alert_id, caller):
+        return
+    held = await relations.of(call.tx, call.principal, alert.person_id)
+    if Relation.RELATION_CARE_TEAM in held:
+        return
+    if await break_glass.in_force(call.tx, alert.alert_id, caller, call.now):
+        call.break_glass = True
+        return
+    raise NotFound("alert")
+
+
+async def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int]:
+    """For whom the caller calls for help, and the signal's source as it may stand.
+
+    A call for help is not refused for a wrong source: it is put right. Raises NotFound where the caller may not call for
+    that person, Invalid where a service or staff names nobody.
+    """
+    principal = call.principal
+    if principal.service in call.method.access.services and principal.is_service:
+        return _named(person_id), _not_a_drill(source)
+    if not person_id or person_id == principal.person_id:
+        return (
+            (principal.person_id, pb.SIGNAL_SOURCE_HELP_BUTTON) if principal.person_id else (_named(person_id), source)
+        )
+    if principal.is_staff:
+        return person_id, source
+    linked = await relations.linked(call.tx, person_id)
+    if principal.person_id and any(each["other_id"] == principal.person_id for each in linked):
+        return person_id, pb.SIGNAL_SOURCE_PARTNER_OR_FAMILY
+    raise NotFound("person")
+
+
+def may_withdraw(principal: Principal, person_id: str, raised_by: str) -> None:
+    """Raises NotFound unless the signal is about the caller or was theirs."""
+    if principal.id != raised_by and principal.person_id != person_id and not principal.is_service:
+        raise NotFound("signal")
+
+
+def _named(person_id: str) -> str:
+    if not person_id:
+        raise Invalid("person_id", "required", "Say who needs help.")
+    return person_id
+
+
+def _not_a_drill(source: int) -> int:
+    # A service pages for people only; a drill is begun by a human.
+    return pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM if source == pb.SIGNAL_SOURCE_DRILL else source

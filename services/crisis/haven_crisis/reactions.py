@@ -1,0 +1,60 @@
+"""What crisis does when another service tells of something. A signal told here was, as a rule, also sent directly."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Any
+
+from haven.crisis.v1 import signals_pb2 as pb
+from haven.intake.v1 import events_pb2 as intake
+from haven.sessions.v1 import events_pb2 as sessions
+
+from haven_crisis.acceptance import Acceptance, Signal
+from haven_crisis.store import people
+from haven_kit import relations
+from haven_kit.database import Tx
+from haven_kit.reactions import Reaction
+
+
+def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
+    """Every event that crisis reacts to."""
+
+    async def distress_signalled(tx: Tx, event: sessions.DistressSignalled) -> None:
+        signal = Signal(
+            signal_id=event.signal_id,
+            person_id=event.person_id,
+            source=pb.SIGNAL_SOURCE_HELP_BUTTON,
+            actor=tx.principal.id,
+            raised_at=event.raised_at.ToDatetime(UTC),
+            session_id=event.session_id,
+            facilitator_id=event.facilitator_id,
+        )
+        await acceptance.accept(tx, signal)
+
+    async def concern_raised(tx: Tx, event: intake.ConcernRaised) -> None:
+        signal = Signal(
+            signal_id=event.signal_id,
+            person_id=event.person_id,
+            source=pb.SIGNAL_SOURCE_SCREENING,
+            actor=tx.principal.id,
+            raised_at=event.raised_at.ToDatetime(UTC),
+        )
+        await acceptance.accept(tx, signal)
+
+    return (
+        Reaction(sessions.DistressSignalled, distress_signalled),
+        Reaction(intake.ConcernRaised, concern_raised),
+        Reaction(sessions.ParticipantJoined, participant_joined),
+        Reaction(sessions.ParticipantLeft, participant_left),
+        *relations.reactions(),
+    )
+
+
+async def participant_joined(tx: Tx, event: sessions.ParticipantJoined) -> None:
+    """The facilitator is with the person now."""
+    await people.joined(tx, event.person_id, event.session_id, event.facilitator_id, event.joined_at.ToDatetime(UTC))
+
+
+async def participant_left(tx: Tx, event: sessions.ParticipantLeft) -> None:
+    """The facilitator is not with the person any more."""
+    await people.left(tx, event.person_id, event.session_id, event.left_at.ToDatetime(UTC))

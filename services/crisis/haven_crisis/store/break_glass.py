@@ -1,0 +1,108 @@
+"""Uses of break-glass, kept for review."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import asyncpg
+from haven.crisis.v1 import break_glass_service_pb2 as pb
+
+from haven_kit import ids
+from haven_kit.cipher import Cipher
+from haven_kit.database import Tx
+from haven_kit.errors import NotFound
+
+LASTS = timedelta(hours=1)
+_COLUMNS = """break_glass_id::text, alert_id::text, person_id::text, principal_id, used_at, expires_at, reviewed_by,
+reviewed_at, justified, sealed"""
+
+
+async def in_force(tx: Tx, alert_id: str, principal_id: str, now: datetime) -> bool:
+    """Whether the caller has opened the alert and the hour is not over."""
+    row = await tx.fetch_one(
+        "SELECT 1 FROM break_glass WHERE alert_id = $1 AND principal_id = $2 AND expires_at > $3",
+        alert_id,
+        principal_id,
+        now,
+    )
+    return row is not None
+
+
+async def use(
+    tx: Tx, cipher: Cipher, alert_id: str, person_id: str, principal_id: str, reason: str
+) -> pb.BreakGlassUse:
+    """Note a use."""
+    made = pb.BreakGlassUse(
+        break_glass_id=ids.new_id(), alert_id=alert_id, person_id=person_id, principal_id=principal_id, reason=reason
+    )
+    made.used_at.FromDatetime(tx.now)
+    made.expires_at.FromDatetime(tx.now + LASTS)
+    await tx.fetch(
+        """INSERT INTO break_glass (break_glass_id, alert_id, person_id, principal_id, used_at, expires_at, reviewed_by,
+            justified, sealed) VALUES ($1, $2, $3, $4, $5, $6, '', FALSE, $7)""",
+        made.break_glass_id,
+        alert_id,
+        person_id,
+        principal_id,
+        tx.now,
+        tx.now + LASTS,
+        _seal(cipher, made),
+    )
+    return made
+
+
+async def get(tx: Tx, cipher: Cipher, break_glass_id: str) -> pb.BreakGlassUse:
+    """One use, locked. Raises NotFound."""
+    row = await tx.fetch_one(
+        f"SELECT {_COLUMNS} FROM break_glass WHERE break_glass_id = $1 FOR UPDATE",
+        break_glass_id,  # noqa: S608 - fixed text
+    )
+    if row is None:
+        raise NotFound("break-glass use")
+    return _shown(cipher, row)
+
+
+async def review(tx: Tx, cipher: Cipher, used: pb.BreakGlassUse, by: str) -> None:
+    """Keep a review; `used` holds the judgement and its note."""
+    used.reviewed_by = by
+    used.reviewed_at.FromDatetime(tx.now)
+    await tx.fetch(
+        "UPDATE break_glass SET reviewed_by = $2, reviewed_at = $3, justified = $4, sealed = $5 WHERE break_glass_id = $1",
+        used.break_glass_id,
+        by,
+        tx.now,
+        used.justified,
+        _seal(cipher, used),
+    )
+
+
+async def listed(
+    tx: Tx, cipher: Cipher, *, unreviewed: bool, before: tuple[datetime, str] | None, limit: int
+) -> list[pb.BreakGlassUse]:
+    """Uses, the newest first."""
+    at, break_glass_id = before or (None, None)
+    rows = await tx.fetch(
+        f"""SELECT {_COLUMNS} FROM break_glass WHERE (NOT $1 OR reviewed_by = '')
+        AND ($2::timestamptz IS NULL OR (used_at, break_glass_id) < ($2, $3::uuid))
+        ORDER BY used_at DESC, break_glass_id DESC LIMIT $4""",  # noqa: S608 - fixed text
+        unreviewed,
+        at,
+        break_glass_id,
+        limit,
+    )
+    return [_shown(cipher, row) for row in rows]
+
+
+def _seal(cipher: Cipher, used: pb.BreakGlassUse) -> bytes:
+    words = pb.BreakGlassUse(reason=used.reason, review_note=used.review_note)
+    return cipher.seal(words, context=f"break_glass/{used.break_glass_id}")
+
+
+def _shown(cipher: Cipher, row: asyncpg.Record) -> pb.BreakGlassUse:
+    shown = cipher.open(pb.BreakGlassUse, row["sealed"], context=f"break_glass/{row['break_glass_id']}")
+    for name in ("break_glass_id", "alert_id", "person_id", "principal_id", "reviewed_by", "justified"):
+        setattr(shown, name, row[name])
+    for name in ("used_at", "expires_at", "reviewed_at"):
+        if row[name] is not None:
+            getattr(shown, name).FromDatetime(row[name])
+    return shown

@@ -1,0 +1,226 @@
+"""Pages. One that is born while its alert is locked belongs to the replica that made it; others are claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+import asyncpg
+from haven.crisis.v1 import alerts_pb2 as pb
+
+from haven_kit import ids
+from haven_kit.database import Tx
+
+
+class PageState(IntEnum):
+    """Numbers of haven.crisis.v1.PageState."""
+
+    QUEUED = 1
+    SENDING = 2
+    ACCEPTED = 3
+    FAILED = 4
+    UNKNOWN = 5
+    NOT_NEEDED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A page that this replica has claimed and is to send before `lease_until`."""
+
+    page_id: str
+    alert_id: str
+    cycle: int
+    stage: int
+    responder_id: str
+    place: int
+    channel: str
+    attempt: int
+    resent: bool
+    drill: bool
+    raised_at: datetime
+    traceparent: str
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A page to be made: the responder's channel at `place` in their list."""
+
+    responder_id: str
+    place: int
+    channel: str
+    attempt: int = 1
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What the pages of one stage of an alert share."""
+
+    alert_id: str
+    cycle: int
+    stage: int
+    drill: bool
+    raised_at: datetime
+    traceparent: str
+
+
+_CREATE = """INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent,
+    due_at, lease_until, worker, traceparent, created_at, failure)
+SELECT page_id, $1, $2, $3, responder_id, place, channel, attempt, $4, resent, $5, $6, $7, $8, $9, ''
+FROM unnest($10::uuid[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::boolean[])
+    AS draft (page_id, responder_id, place, channel, attempt, resent)
+ON CONFLICT DO NOTHING RETURNING page_id::text"""
+
+
+async def create(tx: Tx, of: Round, drafts: Sequence[Draft], worker: str, lease_until: datetime) -> list[Job]:
+    """Make pages that this replica sends after the commit. The alert must be locked. One made before is left out."""
+    made = await _insert(tx, of, drafts, PageState.SENDING, tx.now, worker, lease_until)
+    return [job(of, draft, page_id, lease_until) for page_id, draft in made]
+
+
+async def queue(tx: Tx, of: Round, drafts: Sequence[Draft], due_at: datetime) -> None:
+    """Make pages that any replica claims when they are due."""
+    await _insert(tx, of, drafts, PageState.QUEUED, due_at, "", None)
+
+
+def job(of: Round, draft: Draft, page_id: str, lease_until: datetime) -> Job:
+    """The job of sending a page."""
+    return Job(
+        page_id,
+        of.alert_id,
+        of.cycle,
+        of.stage,
+        draft.responder_id,
+        draft.place,
+        draft.channel,
+        draft.attempt,
+        draft.resent,
+        of.drill,
+        of.raised_at,
+        of.traceparent,
+        lease_until,
+    )
+
+
+async def _insert(
+    tx: Tx, of: Round, drafts: Sequence[Draft], state: PageState, due_at: datetime, worker: str, lease: datetime | None
+) -> list[tuple[str, Draft]]:
+    if not drafts:
+        return []
+    by_id = {ids.new_id(): draft for draft in drafts}
+    rows = await tx.fetch(
+        _CREATE,
+        of.alert_id,
+        of.cycle,
+        of.stage,
+        int(state),
+        due_at,
+        lease,
+        worker,
+        of.traceparent,
+        tx.now,
+        list(by_id),
+        [each.responder_id for each in drafts],
+        [each.place for each in drafts],
+        [each.channel for each in drafts],
+        [each.attempt for each in drafts],
+        [each.resent for each in drafts],
+    )
+    return [(row["page_id"], by_id[row["page_id"]]) for row in rows]
+
+
+# A page whose lease ran out may or may not have been sent: it is sent again, and says so.
+_EXPIRE = """WITH lost AS (
+    UPDATE page SET state = 5, lease_until = NULL, failure = 'lease ran out' WHERE page_id IN (
+        SELECT page_id FROM page WHERE state = 2 AND lease_until <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING *
+)
+INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent, due_at, worker,
+    traceparent, created_at, failure)
+SELECT gen_random_uuid(), alert_id, cycle, stage, responder_id, place, channel, attempt + 1, 1, TRUE, $1, '',
+    traceparent, $1, '' FROM lost
+ON CONFLICT DO NOTHING"""
+
+_DROP = """UPDATE page SET state = 6 WHERE page_id IN (
+    SELECT page_id FROM page JOIN alert USING (alert_id)
+    WHERE page.state = 1 AND page.due_at <= $1 AND (alert.state NOT IN (1, 2) OR alert.cycle <> page.cycle)
+    LIMIT $2 FOR UPDATE OF page SKIP LOCKED)"""
+
+# The lock on the alert makes claim and acknowledgement take turns: a page claimed here began before the acknowledgement
+# commits, and one that finds it committed is not claimed.
+_CLAIM = """WITH due AS (
+    SELECT page.page_id, alert.drill, alert.raised_at FROM page JOIN alert USING (alert_id)
+    WHERE page.state = 1 AND page.due_at <= $1 AND alert.state IN (1, 2) AND alert.cycle = page.cycle
+    ORDER BY page.due_at LIMIT $2 FOR UPDATE OF page SKIP LOCKED FOR SHARE OF alert SKIP LOCKED
+)
+UPDATE page SET state = 2, worker = $3, lease_until = $4 FROM due WHERE page.page_id = due.page_id
+RETURNING page.page_id::text, page.alert_id::text, cycle, stage, responder_id, place, channel, attempt, resent, due.drill,
+    due.raised_at, traceparent, lease_until"""
+
+
+async def claim(tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[Job]:
+    """Pages that are due, claimed for this replica; those of a replica that died among them."""
+    await tx.fetch(_EXPIRE, tx.now, limit)
+    await tx.fetch(_DROP, tx.now, limit)
+    return [Job(**row) for row in await tx.fetch(_CLAIM, tx.now, limit, worker, lease_until)]
+
+
+async def ended(tx: Tx, page_id: str, worker: str, state: PageState, failure: str) -> bool:
+    """Note how a page went. False when its lease had run out and it is no longer this replica's."""
+    rows = await tx.fetch(
+        """UPDATE page SET state = $3, failure = $4, lease_until = NULL, accepted_at = CASE WHEN $3 = 3 THEN $5::timestamptz END
+        WHERE page_id = $1 AND worker = $2 AND state = 2 RETURNING 1""",
+        page_id,
+        worker,
+        int(state),
+        failure,
+        tx.now,
+    )
+    return bool(rows)
+
+
+_LIST = """SELECT page_id::text, responder_id, channel, stage, attempt, state, resent, created_at, accepted_at, failure
+FROM page WHERE alert_id = $1 AND page_id > $2::uuid ORDER BY page_id LIMIT $3"""
+FIRST = "00000000-0000-0000-0000-000000000000"
+
+
+async def of_alert(tx: Tx, alert_id: str, after: str = FIRST, limit: int | None = None) -> list[pb.Page]:
+    """The pages of an alert, in order of their ids."""
+    return [_shown(row) for row in await tx.fetch(_LIST, alert_id, after, limit)]
+
+
+def _shown(row: asyncpg.Record) -> pb.Page:
+    shown = pb.Page(
+        page_id=row["page_id"],
+        responder_id=row["responder_id"],
+        channel=row["channel"],
+        stage=row["stage"],
+        attempt=row["attempt"],
+        state=pb.PageState.ValueType(row["state"]),
+        resent=row["resent"],
+        failure=row["failure"],
+    )
+    shown.created_at.FromDatetime(row["created_at"])
+    if row["accepted_at"] is not None:
+        shown.accepted_at.FromDatetime(row["accepted_at"])
+    return shown
+
+
+async def was_paged(tx: Tx, alert_id: str, responder_id: str) -> bool:
+    """Whether somebody was paged for an alert."""
+    row = await tx.fetch_one("SELECT 1 FROM page WHERE alert_id = $1 AND responder_id = $2", alert_id, responder_id)
+    return row is not None
+
+
+async def stuck(tx: Tx, before: datetime) -> int:
+    """How many pages of unanswered alerts were due, or their lease over, before a moment, and are not on their way."""
+    row = await tx.fetch_one(
+        """SELECT count(*) AS found FROM page JOIN alert USING (alert_id)
+        WHERE page.state IN (1, 2) AND COALESCE(page.lease_until, page.due_at) < $1
+        AND alert.state IN (1, 2) AND alert.cycle = page.cycle""",
+        before,
+    )
+    return int(row["found"]) if row is not None else 0

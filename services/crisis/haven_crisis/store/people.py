@@ -1,0 +1,82 @@
+"""What is kept ready about a person: card, location, safety plan, contacts, presence. All sealed but the presence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from haven_kit.cipher import Cipher
+from haven_kit.database import Tx
+
+M = TypeVar("M", bound=Message)
+
+CARD, LOCATION, SAFETY_PLAN, CONTACTS = "card", "location", "safety_plan", "contacts"
+
+
+async def get(tx: Tx, cipher: Cipher, person_id: str, kind: str, of: type[M]) -> tuple[M | None, int, datetime | None]:
+    """A record, its version and when it was written; None and 0 where there is none."""
+    row = await tx.fetch_one(
+        "SELECT version, updated_at, sealed FROM person_record WHERE person_id = $1 AND kind = $2", person_id, kind
+    )
+    if row is None:
+        return None, 0, None
+    return cipher.open(of, row["sealed"], context=_context(person_id, kind)), row["version"], row["updated_at"]
+
+
+async def put(tx: Tx, cipher: Cipher, person_id: str, kind: str, version: int, record: Message) -> int:
+    """Keep a record unless a version as great or greater is held. Gives the version that is held afterwards."""
+    sealed = cipher.seal(record, context=_context(person_id, kind))
+    row = await tx.fetch_one(
+        """INSERT INTO person_record AS held (person_id, kind, version, updated_at, sealed) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (person_id, kind) DO UPDATE
+        SET version = excluded.version, updated_at = excluded.updated_at, sealed = excluded.sealed
+        WHERE held.version < excluded.version RETURNING version""",
+        person_id,
+        kind,
+        version,
+        tx.now,
+        sealed,
+    )
+    if row is not None:
+        return version
+    row = await tx.fetch_one("SELECT version FROM person_record WHERE person_id = $1 AND kind = $2", person_id, kind)
+    return int(row["version"]) if row is not None else 0
+
+
+async def joined(tx: Tx, person_id: str, session_id: str, facilitator_id: str, at: datetime) -> None:
+    """The person is in a room with a facilitator, unless something later is known."""
+    await _present(tx, person_id, session_id, facilitator_id, at, present=True)
+
+
+async def left(tx: Tx, person_id: str, session_id: str, at: datetime) -> None:
+    """The person left the room."""
+    await _present(tx, person_id, session_id, "", at, present=False)
+
+
+async def _present(
+    tx: Tx, person_id: str, session_id: str, facilitator_id: str, at: datetime, *, present: bool
+) -> None:
+    # Leaving one room says nothing about another that the person has entered since.
+    await tx.fetch(
+        """INSERT INTO presence (person_id, session_id, facilitator_id, present, changed_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (person_id) DO UPDATE SET session_id = excluded.session_id, facilitator_id = excluded.facilitator_id,
+            present = excluded.present, changed_at = excluded.changed_at
+        WHERE presence.changed_at <= excluded.changed_at AND (excluded.present OR presence.session_id = excluded.session_id)""",
+        person_id,
+        session_id,
+        facilitator_id,
+        present,
+        at,
+    )
+
+
+async def facilitator_present(tx: Tx, person_id: str) -> str:
+    """The facilitator in the room with the person now; empty where they are in none."""
+    row = await tx.fetch_one("SELECT facilitator_id FROM presence WHERE person_id = $1 AND present", person_id)
+    return str(row["facilitator_id"]) if row is not None else ""
+
+
+def _context(person_id: str, kind: str) -> str:
+    return f"person_record/{person_id}/{kind}"

@@ -1,0 +1,24 @@
+"""What people read. Plain, calm, short; choice, never blame or hurry."""
+
+from __future__ import annotations
+
+HELP_IS_COMING = "Your message is with us. Someone from the team is being called now and will reach out to you."
+HELP_FOR_OTHER = "Thank you. Someone from the team is being called now."
+DRILL_STARTED = "Drill started. People are being paged, and every page says that it is a drill."
+HOW_TO_WITHDRAW = "If you did not mean to send this, you can say so. Someone will still look in, briefly."
+WITHDRAWN = "Thank you for telling us. Someone will still look in for a moment, to make sure you are well."
+NONE_OPEN = "No call for help is open. You can ask for help at any time."
+CALLING = "Your message is with us. Someone from the team is being called now."
+COMING = "{name} has your message and will be with you soon."
+COMING_UNNAMED = "Someone from the team has your message and will be with you soon."
+IN_TOUCH = "You have been in touch with {name}. They stay with you until you both agree it is time to stop."
+IN_TOUCH_UNNAMED = "You have been in touch with someone from the team. You can ask for help again at any time."
+
+NO_LOCATION = "Nobody has confirmed where the person is. Ask first."
+OLD_LOCATION = "The place was confirmed more than an hour ago. Ask whether it still holds."
+NO_PLAN = "There is no safety plan."
+NO_CARD = "There is no card of the person; intake has not sent one yet."
+NO_CONTACTS = "No crisis contacts are named."
+DANGER_AT_HOME = "Someone at home may be a danger. Ask whether it is safe to talk; tell nobody at home."
+NEVER_CONTACT = "At least one contact must never be told. They are marked."
+WITHDRAWN_CAUTION = "The person said that the last signal was a mistake. Make sure all the same."

@@ -1,0 +1,23 @@
+"""Background loops, each safe on many replicas."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from haven_crisis import auditor
+from haven_crisis.auditor import Auditor
+from haven_crisis.escalator import Escalator
+from haven_crisis.pager import Pager
+from haven_kit.workers import Worker
+
+_SWEEP = timedelta(seconds=1)
+
+
+def workers(pager: Pager, escalator: Escalator, watch: Auditor) -> tuple[Worker, ...]:
+    """The loops of the service."""
+    return (
+        Worker("pages", pager.sweep, every=_SWEEP, wake="pages"),
+        Worker("escalations", escalator.escalate, every=_SWEEP, wake="escalations"),
+        Worker("follow-ups", escalator.miss_follow_up, every=_SWEEP, wake="follow-ups"),
+        Worker("auditor", watch.look, every=auditor.EVERY),
+    )
