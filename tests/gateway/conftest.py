@@ -18,8 +18,10 @@ from haven_dev.pki import Pki
 from haven_gateway.process import Gateway
 from haven_gateway.settings import GatewaySettings
 from haven_gateway.surface import Surface
+from haven_kit import telemetry
 from haven_kit.errors import STATUS_DETAILS_KEY, HavenError, to_status
 from haven_kit.tls import Folder
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from .contracts import descriptor_set, pool
 
@@ -141,7 +143,13 @@ Sites = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def open_site(issuer: Issuer, pki: Pki) -> Sites:
+def spans() -> InMemorySpanExporter:
+    """The spans that have ended."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture(scope="session")
+def open_site(issuer: Issuer, pki: Pki, spans: InMemorySpanExporter) -> Sites:
     """Opens a gateway with settings of the test's own."""
 
     @asynccontextmanager
@@ -150,7 +158,9 @@ def open_site(issuer: Issuer, pki: Pki) -> Sites:
         crisis = Backend("crisis", "haven.crisis.v1.CrisisService")
         for backend in (probe, crisis):
             await backend.start(Folder(pki.issue(backend.name)))
-        gateway = Gateway(_settings(pki.issue("gateway"), issuer, probe, crisis, settings), Surface.of(descriptor_set()))
+        known = _settings(pki.issue("gateway"), issuer, probe, crisis, settings)
+        telemetry.setup(known, exporter=spans, always=True)
+        gateway = Gateway(known, Surface.of(descriptor_set()))
         await gateway.start()
         async with aiohttp.ClientSession() as http:
             try:

@@ -43,9 +43,8 @@ class Router(Generic[T]):
     def find(self, http_method: str, raw_path: bytes) -> tuple[T, list[str]]:
         """The target of a request and the path's parameters in order. Raises Problem 404 or 405."""
         segments = raw_path.decode("ascii", "replace").strip("/").split("/")
-        last, colon, custom = segments[-1].rpartition(":")
-        found = _walk(self._root, [*segments[:-1], last], 0, custom, []) if colon else None
-        found = found or _walk(self._root, segments, 0, "", [])
+        segments[-1], _, custom = segments[-1].partition(":")  # a colon inside a parameter comes encoded
+        found = _walk(self._root, segments, 0, custom, [])
         if found is None:
             raise not_found()
         methods, parameters = found
