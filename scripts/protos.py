@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 STUBS = ROOT / "libs" / "stubs"
 PACKAGES = ("haven", "buf")
+SHOWN = 10
 VALIDATE = "buf/validate/validate.proto"
 
 
@@ -36,9 +37,12 @@ def main() -> int:
         drift = [path for path, content in sorted(wanted.items()) if _read(STUBS / path) != content]
         stale = [path for path in _present() if path not in wanted]
     if check:
-        for path in [*drift, *stale]:
-            print(f"libs/stubs/{path} is not what protos/ says; run `make protos`", file=sys.stderr)
-        return 1 if drift or stale else 0
+        differing = [*drift, *stale]
+        for path in differing[:SHOWN]:
+            print(f"libs/stubs/{path} is not what protos/ says", file=sys.stderr)
+        if differing:
+            print(f"{len(differing)} files differ; run `make protos` and commit libs/stubs", file=sys.stderr)
+        return 1 if differing else 0
     for path in drift:
         _write(STUBS / path, wanted[path])
     for path in stale:

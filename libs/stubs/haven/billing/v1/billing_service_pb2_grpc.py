@@ -287,8 +287,8 @@ class BillingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VoidCharge(self, request, context):
-        """Takes a charge back: gives the authorized day back and reverses its ledger entry. Refused as on_claim once it is on a
-        claim.
+        """Takes a charge back: gives the authorized day back and reverses its ledger entry. Refused as on_claim once it is on
+        a claim.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -419,7 +419,8 @@ class BillingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStatement(self, request, context):
-        """Where a person's account stands. A partner with consent sees months and sums, never days.
+        """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what was
+        done in private.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

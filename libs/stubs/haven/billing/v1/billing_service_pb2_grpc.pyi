@@ -49,8 +49,8 @@ class BillingServiceStub:
     ListCharges: _aio.UnaryUnaryMultiCallable[_claims_pb2.ListChargesRequest, _claims_pb2.ListChargesResponse]
     """A person's program days and what became of each: charged, held or not billable, with the reason."""
     VoidCharge: _aio.UnaryUnaryMultiCallable[_claims_pb2.VoidChargeRequest, _claims_pb2.Charge]
-    """Takes a charge back: gives the authorized day back and reverses its ledger entry. Refused as on_claim once it is on a
-    claim.
+    """Takes a charge back: gives the authorized day back and reverses its ledger entry. Refused as on_claim once it is on
+    a claim.
     """
     BuildClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.BuildClaimRequest, _claims_pb2.Claim]
     """Puts a person's ready charges on a claim. Asks intake for name, address and diagnoses; unavailable (503) without
@@ -95,7 +95,9 @@ class BillingServiceStub:
     EstimateCost: _aio.UnaryUnaryMultiCallable[_ledger_pb2.EstimateCostRequest, _ledger_pb2.CostEstimate]
     """What weeks in the program are likely to cost a person, from what their plan said. Not a bill."""
     GetStatement: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetStatementRequest, _ledger_pb2.Statement]
-    """Where a person's account stands. A partner with consent sees months and sums, never days."""
+    """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what was
+    done in private.
+    """
 
 class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     """What is covered, what was charged, claimed and paid, and what a person is likely to owe."""
@@ -206,8 +208,8 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _claims_pb2.VoidChargeRequest,
         context: _aio.ServicerContext[_claims_pb2.VoidChargeRequest, _abc.Awaitable[_claims_pb2.Charge]],
     ) -> _abc.Awaitable[_claims_pb2.Charge]:
-        """Takes a charge back: gives the authorized day back and reverses its ledger entry. Refused as on_claim once it is on a
-        claim.
+        """Takes a charge back: gives the authorized day back and reverses its ledger entry. Refused as on_claim once it is on
+        a claim.
         """
 
     @_abc_1.abstractmethod
@@ -360,6 +362,8 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.GetStatementRequest,
         context: _aio.ServicerContext[_ledger_pb2.GetStatementRequest, _abc.Awaitable[_ledger_pb2.Statement]],
     ) -> _abc.Awaitable[_ledger_pb2.Statement]:
-        """Where a person's account stands. A partner with consent sees months and sums, never days."""
+        """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what was
+        done in private.
+        """
 
 def add_BillingServiceServicer_to_server(servicer: BillingServiceServicer, server: _aio.Server) -> None: ...

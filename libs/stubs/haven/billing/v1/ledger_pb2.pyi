@@ -662,7 +662,7 @@ class StatementLine(_message.Message):
     PLAN_COVERED_FIELD_NUMBER: _builtins.int
     PERSON_PAID_FIELD_NUMBER: _builtins.int
     date: _builtins.str
-    """ISO 8601 day; a month (2026-03) for a partner."""
+    """ISO 8601."""
     plain: _builtins.str
     @_builtins.property
     def charged(self) -> _money_pb2.Money: ...

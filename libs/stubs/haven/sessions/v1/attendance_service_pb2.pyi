@@ -57,7 +57,9 @@ class Interval(_message.Message):
     FROM_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def until(self) -> _timestamp_pb2.Timestamp: ...
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """End."""
+
     def __init__(
         self,
         *,
@@ -83,12 +85,17 @@ class Correction(_message.Message):
     CORRECTED_BY_FIELD_NUMBER: _builtins.int
     CORRECTED_AT_FIELD_NUMBER: _builtins.int
     minutes_before: _builtins.int
+    """Minutes before."""
     minutes_after: _builtins.int
+    """Minutes after."""
     reason: Global___CorrectionReason.ValueType
+    """Why."""
     corrected_by: _builtins.str
     """The principal who corrected."""
     @_builtins.property
-    def corrected_at(self) -> _timestamp_pb2.Timestamp: ...
+    def corrected_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -123,8 +130,11 @@ class Attendance(_message.Message):
     CORRECTIONS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     attendance_id: _builtins.str
+    """The record."""
     session_id: _builtins.str
+    """The session whose room it is."""
     person_id: _builtins.str
+    """The person."""
     kind: _builtins.str
     """"group", "individual", "couples", "family", "check_in"."""
     service_date: _builtins.str
@@ -142,7 +152,9 @@ class Attendance(_message.Message):
         """The stretches that were measured, in order and without overlap."""
 
     @_builtins.property
-    def corrections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Correction]: ...
+    def corrections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Correction]:
+        """Oldest first."""
+
     def __init__(
         self,
         *,
@@ -175,8 +187,11 @@ class ListAttendanceRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     page_size: _builtins.int
+    """How many at most; 50 if 0."""
     page_token: _builtins.str
+    """From the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -201,8 +216,11 @@ class ListAttendanceResponse(_message.Message):
     ATTENDANCE_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
-    def attendance(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attendance]: ...
+    def attendance(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attendance]:
+        """One record for each person and session."""
+
     def __init__(
         self,
         *,
@@ -228,9 +246,11 @@ class CorrectAttendanceRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     attendance_id: _builtins.str
+    """The record."""
     attended_minutes: _builtins.int
     """Whole minutes, up to the planned length of the session."""
     reason: Global___CorrectionReason.ValueType
+    """Why."""
     etag: _builtins.str
     """From the record that was read."""
     def __init__(
@@ -259,8 +279,11 @@ class ListPersonAttendanceRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person."""
     page_size: _builtins.int
+    """How many at most; 50 if 0."""
     page_token: _builtins.str
+    """From the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -285,8 +308,11 @@ class ListPersonAttendanceResponse(_message.Message):
     ATTENDANCE_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
-    def attendance(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attendance]: ...
+    def attendance(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attendance]:
+        """One record for each person and session."""
+
     def __init__(
         self,
         *,

@@ -26,6 +26,7 @@ class CallForHelpRequest(_message.Message):
     SIGNAL_ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     signal_id: _builtins.str
     """Made by the client, so that pressing twice on a bad connection is one call (UUID). May be empty."""
     note: _builtins.str
@@ -56,6 +57,7 @@ class CallForHelpResponse(_message.Message):
     REACHED_CRISIS_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
+    """The call, as CallForHelp named it."""
     text: _builtins.str
     """What to show, in plain words: that help is coming, 988, and how to take the call back."""
     reached_crisis: _builtins.bool
@@ -87,7 +89,9 @@ class WithdrawHelpRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     SIGNAL_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     signal_id: _builtins.str
+    """The call, as CallForHelp named it."""
     def __init__(
         self,
         *,

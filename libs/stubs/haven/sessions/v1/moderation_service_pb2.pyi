@@ -28,6 +28,7 @@ class BreakoutPlan(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     MEMBER_IDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """What people call it."""
     @_builtins.property
     def member_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Who is invited."""
@@ -55,8 +56,11 @@ class OpenBreakoutsRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     BREAKOUTS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     @_builtins.property
-    def breakouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakoutPlan]: ...
+    def breakouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakoutPlan]:
+        """All at once."""
+
     def __init__(
         self,
         *,
@@ -79,6 +83,7 @@ class CloseBreakoutsRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -101,7 +106,9 @@ class JoinBreakoutRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     BREAKOUT_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     breakout_id: _builtins.str
+    """The breakout."""
     def __init__(
         self,
         *,
@@ -124,6 +131,7 @@ class LeaveBreakoutRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -146,6 +154,7 @@ class StartCheckInRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     member_id: _builtins.str
     """With whom."""
     def __init__(
@@ -163,30 +172,6 @@ class StartCheckInRequest(_message.Message):
 Global___StartCheckInRequest: _TypeAlias = StartCheckInRequest  # noqa: Y015
 
 @_typing.final
-class ApartPair(_message.Message):
-    """Two people who are kept apart."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MEMBER_ID_FIELD_NUMBER: _builtins.int
-    FROM_MEMBER_ID_FIELD_NUMBER: _builtins.int
-    member_id: _builtins.str
-    from_member_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        member_id: _builtins.str = ...,
-        from_member_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_member_id", b"from_member_id", "member_id", b"member_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ApartPair: _TypeAlias = ApartPair  # noqa: Y015
-
-@_typing.final
 class KeepApartRequest(_message.Message):
     """Who is kept apart."""
 
@@ -195,13 +180,16 @@ class KeepApartRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     PAIRS_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     @_builtins.property
-    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApartPair]: ...
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[_rooms_pb2.ApartPair]:
+        """The whole list."""
+
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
-        pairs: _abc.Iterable[Global___ApartPair] | None = ...,
+        pairs: _abc.Iterable[_rooms_pb2.ApartPair] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -220,7 +208,9 @@ class MuteMemberRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     member_id: _builtins.str
+    """Whom it is about."""
     def __init__(
         self,
         *,
@@ -244,7 +234,9 @@ class UnmuteMemberRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     member_id: _builtins.str
+    """Whom it is about."""
     def __init__(
         self,
         *,
@@ -269,8 +261,11 @@ class MoveToLobbyRequest(_message.Message):
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     member_id: _builtins.str
+    """Whom it is about."""
     reason: _rooms_pb2.RemovalReason.ValueType
+    """Why."""
     def __init__(
         self,
         *,
@@ -296,8 +291,11 @@ class RemoveMemberRequest(_message.Message):
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     member_id: _builtins.str
+    """Whom it is about."""
     reason: _rooms_pb2.RemovalReason.ValueType
+    """Why."""
     def __init__(
         self,
         *,
@@ -322,7 +320,9 @@ class AdmitMemberRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     member_id: _builtins.str
+    """Whom it is about."""
     def __init__(
         self,
         *,

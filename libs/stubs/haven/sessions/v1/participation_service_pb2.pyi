@@ -28,7 +28,9 @@ class ChooseParticipationRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     PARTICIPATION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     participation: _rooms_pb2.Participation.ValueType
+    """How the person takes part."""
     def __init__(
         self,
         *,
@@ -51,6 +53,7 @@ class RaiseHandRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -72,6 +75,7 @@ class LowerHandRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -94,6 +98,7 @@ class GiveTurnRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     member_id: _builtins.str
     """Who has the floor now; empty for nobody."""
     def __init__(
@@ -118,6 +123,7 @@ class AskForPauseRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -163,7 +169,9 @@ class SendMessageRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     TO_STAFF_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     text: _builtins.str
+    """In plain words."""
     to_staff: _builtins.bool
     """To staff only."""
     def __init__(
@@ -191,8 +199,11 @@ class ListMessagesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     page_size: _builtins.int
+    """How many at most; 50 if 0."""
     page_token: _builtins.str
+    """From the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -217,8 +228,11 @@ class ListMessagesResponse(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
-    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_rooms_pb2.Message]: ...
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_rooms_pb2.Message]:
+        """Oldest first."""
+
     def __init__(
         self,
         *,
@@ -245,11 +259,15 @@ class RateSessionRequest(_message.Message):
     COMFORTABLE_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     heard: _builtins.int
     """Each from 1, not at all, to 5, wholly."""
     respected: _builtins.int
+    """Respected."""
     comfortable: _builtins.int
+    """Comfortable."""
     private: _builtins.int
+    """In private."""
     def __init__(
         self,
         *,
@@ -297,6 +315,7 @@ class GetSafetySummaryRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -323,13 +342,17 @@ class SafetySummary(_message.Message):
     COMFORTABLE_FIELD_NUMBER: _builtins.int
     PRIVATE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     answers: _builtins.int
     """How many answered."""
     heard: _builtins.float
     """Means, 1 to 5; 0 while fewer than three people have answered."""
     respected: _builtins.float
+    """Respected."""
     comfortable: _builtins.float
+    """Comfortable."""
     private: _builtins.float
+    """In private."""
     def __init__(
         self,
         *,

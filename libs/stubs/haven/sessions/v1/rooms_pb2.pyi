@@ -228,12 +228,15 @@ class GroundingExercise(_message.Message):
     exercise_id: _builtins.str
     """For example "five-senses"."""
     title: _builtins.str
+    """Its name."""
     minutes: _builtins.int
     """How long it usually takes, in minutes."""
     source: _builtins.str
     """Where it comes from."""
     @_builtins.property
-    def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In order."""
+
     def __init__(
         self,
         *,
@@ -262,12 +265,15 @@ class Pause(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     ENDS_AT_FIELD_NUMBER: _builtins.int
     kind: Global___PauseKind.ValueType
+    """What it is for."""
     @_builtins.property
     def exercise(self) -> Global___GroundingExercise:
         """The exercise of a grounding pause."""
 
     @_builtins.property
-    def started_at(self) -> _timestamp_pb2.Timestamp: ...
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
     @_builtins.property
     def ends_at(self) -> _timestamp_pb2.Timestamp:
         """When the facilitator plans to go on. The pause ends when the facilitator ends it."""
@@ -311,9 +317,11 @@ class Member(_message.Message):
     staff: _builtins.bool
     """Facilitator or other staff."""
     participation: Global___Participation.ValueType
+    """How the person takes part."""
     camera: _builtins.bool
     """The camera is on. Off is always fine."""
     hand_raised: _builtins.bool
+    """Would like the floor."""
     muted: _builtins.bool
     """Has been asked to mute."""
     in_lobby: _builtins.bool
@@ -355,7 +363,9 @@ class Breakout(_message.Message):
     MEMBER_IDS_FIELD_NUMBER: _builtins.int
     CHECK_IN_FIELD_NUMBER: _builtins.int
     breakout_id: _builtins.str
+    """The breakout."""
     name: _builtins.str
+    """What people call it."""
     check_in: _builtins.bool
     """An individual check-in of one person with one member of staff."""
     @_builtins.property
@@ -389,6 +399,7 @@ class SpeakingShare(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     INVITE_FIELD_NUMBER: _builtins.int
     member_id: _builtins.str
+    """Whom it is about."""
     seconds: _builtins.int
     """Seconds with the floor."""
     share: _builtins.float
@@ -426,8 +437,11 @@ class Help(_message.Message):
     person_id: _builtins.str
     """The person who called."""
     state: Global___HelpState.ValueType
+    """How far it has come."""
     @_builtins.property
-    def changed_at(self) -> _timestamp_pb2.Timestamp: ...
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
     def __init__(
         self,
         *,
@@ -467,8 +481,11 @@ class Room(_message.Message):
     HELP_FIELD_NUMBER: _builtins.int
     MY_MEMBER_ID_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_CONFIRMED_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     state: Global___RoomState.ValueType
+    """How far it has come."""
     kind: _builtins.str
     """"group", "individual", "couples", "family", "check_in"."""
     agenda_missing: _builtins.bool
@@ -479,22 +496,36 @@ class Room(_message.Message):
     """The reader's own member_id; empty if the reader is not in the room."""
     event_id: _builtins.str
     """Give this to WatchRoom as last_event_id to go on from here without a gap."""
+    location_confirmed: _builtins.bool
+    """In the answer to Join: crisis has the location. If not, it can be confirmed with crisis at any time."""
     @_builtins.property
-    def starts_at(self) -> _timestamp_pb2.Timestamp: ...
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """Planned start."""
+
     @_builtins.property
-    def ends_at(self) -> _timestamp_pb2.Timestamp: ...
+    def ends_at(self) -> _timestamp_pb2.Timestamp:
+        """Planned end."""
+
     @_builtins.property
-    def opened_at(self) -> _timestamp_pb2.Timestamp: ...
+    def opened_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset before."""
+
     @_builtins.property
-    def closed_at(self) -> _timestamp_pb2.Timestamp: ...
+    def closed_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset before."""
+
     @_builtins.property
-    def agenda(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgendaItem]: ...
+    def agenda(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgendaItem]:
+        """In order; empty when there is none."""
+
     @_builtins.property
     def pause(self) -> Global___Pause:
         """Set while the room pauses."""
 
     @_builtins.property
-    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]: ...
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]:
+        """Those who are in the room or its lobby."""
+
     @_builtins.property
     def breakouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Breakout]:
         """The breakouts that are open, as far as the reader is invited to them. Staff see all."""
@@ -527,10 +558,11 @@ class Room(_message.Message):
         help: _abc.Iterable[Global___Help] | None = ...,
         my_member_id: _builtins.str = ...,
         event_id: _builtins.str = ...,
+        location_confirmed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "ends_at", b"ends_at", "opened_at", b"opened_at", "pause", b"pause", "starts_at", b"starts_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agenda", b"agenda", "agenda_missing", b"agenda_missing", "agenda_position", b"agenda_position", "breakouts", b"breakouts", "closed_at", b"closed_at", "ends_at", b"ends_at", "event_id", b"event_id", "help", b"help", "kind", b"kind", "members", b"members", "my_member_id", b"my_member_id", "opened_at", b"opened_at", "pause", b"pause", "session_id", b"session_id", "speaking", b"speaking", "starts_at", b"starts_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agenda", b"agenda", "agenda_missing", b"agenda_missing", "agenda_position", b"agenda_position", "breakouts", b"breakouts", "closed_at", b"closed_at", "ends_at", b"ends_at", "event_id", b"event_id", "help", b"help", "kind", b"kind", "location_confirmed", b"location_confirmed", "members", b"members", "my_member_id", b"my_member_id", "opened_at", b"opened_at", "pause", b"pause", "session_id", b"session_id", "speaking", b"speaking", "starts_at", b"starts_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -574,7 +606,9 @@ class RoomEvent(_message.Message):
 
         MEMBER_FIELD_NUMBER: _builtins.int
         @_builtins.property
-        def member(self) -> Global___Member: ...
+        def member(self) -> Global___Member:
+            """Who."""
+
         def __init__(
             self,
             *,
@@ -593,6 +627,7 @@ class RoomEvent(_message.Message):
         MEMBER_ID_FIELD_NUMBER: _builtins.int
         LAPSED_FIELD_NUMBER: _builtins.int
         member_id: _builtins.str
+        """Whom it is about."""
         lapsed: _builtins.bool
         """The connection was lost; the person may be back soon."""
         def __init__(
@@ -614,7 +649,9 @@ class RoomEvent(_message.Message):
         MEMBER_ID_FIELD_NUMBER: _builtins.int
         PARTICIPATION_FIELD_NUMBER: _builtins.int
         member_id: _builtins.str
+        """Whom it is about."""
         participation: Global___Participation.ValueType
+        """How the person takes part."""
         def __init__(
             self,
             *,
@@ -634,7 +671,9 @@ class RoomEvent(_message.Message):
         MEMBER_ID_FIELD_NUMBER: _builtins.int
         RAISED_FIELD_NUMBER: _builtins.int
         member_id: _builtins.str
+        """Whom it is about."""
         raised: _builtins.bool
+        """Up, or down."""
         def __init__(
             self,
             *,
@@ -666,11 +705,25 @@ class RoomEvent(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class AgendaKnown(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class AgendaMoved(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         AGENDA_POSITION_FIELD_NUMBER: _builtins.int
         agenda_position: _builtins.int
+        """Index of the item, from 0."""
         def __init__(
             self,
             *,
@@ -701,6 +754,7 @@ class RoomEvent(_message.Message):
 
         MEMBER_ID_FIELD_NUMBER: _builtins.int
         member_id: _builtins.str
+        """Whom it is about."""
         def __init__(
             self,
             *,
@@ -716,12 +770,19 @@ class RoomEvent(_message.Message):
     class BreakoutsClosed(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
+        BREAKOUT_IDS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def breakout_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Which ones."""
+
         def __init__(
             self,
+            *,
+            breakout_ids: _abc.Iterable[_builtins.str] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["breakout_ids", b"breakout_ids"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -732,6 +793,7 @@ class RoomEvent(_message.Message):
         MEMBER_ID_FIELD_NUMBER: _builtins.int
         BREAKOUT_ID_FIELD_NUMBER: _builtins.int
         member_id: _builtins.str
+        """Whom it is about."""
         breakout_id: _builtins.str
         """Empty: back in the main room."""
         def __init__(
@@ -754,8 +816,11 @@ class RoomEvent(_message.Message):
         ACTION_FIELD_NUMBER: _builtins.int
         REASON_FIELD_NUMBER: _builtins.int
         member_id: _builtins.str
+        """Whom it is about."""
         action: Global___ModerationAction.ValueType
+        """What was done."""
         reason: Global___RemovalReason.ValueType
+        """Why."""
         def __init__(
             self,
             *,
@@ -773,17 +838,19 @@ class RoomEvent(_message.Message):
     class KeptApart(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
-        MEMBER_IDS_FIELD_NUMBER: _builtins.int
+        PAIRS_FIELD_NUMBER: _builtins.int
         @_builtins.property
-        def member_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+        def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApartPair]:
+            """The whole list."""
+
         def __init__(
             self,
             *,
-            member_ids: _abc.Iterable[_builtins.str] | None = ...,
+            pairs: _abc.Iterable[Global___ApartPair] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["member_ids", b"member_ids"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -807,10 +874,13 @@ class RoomEvent(_message.Message):
     HELP_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     KEPT_APART_FIELD_NUMBER: _builtins.int
+    AGENDA_KNOWN_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Rises by one with each event of the room. Readers may see gaps where an event was not meant for them."""
     @_builtins.property
-    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
     @_builtins.property
     def opened(self) -> Global___RoomEvent.Opened: ...
     @_builtins.property
@@ -840,7 +910,9 @@ class RoomEvent(_message.Message):
         """To those who are invited, and to staff."""
 
     @_builtins.property
-    def breakouts_closed(self) -> Global___RoomEvent.BreakoutsClosed: ...
+    def breakouts_closed(self) -> Global___RoomEvent.BreakoutsClosed:
+        """To those who were invited, and to staff."""
+
     @_builtins.property
     def breakout_moved(self) -> Global___RoomEvent.BreakoutMoved: ...
     @_builtins.property
@@ -856,6 +928,10 @@ class RoomEvent(_message.Message):
     @_builtins.property
     def kept_apart(self) -> Global___RoomEvent.KeptApart:
         """To staff only."""
+
+    @_builtins.property
+    def agenda_known(self) -> Global___RoomEvent.AgendaKnown:
+        """The agenda has come from scheduling; GetRoom shows it."""
 
     def __init__(
         self,
@@ -880,16 +956,43 @@ class RoomEvent(_message.Message):
         help: Global___Help | None = ...,
         message: Global___Message | None = ...,
         kept_apart: Global___RoomEvent.KeptApart | None = ...,
+        agenda_known: Global___RoomEvent.AgendaKnown | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agenda_moved", b"agenda_moved", "at", b"at", "breakout_moved", b"breakout_moved", "breakout_opened", b"breakout_opened", "breakouts_closed", b"breakouts_closed", "closed", b"closed", "hand_changed", b"hand_changed", "happened", b"happened", "help", b"help", "joined", b"joined", "kept_apart", b"kept_apart", "left", b"left", "message", b"message", "moderated", b"moderated", "opened", b"opened", "participation_chosen", b"participation_chosen", "pause_asked", b"pause_asked", "pause_begun", b"pause_begun", "pause_ended", b"pause_ended", "turn_changed", b"turn_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agenda_known", b"agenda_known", "agenda_moved", b"agenda_moved", "at", b"at", "breakout_moved", b"breakout_moved", "breakout_opened", b"breakout_opened", "breakouts_closed", b"breakouts_closed", "closed", b"closed", "hand_changed", b"hand_changed", "happened", b"happened", "help", b"help", "joined", b"joined", "kept_apart", b"kept_apart", "left", b"left", "message", b"message", "moderated", b"moderated", "opened", b"opened", "participation_chosen", b"participation_chosen", "pause_asked", b"pause_asked", "pause_begun", b"pause_begun", "pause_ended", b"pause_ended", "turn_changed", b"turn_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agenda_moved", b"agenda_moved", "at", b"at", "breakout_moved", b"breakout_moved", "breakout_opened", b"breakout_opened", "breakouts_closed", b"breakouts_closed", "closed", b"closed", "event_id", b"event_id", "hand_changed", b"hand_changed", "happened", b"happened", "help", b"help", "joined", b"joined", "kept_apart", b"kept_apart", "left", b"left", "message", b"message", "moderated", b"moderated", "opened", b"opened", "participation_chosen", b"participation_chosen", "pause_asked", b"pause_asked", "pause_begun", b"pause_begun", "pause_ended", b"pause_ended", "turn_changed", b"turn_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agenda_known", b"agenda_known", "agenda_moved", b"agenda_moved", "at", b"at", "breakout_moved", b"breakout_moved", "breakout_opened", b"breakout_opened", "breakouts_closed", b"breakouts_closed", "closed", b"closed", "event_id", b"event_id", "hand_changed", b"hand_changed", "happened", b"happened", "help", b"help", "joined", b"joined", "kept_apart", b"kept_apart", "left", b"left", "message", b"message", "moderated", b"moderated", "opened", b"opened", "participation_chosen", b"participation_chosen", "pause_asked", b"pause_asked", "pause_begun", b"pause_begun", "pause_ended", b"pause_ended", "turn_changed", b"turn_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_happened: _TypeAlias = _typing.Literal["opened", "closed", "joined", "left", "participation_chosen", "hand_changed", "turn_changed", "agenda_moved", "pause_begun", "pause_ended", "pause_asked", "breakout_opened", "breakouts_closed", "breakout_moved", "moderated", "help", "message", "kept_apart"]  # noqa: Y015
+    _WhichOneofReturnType_happened: _TypeAlias = _typing.Literal["opened", "closed", "joined", "left", "participation_chosen", "hand_changed", "turn_changed", "agenda_moved", "pause_begun", "pause_ended", "pause_asked", "breakout_opened", "breakouts_closed", "breakout_moved", "moderated", "help", "message", "kept_apart", "agenda_known"]  # noqa: Y015
     _WhichOneofArgType_happened: _TypeAlias = _typing.Literal["happened", b"happened"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_happened) -> _WhichOneofReturnType_happened | None: ...
 
 Global___RoomEvent: _TypeAlias = RoomEvent  # noqa: Y015
+
+@_typing.final
+class ApartPair(_message.Message):
+    """Two people who are kept apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    FROM_MEMBER_ID_FIELD_NUMBER: _builtins.int
+    member_id: _builtins.str
+    """The one."""
+    from_member_id: _builtins.str
+    """The other one."""
+    def __init__(
+        self,
+        *,
+        member_id: _builtins.str = ...,
+        from_member_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_member_id", b"from_member_id", "member_id", b"member_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApartPair: _TypeAlias = ApartPair  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
@@ -903,13 +1006,17 @@ class Message(_message.Message):
     SENT_AT_FIELD_NUMBER: _builtins.int
     TO_STAFF_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
+    """Id of the message (UUIDv7)."""
     member_id: _builtins.str
     """Who wrote it."""
     text: _builtins.str
+    """In plain words."""
     to_staff: _builtins.bool
     """To staff only."""
     @_builtins.property
-    def sent_at(self) -> _timestamp_pb2.Timestamp: ...
+    def sent_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was sent."""
+
     def __init__(
         self,
         *,
@@ -941,11 +1048,15 @@ class Agreement(_message.Message):
     agreement_id: _builtins.str
     """For example "group-agreement/1"."""
     title: _builtins.str
+    """Its name."""
     source: _builtins.str
+    """Where it comes from."""
     accepted: _builtins.bool
     """The caller has accepted this version."""
     @_builtins.property
-    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgreementRule]: ...
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgreementRule]:
+        """In the order in which they are read."""
+
     def __init__(
         self,
         *,
@@ -974,6 +1085,7 @@ class AgreementRule(_message.Message):
     rule_id: _builtins.str
     """For example "listening"."""
     text: _builtins.str
+    """In plain words."""
     def __init__(
         self,
         *,
@@ -994,35 +1106,29 @@ class Whereabouts(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    STREET_FIELD_NUMBER: _builtins.int
-    CITY_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
-    POSTAL_CODE_FIELD_NUMBER: _builtins.int
     COUNTRY_FIELD_NUMBER: _builtins.int
-    HINT_FIELD_NUMBER: _builtins.int
-    street: _builtins.str
-    """Street, house number and unit."""
-    city: _builtins.str
+    ACCESS_NOTE_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Street, number, unit, town and postal code."""
     region: _builtins.str
-    """State or province, as its two-letter code."""
-    postal_code: _builtins.str
+    """State or province: ISO 3166-2 without the country ("CA")."""
     country: _builtins.str
-    """ISO 3166 code of two letters."""
-    hint: _builtins.str
-    """What helps to find the person: "back entrance, second floor"."""
+    """ISO 3166-1 alpha-2. Decides the emergency number."""
+    access_note: _builtins.str
+    """How to get in: door code, which bell, dog."""
     def __init__(
         self,
         *,
-        street: _builtins.str = ...,
-        city: _builtins.str = ...,
+        address: _builtins.str = ...,
         region: _builtins.str = ...,
-        postal_code: _builtins.str = ...,
         country: _builtins.str = ...,
-        hint: _builtins.str = ...,
+        access_note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city", b"city", "country", b"country", "hint", b"hint", "postal_code", b"postal_code", "region", b"region", "street", b"street"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_note", b"access_note", "address", b"address", "country", b"country", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,6 +27,7 @@ class OpenRoomRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -48,6 +49,7 @@ class CloseRoomRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -69,6 +71,7 @@ class GetRoomRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -91,6 +94,7 @@ class WatchRoomRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     LAST_EVENT_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     last_event_id: _builtins.str
     """The event_id of the last event that was seen, or of a Room."""
     def __init__(
@@ -115,6 +119,7 @@ class GetAgreementRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -137,6 +142,7 @@ class AcceptAgreementRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     AGREEMENT_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     agreement_id: _builtins.str
     """The version that was read."""
     def __init__(
@@ -165,6 +171,7 @@ class JoinRequest(_message.Message):
     PARTICIPATION_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     display_name: _builtins.str
     """How to be called in this room: the chosen name, a first name, or a discreet one."""
     camera: _builtins.bool
@@ -200,6 +207,7 @@ class LeaveRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -221,6 +229,7 @@ class HeartbeatRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -269,6 +278,7 @@ class MoveAgendaRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     AGENDA_POSITION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     agenda_position: _builtins.int
     """Index of the item, from 0."""
     def __init__(
@@ -296,7 +306,9 @@ class StartPauseRequest(_message.Message):
     MINUTES_FIELD_NUMBER: _builtins.int
     EXERCISE_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     kind: _rooms_pb2.PauseKind.ValueType
+    """What it is for."""
     minutes: _builtins.int
     """Planned length in minutes."""
     exercise_id: _builtins.str
@@ -325,6 +337,7 @@ class EndPauseRequest(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     def __init__(
         self,
         *,
@@ -347,7 +360,9 @@ class ListGroundingExercisesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
+    """How many at most; 50 if 0."""
     page_token: _builtins.str
+    """From the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -371,8 +386,11 @@ class ListGroundingExercisesResponse(_message.Message):
     EXERCISES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
-    def exercises(self) -> _containers.RepeatedCompositeFieldContainer[_rooms_pb2.GroundingExercise]: ...
+    def exercises(self) -> _containers.RepeatedCompositeFieldContainer[_rooms_pb2.GroundingExercise]:
+        """In the order in which they are offered."""
+
     def __init__(
         self,
         *,
