@@ -1,15 +1,16 @@
 """May this principal do this to this record, and what of it may they see. Pure.
 
 Three layers decide what is seen: the relation opens the record; a consent's scope decides what a partner or family
-member reads of it; the kind of each field closes the rest, by its `phi` option: partner-private fields to every linked person,
-substance-use fields (42 CFR Part 2) to everyone whom neither the record, the role nor a consent lets in.
+member reads of it; the kind of each field closes the rest, by its `phi` option: partner-private fields to every linked
+person, substance-use fields (42 CFR Part 2) to everyone whom neither the record, the role nor a consent lets in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from haven.intake.v1 import care_pb2, consent_service_pb2, people_pb2
 from haven.options.v1.options_pb2 import (
@@ -20,7 +21,6 @@ from haven.options.v1.options_pb2 import (
     RELATION_FAMILY,
     RELATION_OFFICE,
     RELATION_SELF,
-    ROLE_CARE_COORDINATOR,
     ROLE_SUBSTANCE_USE_COUNSELOR,
 )
 
@@ -29,8 +29,9 @@ from haven_kit.errors import NotFound
 from haven_kit.identity import Principal
 
 M = TypeVar("M", bound=Message)
-_LINKED = frozenset({RELATION_COUPLE, RELATION_FAMILY})
-_STAFF = frozenset({RELATION_CARE_TEAM, RELATION_OFFICE})
+_PROTECTED: frozenset[int] = frozenset({PHI_PARTNER_PRIVATE, PHI_SUBSTANCE_USE})
+_LINKED: frozenset[int] = frozenset({RELATION_COUPLE, RELATION_FAMILY})
+_STAFF: frozenset[int] = frozenset({RELATION_CARE_TEAM, RELATION_OFFICE})
 Consents = Iterable[consent_service_pb2.Consent]
 
 
@@ -42,8 +43,8 @@ def only_linked(held: frozenset[int]) -> bool:
 def shown(principal: Principal, held: frozenset[int], consents: Consents) -> frozenset[int]:
     """The protected kinds the caller may see. `consents` are the person's, in force."""
     if RELATION_SELF in held:
-        return frozenset({PHI_SUBSTANCE_USE, PHI_PARTNER_PRIVATE})
-    kinds = set()
+        return _PROTECTED
+    kinds: set[int] = set()
     if held & _STAFF:
         kinds.add(PHI_PARTNER_PRIVATE)
         if _may_see_substance_use(principal, held, consents):
@@ -52,7 +53,7 @@ def shown(principal: Principal, held: frozenset[int], consents: Consents) -> fro
 
 
 def _may_see_substance_use(principal: Principal, held: frozenset[int], consents: Consents) -> bool:
-    # Within the program the record goes to those who treat substance use (42 CFR 2.12(c)(3)); everyone else needs to be named.
+    # Within the program the record goes to those who treat substance use (42 CFR 2.12(c)(3)); others need to be named.
     if RELATION_CARE_TEAM in held and principal.has(ROLE_SUBSTANCE_USE_COUNSELOR):
         return True
     part2 = consent_service_pb2.CONSENT_KIND_PART2_DISCLOSURE
@@ -60,8 +61,8 @@ def _may_see_substance_use(principal: Principal, held: frozenset[int], consents:
 
 
 def visible(message: M, kinds: frozenset[int]) -> M:
-    """The message without the protected fields that are not shown. Changes the message that is given, and returns it."""
-    hidden = frozenset({PHI_PARTNER_PRIVATE, PHI_SUBSTANCE_USE}) - kinds
+    """The message without the protected fields that are not shown. Changes the message given, and returns it."""
+    hidden = _PROTECTED - kinds
     if hidden:
         _clear(message, hidden)
     return message
@@ -82,18 +83,18 @@ def _drop_empty(message: Message, name: str) -> None:
     """An item that lost all it said says by its presence that something was hidden; it goes too."""
     kept = [each for each in getattr(message, name) if each.ListFields()]
     if len(kept) < len(getattr(message, name)):
-        message.ClearField(name)  # type: ignore[arg-type]  # the name comes from the descriptor
+        message.ClearField(name)
         getattr(message, name).extend(kept)
 
 
 def keep_hidden(new: M, old: M, kinds: frozenset[int]) -> M:
     """What a caller writes, with the protected fields they cannot see left as they were. Changes and returns `new`."""
-    hidden = frozenset({PHI_PARTNER_PRIVATE, PHI_SUBSTANCE_USE}) - kinds
-    for field in new.DESCRIPTOR.fields:
+    hidden = _PROTECTED - kinds
+    for field in cast("Sequence[FieldDescriptor]", new.DESCRIPTOR.fields):
         if contract.phi_kind(field) in hidden:
-            new.ClearField(field.name)  # type: ignore[arg-type]
+            new.ClearField(field.name)
             _copy(new, old, field.name)
-        elif field.message_type is not None and not field.is_repeated and old.HasField(field.name):  # type: ignore[arg-type]
+        elif field.message_type is not None and not field.is_repeated and old.HasField(field.name):
             keep_hidden(getattr(new, field.name), getattr(old, field.name), kinds)
     return new
 
@@ -103,7 +104,7 @@ def _copy(new: Message, old: Message, name: str) -> None:
     value = getattr(old, name)
     if field.is_repeated:
         getattr(new, name).extend(value)
-    elif not field.has_presence or old.HasField(name):  # type: ignore[arg-type]
+    elif not field.has_presence or old.HasField(name):
         setattr(new, name, value)
 
 
@@ -134,8 +135,3 @@ def shared_plan(plan: care_pb2.CarePlan, granted: frozenset[int]) -> care_pb2.Ca
     for goal in plan.goals:
         shared.goals.add(goal_id=goal.goal_id, text=goal.text, progress_percent=goal.progress_percent)
     return shared
-
-
-def writes_as_desk(principal: Principal, held: frozenset[int]) -> bool:
-    """The caller acts for the intake desk."""
-    return RELATION_OFFICE in held and principal.has(ROLE_CARE_COORDINATOR)

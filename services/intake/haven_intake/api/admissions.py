@@ -24,6 +24,7 @@ class Admissions:
         self._cipher = cipher
 
     async def check_eligibility(self, call: Call, request: rpc.CheckEligibilityRequest) -> pb.Eligibility:
+        """Which levels of care the facts support, and why (INT-05)."""
         await relations.require(call, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         found = pb.Eligibility(person_id=request.person_id)
@@ -35,6 +36,7 @@ class Admissions:
         return found
 
     async def admit(self, call: Call, request: rpc.AdmitRequest) -> pb.Admission:
+        """Admits a person at a level of care with a plan."""
         await relations.require(call, request.person_id)
         person = await people.get(call.tx, self._cipher, request.person_id, lock=True)
         if person.state == people_pb2.PERSON_STATE_ADMITTED:
@@ -110,10 +112,12 @@ class Admissions:
             raise Refused("not_prepared", f"Before admission these are needed: {'; '.join(missing)}.")
 
     async def get_admission(self, call: Call, request: rpc.GetAdmissionRequest) -> pb.Admission:
+        """The latest admission."""
         await relations.require(call, request.person_id, "admission")
         return (await care.latest(call.tx, self._cipher, request.person_id)).message
 
     async def change_level_of_care(self, call: Call, request: rpc.ChangeLevelOfCareRequest) -> pb.Admission:
+        """Steps the level of care up or down, with a reason (CAR-22, CAR-23)."""
         stay = await self._open_stay(call, request.person_id, request.etag)
         _fits(request.level_of_care, request.facts, request.hours_per_week)
         admission = stay.message
@@ -136,6 +140,7 @@ class Admissions:
         return (await care.save(call.tx, self._cipher, stay)).message
 
     async def discharge(self, call: Call, request: rpc.DischargeRequest) -> pb.Admission:
+        """Ends the admission, with a reason and what comes after."""
         stay = await self._open_stay(call, request.person_id, request.etag)
         stay.message.discharge_reason, stay.message.aftercare = request.reason, request.aftercare
         stay.message.discharged_at.FromDatetime(call.now)

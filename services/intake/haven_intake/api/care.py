@@ -27,6 +27,7 @@ class CareApi(Admissions):
         super().__init__(parts.cipher)
 
     async def get_assessment(self, call: Call, request: rpc.GetAssessmentRequest) -> pb.Assessment:
+        """The assessment of a person."""
         seen = await access(call, self._cipher, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         found, version = await documents.read(call.tx, self._cipher, pb.Assessment, request.person_id)
@@ -36,6 +37,7 @@ class CareApi(Admissions):
         return shown
 
     async def put_assessment(self, call: Call, request: rpc.PutAssessmentRequest) -> pb.Assessment:
+        """Writes the assessment as a whole."""
         seen = await access(call, self._cipher, request.person_id)
         await people.lock(call.tx, request.person_id)
         old, _ = await documents.read(call.tx, self._cipher, pb.Assessment, request.person_id)
@@ -66,12 +68,14 @@ class CareApi(Admissions):
         return plans.suggestions(needs, data.plan_suggestions())
 
     async def get_care_plan(self, call: Call, request: rpc.GetCarePlanRequest) -> pb.CarePlan:
+        """The care plan."""
         seen = await access(call, self._cipher, request.person_id, "care plan")
         plan, version = await documents.read(call.tx, self._cipher, pb.CarePlan, request.person_id)
         plan.person_id, plan.etag = request.person_id, etags.of(version) if version else ""
         return policy.shared_plan(plan, seen.scopes) if seen.only_linked else seen.show(plan)
 
     async def update_care_plan(self, call: Call, request: rpc.UpdateCarePlanRequest) -> pb.CarePlan:
+        """Writes the care plan as a whole; participants and clinicians work on it together."""
         seen = await access(call, self._cipher, request.person_id, "care plan")
         await people.lock(call.tx, request.person_id)
         old, _ = await documents.read(call.tx, self._cipher, pb.CarePlan, request.person_id)
@@ -85,6 +89,7 @@ class CareApi(Admissions):
         return seen.show(new)
 
     async def create_check_in(self, call: Call, request: rpc.CreateCheckInRequest) -> pb.CheckIn:
+        """Records how a day goes: mood, sleep, journal, cravings, readings."""
         await relations.require(call, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         check_in = request.check_in
@@ -94,6 +99,7 @@ class CareApi(Admissions):
         return check_in
 
     async def list_check_ins(self, call: Call, request: rpc.ListCheckInsRequest) -> rpc.ListCheckInsResponse:
+        """Check-ins, newest first."""
         seen = await access(call, self._cipher, request.person_id)
         page = Page.of(request)
         found = await care.check_ins(call.tx, self._cipher, request.person_id, page)

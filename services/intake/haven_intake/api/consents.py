@@ -26,8 +26,9 @@ class ConsentApi:
         self._cipher = parts.cipher
 
     async def list_consent_documents(
-        self, call: Call, request: pb.ListConsentDocumentsRequest
+        self, _call: Call, _request: pb.ListConsentDocumentsRequest
     ) -> pb.ListConsentDocumentsResponse:
+        """The documents in force: for each kind its version, title, text, and whether admission needs it."""
         response = pb.ListConsentDocumentsResponse()
         for each in data.consent_documents().values():
             response.documents.add(
@@ -42,6 +43,7 @@ class ConsentApi:
         return response
 
     async def give_consent(self, call: Call, request: pb.GiveConsentRequest) -> pb.Consent:
+        """Gives one consent, signed by typing one's name."""
         await relations.require(call, request.person_id)
         await people.lock(call.tx, request.person_id)
         kind = consents.kind_name(request.kind)
@@ -74,6 +76,7 @@ class ConsentApi:
         return consent
 
     async def revoke_consent(self, call: Call, request: pb.RevokeConsentRequest) -> pb.Consent:
+        """Takes one consent back."""
         await relations.require(call, request.person_id, "consent")
         consent = await consents.get(call.tx, self._cipher, request.person_id, request.consent_id)
         if consent.HasField("revoked_at"):
@@ -90,6 +93,7 @@ class ConsentApi:
         return await consents.get(call.tx, self._cipher, request.person_id, request.consent_id)
 
     async def list_consents(self, call: Call, request: pb.ListConsentsRequest) -> pb.ListConsentsResponse:
+        """All consents of a person, those taken back and expired included, newest first."""
         seen = await access(call, self._cipher, request.person_id)
         page = Page.of(request)
         found = await consents.page(call.tx, self._cipher, request.person_id, page)

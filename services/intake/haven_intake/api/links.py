@@ -23,6 +23,7 @@ class LinkApi:
         self._cipher = parts.cipher
 
     async def link_people(self, call: Call, request: pb.LinkPeopleRequest) -> pb.Link:
+        """Links two people."""
         one, other = request.person_id, request.linked_person_id
         if one == other:
             raise Invalid("linked_person_id", "another", "Two different people are needed.")
@@ -30,14 +31,11 @@ class LinkApi:
         for each in sorted((one, other)):
             await people.lock(call.tx, each)
         if not (await self._agrees(call, one, other) and await self._agrees(call, other, one)):
-            raise Refused(
-                "relationship_consent", "Both people give the relationship consent, each naming the other, first."
-            )
+            raise Refused("relationship_consent", "Both give the relationship consent first, each naming the other.")
         if request.kind == pb.LINK_KIND_COUPLE:
-            teams = [
-                (await documents.read(call.tx, self._cipher, people_pb2.CareTeam, each))[0] for each in (one, other)
-            ]
-            check_team(members(teams[0]), members(teams[1]))
+            mine, _ = await documents.read(call.tx, self._cipher, people_pb2.CareTeam, one)
+            theirs, _ = await documents.read(call.tx, self._cipher, people_pb2.CareTeam, other)
+            check_team(members(mine), members(theirs))
         link = await links.add(call.tx, one, other, request.kind)
         if link is None:
             raise Conflict("linked_already", "These two people are linked already.")
@@ -50,10 +48,12 @@ class LinkApi:
         return any(each.grantee_id == named for each in given)
 
     async def get_link(self, call: Call, request: pb.GetLinkRequest) -> pb.Link:
+        """One link."""
         link = await self._mine(call, request.link_id)
         return link.message
 
     async def list_links(self, call: Call, request: pb.ListLinksRequest) -> pb.ListLinksResponse:
+        """The links of a person."""
         await relations.require(call, request.person_id)
         call.about(request.person_id)
         page = Page.of(request)
@@ -63,6 +63,7 @@ class LinkApi:
         return pb.ListLinksResponse(links=shown, next_page_token=token)
 
     async def end_link(self, call: Call, request: pb.EndLinkRequest) -> pb.Link:
+        """Ends a link at once."""
         link = await self._mine(call, request.link_id, lock=True)
         etags.check(request.etag, link.version)
         if link.message.HasField("ended_at"):
@@ -72,12 +73,14 @@ class LinkApi:
         return ended.message
 
     async def get_couple_story(self, call: Call, request: pb.GetCoupleStoryRequest) -> pb.CoupleStory:
+        """The couple's own account: what they share, and the caller's private part."""
         link = await self._mine(call, request.link_id, story=True)
         story, version = await documents.read(call.tx, self._cipher, pb.CoupleStory, request.link_id)
         story.etag = etags.of(version) if version else ""
         return _seen_by(call, link, story)
 
     async def put_couple_story(self, call: Call, request: pb.PutCoupleStoryRequest) -> pb.CoupleStory:
+        """Writes the shared account and the caller's private part."""
         link = await self._mine(call, request.link_id, lock=True, story=True)
         if link.message.HasField("ended_at"):
             raise Refused("link_ended", "This link has ended; its story can be read, not changed.")
@@ -100,7 +103,7 @@ class LinkApi:
         return _seen_by(call, link, new)
 
     async def _mine(self, call: Call, link_id: str, *, lock: bool = False, story: bool = False) -> links.Record:
-        """The link, for who stands to one of the two as the method asks. A story's therapist is the couples therapist."""
+        """The link, for who stands to one of the two as the method asks."""
         link = await links.get(call.tx, link_id, lock=lock)
         resource = "story" if story else "link"
         if story and link.message.kind != pb.LINK_KIND_COUPLE:
@@ -127,7 +130,7 @@ class LinkApi:
 
 
 def _seen_by(call: Call, link: links.Record, story: pb.CoupleStory) -> pb.CoupleStory:
-    """The story as the caller may see it: of the private parts a partner finds their own, the couples therapist both."""
+    """The story as the caller may see it: a partner finds their own private part, the couples therapist both."""
     me = call.principal.person_id
     is_partner = me in link.people
     if is_partner or not call.principal.has(ROLE_COUPLES_THERAPIST):

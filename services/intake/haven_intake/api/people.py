@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
+from google.protobuf.message import Message
 from haven.intake.v1 import events_pb2
 from haven.intake.v1 import people_pb2 as pb
 from haven.intake.v1 import people_service_pb2 as rpc
@@ -45,6 +46,7 @@ class PeopleApi:
         self._cipher = parts.cipher
 
     async def get_person(self, call: Call, request: rpc.GetPersonRequest) -> pb.Person:
+        """One person's record."""
         seen = await access(call, self._cipher, request.person_id)
         record = await people.get(call.tx, self._cipher, request.person_id)
         if seen.only_linked:
@@ -52,6 +54,7 @@ class PeopleApi:
         return seen.show(record.message)
 
     async def list_people(self, call: Call, request: rpc.ListPeopleRequest) -> rpc.ListPeopleResponse:
+        """The people the office works with, newest first."""
         page = Page.of(request)
         found = await people.page(call.tx, self._cipher, request.state, page)
         shown = found[: page.size]
@@ -60,6 +63,7 @@ class PeopleApi:
         return rpc.ListPeopleResponse(people=[each.message for each in shown], next_page_token=token)
 
     async def update_person(self, call: Call, request: rpc.UpdatePersonRequest) -> pb.Person:
+        """Changes name, contact details, address, insurance or time zone."""
         seen = await access(call, self._cipher, request.person_id)
         record = await people.get(call.tx, self._cipher, request.person_id, lock=True)
         etags.check(request.etag, record.version)
@@ -67,11 +71,7 @@ class PeopleApi:
         for path in request.update_mask.paths:
             if path not in WRITABLE:
                 raise Invalid("update_mask", "writable", f"Each path must be one of: {', '.join(WRITABLE)}.")
-            person.ClearField(path)
-            source = pb.Person()
-            source.CopyFrom(request.person)
-            _keep_only(source, path)
-            person.MergeFrom(source)
+            _replace(person, request.person, path)
         if person.time_zone and person.time_zone not in available_timezones():
             raise Invalid("person.time_zone", "iana", "The time zone must be an IANA name such as America/Chicago.")
         preferences, _ = await documents.read(call.tx, self._cipher, pb.Preferences, request.person_id)
@@ -83,6 +83,7 @@ class PeopleApi:
         return seen.show(saved.message)
 
     async def get_preferences(self, call: Call, request: rpc.GetPreferencesRequest) -> pb.Preferences:
+        """What the person prefers: names, camera, triggers, grounding, safe contacts, access needs, animals."""
         seen = await access(call, self._cipher, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         found, version = await documents.read(call.tx, self._cipher, pb.Preferences, request.person_id)
@@ -91,6 +92,7 @@ class PeopleApi:
         return seen.show(found)
 
     async def set_preferences(self, call: Call, request: rpc.SetPreferencesRequest) -> pb.Preferences:
+        """Replaces the preferences as a whole."""
         seen = await access(call, self._cipher, request.person_id)
         record = await people.get(call.tx, self._cipher, request.person_id, lock=True)
         old, _ = await documents.read(call.tx, self._cipher, pb.Preferences, request.person_id)
@@ -108,6 +110,7 @@ class PeopleApi:
         return seen.show(new)
 
     async def get_readiness(self, call: Call, request: rpc.GetReadinessRequest) -> pb.Readiness:
+        """Whether the person can take part from where they are: connection, camera, microphone, place."""
         await relations.require(call, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         found, _ = await documents.read(call.tx, self._cipher, pb.Readiness, request.person_id)
@@ -115,6 +118,7 @@ class PeopleApi:
         return found
 
     async def record_readiness(self, call: Call, request: rpc.RecordReadinessRequest) -> pb.Readiness:
+        """Records a check of connection, camera, microphone and place."""
         await relations.require(call, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         check = request.readiness
@@ -139,6 +143,7 @@ class PeopleApi:
         return check
 
     async def get_care_team(self, call: Call, request: rpc.GetCareTeamRequest) -> pb.CareTeam:
+        """The people who care for a person, with the role each has on this team."""
         await relations.require(call, request.person_id)
         found, version = await documents.read(call.tx, self._cipher, pb.CareTeam, request.person_id)
         found.person_id = request.person_id
@@ -147,6 +152,7 @@ class PeopleApi:
         return found
 
     async def set_care_team(self, call: Call, request: rpc.SetCareTeamRequest) -> pb.CareTeam:
+        """Replaces the care team as a whole."""
         await relations.require(call, request.person_id)
         await people.lock(call.tx, request.person_id)
         partners = [
@@ -170,6 +176,7 @@ class PeopleApi:
         return team
 
     async def list_accesses(self, call: Call, request: rpc.ListAccessesRequest) -> rpc.ListAccessesResponse:
+        """Who has seen the person's data, in plain words, newest first."""
         await relations.require(call, request.person_id)
         page = Page.of(request)
         rows = await accesses.page(call.tx, request.person_id, page)
@@ -189,6 +196,7 @@ class PeopleApi:
         return response
 
     async def get_billing_profile(self, call: Call, request: rpc.GetBillingProfileRequest) -> pb.BillingProfile:
+        """What a claim needs: name, birth date, sex, address, diagnoses and member numbers."""
         await relations.require(call, request.person_id)
         person = (await people.get(call.tx, self._cipher, request.person_id)).message
         profile = pb.BillingProfile(
@@ -210,10 +218,14 @@ class PeopleApi:
         return profile
 
 
-def _keep_only(person: pb.Person, path: str) -> None:
-    for field, _ in person.ListFields():
+def _replace(person: Message, given: Message, path: str) -> None:
+    person.ClearField(path)
+    only = type(given)()
+    only.CopyFrom(given)
+    for field, _ in given.ListFields():
         if field.name != path:
-            person.ClearField(field.name)
+            only.ClearField(field.name)
+    person.MergeFrom(only)
 
 
 def local_day(at: datetime, zone: str) -> str:

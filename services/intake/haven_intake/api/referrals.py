@@ -37,6 +37,7 @@ class ReferralApi:
         self._cipher = parts.cipher
 
     async def create_referral(self, call: Call, request: pb.CreateReferralRequest) -> pb.Referral:
+        """Opens a referral by form."""
         person = request.person
         for field in ("given_name", "family_name", "birth_date"):
             if not getattr(person, field):
@@ -50,6 +51,7 @@ class ReferralApi:
         return await self._shown(call, record)
 
     async def import_referral(self, call: Call, request: pb.ImportReferralRequest) -> pb.ImportReferralResponse:
+        """Opens a referral from one FHIR R4 bundle about one patient."""
         facts, content = _parsed(request)
         key = self._cipher.blind("source", "|".join(facts.patient.key))
         known = await referrals.by_source(call.tx, self._cipher, key)
@@ -65,9 +67,11 @@ class ReferralApi:
         return pb.ImportReferralResponse(referral=await self._shown(call, record), outcome=outcome)
 
     async def get_referral(self, call: Call, request: pb.GetReferralRequest) -> pb.Referral:
+        """One referral with its clinical summary and safety flags."""
         return await self._shown(call, await referrals.get(call.tx, self._cipher, request.referral_id))
 
     async def list_referrals(self, call: Call, request: pb.ListReferralsRequest) -> pb.ListReferralsResponse:
+        """Referrals, newest first."""
         page = Page.of(request)
         found = await referrals.page(
             call.tx, self._cipher, request.state, page, duplicates_only=request.possible_duplicates_only
@@ -79,6 +83,7 @@ class ReferralApi:
         return pb.ListReferralsResponse(referrals=listed, next_page_token=token)
 
     async def resolve_duplicate(self, call: Call, request: pb.ResolveDuplicateRequest) -> pb.Referral:
+        """Decides whether the referred person is one already known."""
         record = await self._locked(call, request.referral_id, request.etag)
         referral = record.message
         if referral.state not in _OPEN:
@@ -98,17 +103,20 @@ class ReferralApi:
         return await self._shown(call, await referrals.save(call.tx, self._cipher, record))
 
     async def accept_referral(self, call: Call, request: pb.AcceptReferralRequest) -> pb.Referral:
+        """Accepts a referral."""
         record = await self._locked(call, request.referral_id, request.etag)
         if record.message.possible_duplicate:
             raise Refused("duplicate_open", "Decide first whether the person is one already known.")
         return await self._move(call, record, _OPEN, pb.REFERRAL_STATE_ACCEPTED)
 
     async def decline_referral(self, call: Call, request: pb.DeclineReferralRequest) -> pb.Referral:
+        """Declines a referral, with a reason."""
         record = await self._locked(call, request.referral_id, request.etag)
         allowed = _OPEN | {pb.REFERRAL_STATE_ACCEPTED}
         return await self._move(call, record, allowed, pb.REFERRAL_STATE_DECLINED, request.reason)
 
     async def reopen_referral(self, call: Call, request: pb.ReopenReferralRequest) -> pb.Referral:
+        """Takes back an acceptance or a refusal; the referral waits again."""
         record = await self._locked(call, request.referral_id, request.etag)
         allowed = frozenset({pb.REFERRAL_STATE_ACCEPTED, pb.REFERRAL_STATE_DECLINED})
         return await self._move(call, record, allowed, pb.REFERRAL_STATE_RECEIVED)

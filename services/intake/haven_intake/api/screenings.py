@@ -1,7 +1,7 @@
 """ScreeningService.
 
-An answer that calls for help is never held back: nothing that is wrong with the other answers refuses the request, so the
-transaction that carries the concern always commits.
+An answer that calls for help is never held back: nothing that is wrong with the other answers refuses the request, so
+the transaction that carries the concern always commits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from haven_kit.errors import NotFound
 from haven_kit.paging import Page
 from haven_kit.service import Parts
 
+FINISHED = "This screening is finished. You can open a new one."
+
 
 class ScreeningApi:
     """Standard questions, scored by their published rules."""
@@ -29,13 +31,16 @@ class ScreeningApi:
     def __init__(self, parts: Parts[IntakeSettings]) -> None:
         self._cipher = parts.cipher
 
-    async def list_instruments(self, call: Call, request: pb.ListInstrumentsRequest) -> pb.ListInstrumentsResponse:
+    async def list_instruments(self, _call: Call, _request: pb.ListInstrumentsRequest) -> pb.ListInstrumentsResponse:
+        """The instruments in use."""
         return pb.ListInstrumentsResponse(instruments=[_catalogued(each) for each in data.all_instruments().values()])
 
-    async def get_instrument(self, call: Call, request: pb.GetInstrumentRequest) -> pb.Instrument:
+    async def get_instrument(self, _call: Call, request: pb.GetInstrumentRequest) -> pb.Instrument:
+        """One instrument: items, answers, severity bands, and where they come from."""
         return _catalogued(_instrument(request.instrument_id))
 
     async def submit_screening(self, call: Call, request: pb.SubmitScreeningRequest) -> pb.Screening:
+        """Opens a screening, with all answers, some, or none."""
         await relations.require(call, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         instrument = _instrument(request.instrument_id)
@@ -50,15 +55,18 @@ class ScreeningApi:
         return await self._answer(call, screening, request.answers)
 
     async def save_answer(self, call: Call, request: pb.SaveAnswerRequest) -> pb.Screening:
+        """Saves one answer of a draft."""
         await relations.require(call, request.person_id, "screening")
         screening = await screenings.get(call.tx, self._cipher, request.person_id, request.screening_id, lock=True)
         return await self._answer(call, screening, [request.answer])
 
     async def get_screening(self, call: Call, request: pb.GetScreeningRequest) -> pb.Screening:
+        """One screening with answers and score."""
         await relations.require(call, request.person_id, "screening")
         return await screenings.get(call.tx, self._cipher, request.person_id, request.screening_id)
 
     async def list_screenings(self, call: Call, request: pb.ListScreeningsRequest) -> pb.ListScreeningsResponse:
+        """A person's screenings, newest first."""
         await relations.require(call, request.person_id)
         page = Page.of(request)
         found = await screenings.page(call.tx, self._cipher, request.person_id, request.instrument_id, page)
@@ -75,8 +83,7 @@ class ScreeningApi:
         new_concerns = rules.concerns(instrument, pairs) - already
         if screening.state == pb.SCREENING_STATE_SCORED:
             # A finished screening keeps its answers; a call for help in a late one still goes out.
-            problems = [pb.AnswerProblem(item_id=item, rule="finished", message="This screening is finished; open a new one.")
-                        for item, _ in pairs]  # fmt: skip
+            problems = [pb.AnswerProblem(item_id=item, rule="finished", message=FINISHED) for item, _ in pairs]
         else:
             problems = self._take(call, screening, instrument, before, pairs)
         if new_concerns:

@@ -21,7 +21,8 @@ def _read(name: str) -> Any:
 @cache
 def all_instruments() -> dict[str, instruments.Instrument]:
     """The instruments by id."""
-    return {found.id: found for path in sorted((_HERE / "instruments").glob("*.yaml")) if (found := _instrument(path))}
+    found = [_instrument(path) for path in sorted((_HERE / "instruments").glob("*.yaml"))]
+    return {each.id: each for each in found}
 
 
 def _instrument(path: Path) -> instruments.Instrument:

@@ -1,7 +1,7 @@
 """Who may hold which role for whom (CAR-15).
 
-The couples therapist is neither the individual therapist nor the substance-use counselor of either partner, and those two
-are not one person: each of them holds confidences that the others must not.
+The couples therapist is neither the individual therapist nor the substance-use counselor of either partner, and those
+two are not one person: each of them holds confidences that the others must not.
 """
 
 from __future__ import annotations

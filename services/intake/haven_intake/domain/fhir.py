@@ -111,7 +111,7 @@ class Patient:
 
     @property
     def key(self) -> tuple[str, str]:
-        """System and value of the identifier that makes a second import the same: the medical record number, else the first."""
+        """System and value of the identifier by which a second import is known: the record number, else the first."""
         best = next((each for each in self.identifiers if each[1] == "MR"), self.identifiers[0])
         return best[0], best[2]
 

@@ -110,7 +110,7 @@ class Accepted:
 
 
 def accept(instrument: Instrument, given: Sequence[tuple[str, int]]) -> Accepted:
-    """Sort answers into usable and not. Of two answers to one item the higher is kept, so that no call for help is lost."""
+    """Sort answers into usable and not. Of two to one item the higher is kept, so that no call for help is lost."""
     known = {item.id for item in instrument.items}
     values = {option.value for option in instrument.options}
     answers: dict[str, int] = {}
@@ -138,7 +138,7 @@ def _asked(item: Item, answers: Mapping[str, int]) -> bool:
 
 
 def concerns(instrument: Instrument, given: Sequence[tuple[str, int]]) -> frozenset[str]:
-    """Items whose answer calls for help now, whatever else is unanswered or unusable. A value above the range counts."""
+    """Items whose answer calls for help now, whatever else is unanswered or wrong. A value above the range counts."""
     thresholds = instrument.concern or {}
     return frozenset(item_id for item_id, value in given if item_id in thresholds and value >= thresholds[item_id])
 

@@ -36,7 +36,7 @@ class Outcome:
 
 
 def judge(check: Check, needs: Needs, licensed_states: Collection[str]) -> Outcome:
-    """Connection and microphone carry a session; a camera is a choice. The licence follows the place (INT-12, INT-13)."""
+    """Connection and microphone carry a session; a camera is a choice. The licence follows the place."""
     connected = check.download_kbps >= needs.download_kbps and check.upload_kbps >= needs.upload_kbps
     suggestions = []
     if not connected:

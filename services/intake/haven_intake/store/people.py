@@ -1,5 +1,6 @@
 """People, and the keyed hashes by which one person's records find each other."""
 
+# ruff: noqa: S608 - statements are put together from this file's own constants
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -77,7 +78,7 @@ async def get(tx: Tx, cipher: Cipher, person_id: str, *, lock: bool = False) -> 
 
 
 async def lock(tx: Tx, person_id: str) -> None:
-    """Hold the person's record until the end of the transaction, so that rules over it see no other change. Raises NotFound."""
+    """Hold the person's record until the transaction ends: rules over it see no other change. Raises NotFound."""
     if await tx.fetch_one("SELECT 1 FROM person WHERE person_id = $1 FOR UPDATE", person_id) is None:
         raise NotFound("person")
 
@@ -118,7 +119,7 @@ async def page(tx: Tx, cipher: Cipher, state: pb.PersonState.ValueType, page: Pa
 
 
 async def candidates(tx: Tx, cipher: Cipher, person: pb.Person, *, besides: Iterable[str] = ()) -> list[Record]:
-    """People who share something that would show they are the same person. One who is matched twice at once waits here."""
+    """People who share what would show that they are the same person. Two matches of one person wait for each other."""
     someone = who(person)
     name = cipher.blind("lock", matching.name_key(someone.given_name, someone.family_name) + someone.birth_date)
     await tx.fetch("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", name.hex())
