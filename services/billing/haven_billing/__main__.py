@@ -1,13 +1,12 @@
 """Billing's composition root."""
 
-from haven_kit.server import Api
-from haven_kit.service import Parts, Service, Spec, main
-
 from haven_billing import catalogue, provider
 from haven_billing.api import BillingApi
 from haven_billing.reactions import reactions
 from haven_billing.settings import BillingSettings
 from haven_billing.workers import workers
+from haven_kit.server import Api
+from haven_kit.service import Parts, Service, Spec, main
 
 
 def build(parts: Parts[BillingSettings]) -> Service:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from haven_billing.domain.payers import Benefit, Payer, PerDiemRule, ProgramKind, Program, ServiceLine
+from haven_billing.domain.payers import Benefit, Payer, PerDiemRule, Program, ProgramKind, ServiceLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""Posts a remittance: each claim's answer to the ledger and the claim, what matches nothing to the unapplied account."""
+"""Posts a remittance: each claim's answer to the ledger and the claim, what matches nothing to the unapplied
+account."""
 
 from datetime import date
 from typing import Any
@@ -6,7 +7,6 @@ from typing import Any
 from haven.billing.v1 import remittances_pb2 as pb
 from haven.billing.v1.events_pb2 import ClaimDenied, ClaimPaid
 from haven.common.v1.money_pb2 import Money
-from haven_kit.database import Tx
 from sqlalchemy import Row
 
 from haven_billing.catalogue import Catalogue
@@ -14,6 +14,7 @@ from haven_billing.domain import ledger
 from haven_billing.domain.x12.remittance_835 import ClaimPayment, Remittance
 from haven_billing.store import claims
 from haven_billing.store import ledger as books
+from haven_kit.database import Tx
 
 
 async def post(tx: Tx, catalogue: Catalogue, remittance_id: str, read: Remittance) -> pb.Remittance:

@@ -1,12 +1,10 @@
-"""Turns a person's day into a charge: the one place that decides it, whatever brought it about (attendance, verified coverage, a new
-authorization, a voided charge that freed a day)."""
+"""Turns a person's day into a charge: the one place that decides it, whatever brought it about (attendance, verified
+coverage, a new authorization, a voided charge that freed a day)."""
 
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from haven_kit.database import Tx
-from haven_kit.ids import new_id
 from sqlalchemy import Row
 
 from haven_billing.catalogue import Catalogue
@@ -15,6 +13,8 @@ from haven_billing.domain.payers import Payer, PerDiemRule
 from haven_billing.domain.per_diem import Authorized, Decision, Reason, Standing, State
 from haven_billing.store import charges, coverages
 from haven_billing.store import ledger as books
+from haven_kit.database import Tx
+from haven_kit.ids import new_id
 
 _SETTLED = (State.READY.value, State.CLAIMED.value, State.VOIDED.value)
 
@@ -35,8 +35,8 @@ class _Situation:
 
 
 async def rate_day(tx: Tx, catalogue: Catalogue, person_id: str, day: date) -> None:
-    """Decides about one day and writes charge, authorized day and ledger entry together. A day settled before only has its minutes
-    brought up to date."""
+    """Decides about one day and writes charge, authorized day and ledger entry together. A day settled before only has
+    its minutes brought up to date."""
     await books.lock_person(tx, person_id)
     minutes = per_diem.minutes_by_day(await charges.attended(tx, person_id, day)).get(day)
     if minutes is None:

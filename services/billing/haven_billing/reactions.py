@@ -6,13 +6,13 @@ from typing import Any
 
 from haven.intake.v1.events_pb2 import LevelOfCareChanged, PersonAdmitted, PersonDischarged
 from haven.sessions.v1.events_pb2 import AttendanceRecorded
-from haven_kit import relations
-from haven_kit.database import Tx
-from haven_kit.reactions import Reaction
 
 from haven_billing import rating
 from haven_billing.catalogue import Catalogue
 from haven_billing.store import charges
+from haven_kit import relations
+from haven_kit.database import Tx
+from haven_kit.reactions import Reaction
 
 
 def reactions(catalogue: Catalogue) -> Sequence[Reaction[Any]]:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Self
 
-from haven_kit.settings import Settings
 from pydantic import Field, model_validator
+
+from haven_kit.settings import Settings
 
 
 class BillingSettings(Settings):

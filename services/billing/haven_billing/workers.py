@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from haven.billing.v1.events_pb2 import AuthorizationRunningOut
-from haven_kit.identity import system
-from haven_kit.service import Parts
-from haven_kit.workers import Worker
 
 from haven_billing.catalogue import Catalogue
 from haven_billing.settings import BillingSettings
 from haven_billing.store import coverages
+from haven_kit.identity import system
+from haven_kit.service import Parts
+from haven_kit.workers import Worker
 
 
 def workers(parts: Parts[BillingSettings], catalogue: Catalogue) -> Sequence[Worker]:

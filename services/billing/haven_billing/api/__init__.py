@@ -9,9 +9,7 @@ from haven_billing.api.payers import PayerCalls
 from haven_billing.api.remittances import RemittanceCalls
 
 
-class BillingApi(
-    PayerCalls, CoverageCalls, ChargeCalls, ClaimCalls, RemittanceCalls, AccountCalls, EstimateCalls
-):
+class BillingApi(PayerCalls, CoverageCalls, ChargeCalls, ClaimCalls, RemittanceCalls, AccountCalls, EstimateCalls):
     """Every RPC of haven.billing.v1.BillingService."""
 
 

@@ -5,9 +5,6 @@ from typing import Any
 
 from haven.billing.v1 import ledger_pb2 as pb
 from haven.common.v1.money_pb2 import Money
-from haven_kit.call import Call
-from haven_kit.errors import Refused
-from haven_kit.paging import Page
 from sqlalchemy import Row
 
 from haven_billing import policy
@@ -15,6 +12,9 @@ from haven_billing.api.base import Base, amount, enum_name, money
 from haven_billing.domain import ledger
 from haven_billing.domain.ledger import Account, Kind, Legs
 from haven_billing.store import ledger as books
+from haven_kit.call import Call
+from haven_kit.errors import Refused
+from haven_kit.paging import Page
 
 _UNDOABLE = frozenset({Kind.PAYMENT.value, Kind.REFUND.value, Kind.WRITE_OFF.value})
 
@@ -40,7 +40,7 @@ class AccountCalls(Base):
         held = await books.balances(call.tx, request.person_id)
         return pb.AccountBalances(person_id=request.person_id, balances=_balances(held))
 
-    async def get_trial_balance(self, call: Call, request: pb.GetTrialBalanceRequest) -> pb.TrialBalance:
+    async def get_trial_balance(self, call: Call, _request: pb.GetTrialBalanceRequest) -> pb.TrialBalance:
         """All balances."""
         held = await books.balances(call.tx)
         sums: dict[str, int] = {}

@@ -6,13 +6,13 @@ from typing import NoReturn
 
 from haven.billing.v1 import coverage_pb2, payers_pb2
 from haven.common.v1.money_pb2 import Money
-from haven_kit.errors import Invalid, Refused, Violation
-from haven_kit.service import Parts
 
 from haven_billing.catalogue import Catalogue
 from haven_billing.domain.payers import Payer
 from haven_billing.domain.rules import Problem
 from haven_billing.settings import BillingSettings
+from haven_kit.errors import Invalid, Refused, Violation
+from haven_kit.service import Parts
 
 MAXIMUM_AMOUNT = 100_000_000
 """A million dollars: more than this in one payment is a typing error."""
@@ -84,10 +84,11 @@ def invalid(prefix: str, problems: Sequence[Problem]) -> NoReturn:
 
 
 def enum_name(value: str, prefix: str) -> str:
-    """The name of a contract's enum value for a word of the domain: `with_authorization` → `BENEFIT_WITH_AUTHORIZATION`."""
+    """The name of a contract's enum value for a word of the domain: `with_authorization` →
+    `BENEFIT_WITH_AUTHORIZATION`."""
     return prefix + value.upper().replace(":", "_")
 
 
-def service_line(number: payers_pb2.ServiceLine) -> str:
+def service_line(number: payers_pb2.ServiceLine.ValueType) -> str:
     """The domain's word for a service line."""
     return payers_pb2.ServiceLine.Name(number).removeprefix("SERVICE_LINE_").lower()

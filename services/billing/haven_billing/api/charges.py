@@ -3,10 +3,6 @@
 from typing import Any
 
 from haven.billing.v1 import claims_pb2 as pb
-from haven_kit import etags
-from haven_kit.call import Call
-from haven_kit.errors import Refused
-from haven_kit.paging import Page
 from sqlalchemy import Row
 
 from haven_billing import policy, rating
@@ -15,6 +11,10 @@ from haven_billing.domain import ledger
 from haven_billing.domain.per_diem import State
 from haven_billing.store import charges, coverages
 from haven_billing.store import ledger as books
+from haven_kit import etags
+from haven_kit.call import Call
+from haven_kit.errors import Refused
+from haven_kit.paging import Page
 
 
 class ChargeCalls(Base):

@@ -7,12 +7,6 @@ from haven.billing.v1 import coverage_pb2
 from haven.billing.v1.events_pb2 import ClaimSubmitted
 from haven.intake.v1 import people_pb2, people_service_pb2
 from haven.intake.v1.people_service_pb2_grpc import PeopleServiceStub
-from haven_kit import etags, relations
-from haven_kit.call import Call
-from haven_kit.errors import Refused
-from haven_kit.ids import new_id
-from haven_kit.paging import Page
-from haven_kit.service import Parts
 from sqlalchemy import Row
 
 from haven_billing import claiming, policy
@@ -26,6 +20,12 @@ from haven_billing.domain.x12.segments import Envelope
 from haven_billing.settings import BillingSettings
 from haven_billing.store import charges, claims, coverages
 from haven_billing.store import ledger as books
+from haven_kit import etags, relations
+from haven_kit.call import Call
+from haven_kit.errors import Refused
+from haven_kit.ids import new_id
+from haven_kit.paging import Page
+from haven_kit.service import Parts
 
 INTAKE_SECONDS = 3.0
 _PART2_CONSENTS = frozenset({"billing", "part2_disclosure"})
@@ -165,7 +165,8 @@ class ClaimCalls(Base):
         return material
 
     async def _part2_consent(self, call: Call, rows: list[Row[Any]]) -> bool:
-        """Substance-use days go to a payer only with the person's consent (42 CFR 2.31); others need none (45 CFR 164.506)."""
+        """Substance-use days go to a payer only with the person's consent (42 CFR 2.31); others need none (45 CFR
+        164.506)."""
         codes = {rule.hcpcs for payer in self.catalogue.payers.values() for kind, rule in payer.per_diems.items()
                  if kind is ProgramKind.SUBSTANCE_USE}  # fmt: skip
         if not any(row.hcpcs in codes for row in rows):

@@ -5,16 +5,16 @@ from typing import Any
 
 from haven.billing.v1 import coverage_pb2 as pb
 from haven.billing.v1.events_pb2 import CoverageVerified
-from haven_kit import etags
-from haven_kit.call import Call
-from haven_kit.errors import Conflict, Invalid, Refused
-from haven_kit.ids import new_id
-from haven_kit.paging import Page
 from sqlalchemy import Row
 
 from haven_billing import policy, rating
 from haven_billing.api.base import Base, amount, day, enum_name, period
 from haven_billing.store import coverages, ledger
+from haven_kit import etags
+from haven_kit.call import Call
+from haven_kit.errors import Conflict, Invalid, Refused
+from haven_kit.ids import new_id
+from haven_kit.paging import Page
 
 
 class CoverageCalls(Base):

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from haven.billing.v1 import coverage_pb2
+from haven.billing.v1 import coverage_pb2, payers_pb2
 from haven.billing.v1 import ledger_pb2 as pb
-from haven.billing.v1 import payers_pb2
-from haven_kit.call import Call
-from haven_kit.errors import Refused
 from sqlalchemy import Row
 
 from haven_billing import policy
@@ -16,6 +13,8 @@ from haven_billing.domain.ledger import Account, Kind
 from haven_billing.domain.payers import Benefit, Payer, PerDiemRule, ServiceLine
 from haven_billing.store import charges, coverages
 from haven_billing.store import ledger as books
+from haven_kit.call import Call
+from haven_kit.errors import Refused
 
 # 45 CFR 149.620: a bill "substantially in excess" of a good-faith estimate is at least 400 dollars above it.
 _DISPUTE = (
@@ -148,11 +147,17 @@ def _estimate_words(
 def _statement_words(owed: int, waiting: int, currency: str) -> list[str]:
     words = []
     if waiting > 0:
-        words.append(f"Your plan has not answered for {in_words(waiting, currency)} yet. Nothing is asked of you for it.")
+        words.append(
+            f"Your plan has not answered for {in_words(waiting, currency)} yet. Nothing is asked of you for it."
+        )
     if owed > 0:
-        words.append(f"Your part is {in_words(owed, currency)}. You may pay it all at once or over time, as you choose.")
+        words.append(
+            f"Your part is {in_words(owed, currency)}. You may pay it all at once or over time, as you choose."
+        )
     elif owed < 0:
-        words.append(f"You have paid {in_words(owed, currency)} more than your part. We can pay it back or keep it for later.")
+        words.append(
+            f"You have paid {in_words(owed, currency)} more than your part. We can pay it back or keep it for later."
+        )
     else:
         words.append("Nothing is owed.")
     words.append("The billing office is glad to go through this with you.")

@@ -1,12 +1,12 @@
 """The directory of payers."""
 
 from haven.billing.v1 import payers_pb2 as pb
-from haven_kit.call import Call
-from haven_kit.errors import NotFound
-from haven_kit.paging import Page
 
 from haven_billing.api.base import Base, enum_name, money, service_line
 from haven_billing.domain.payers import Benefit, Payer, ServiceLine
+from haven_kit.call import Call
+from haven_kit.errors import NotFound
+from haven_kit.paging import Page
 
 _PLAIN = {
     Benefit.IN_PROGRAM_DAY: "Part of the program day; never billed on its own.",
@@ -19,7 +19,7 @@ _PLAIN = {
 class PayerCalls(Base):
     """Reads of what the program knows about payers."""
 
-    async def list_payers(self, call: Call, request: pb.ListPayersRequest) -> pb.ListPayersResponse:
+    async def list_payers(self, _call: Call, request: pb.ListPayersRequest) -> pb.ListPayersResponse:
         """Payers by name."""
         page = Page.of(request)
         found = sorted(
@@ -35,7 +35,7 @@ class PayerCalls(Base):
             next_page_token=page.next_token([shown[-1].name, shown[-1].payer_id]) if more else "",
         )
 
-    async def get_payer(self, call: Call, request: pb.GetPayerRequest) -> pb.Payer:
+    async def get_payer(self, _call: Call, request: pb.GetPayerRequest) -> pb.Payer:
         """One payer."""
         payer = self.catalogue.payers.get(request.payer_id.lower())
         if payer is None:
@@ -51,7 +51,7 @@ def _matches(payer: Payer, request: pb.ListPayersRequest) -> bool:
     return not request.covers or payer.benefits[ServiceLine(service_line(request.covers))] is not Benefit.NOT_COVERED
 
 
-def enum_kind(number: pb.PlanKind) -> str:
+def enum_kind(number: pb.PlanKind.ValueType) -> str:
     """The data's word for a kind of plan."""
     return pb.PlanKind.Name(number).removeprefix("PLAN_KIND_").lower()
 

@@ -4,10 +4,6 @@ import hashlib
 from typing import Any
 
 from haven.billing.v1 import remittances_pb2 as pb
-from haven_kit.call import Call
-from haven_kit.errors import Conflict
-from haven_kit.ids import new_id
-from haven_kit.paging import Page
 from sqlalchemy import Row
 
 from haven_billing import posting
@@ -15,6 +11,10 @@ from haven_billing.api.base import Base, invalid
 from haven_billing.domain.rules import RuleBroken
 from haven_billing.domain.x12 import remittance_835
 from haven_billing.store import claims, remittances
+from haven_kit.call import Call
+from haven_kit.errors import Conflict
+from haven_kit.ids import new_id
+from haven_kit.paging import Page
 
 
 class RemittanceCalls(Base):

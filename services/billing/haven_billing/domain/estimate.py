@@ -1,8 +1,9 @@
 """What care is likely to cost a person, before it is given.
 
-Follows the order in which plans count (HealthCare.gov glossary: copayment, deductible, coinsurance, out-of-pocket limit): a copay for
-each program day, then the deductible, then the person's share of the rest, never above what is left to the out-of-pocket limit.
-Rounding: a share is rounded half up to the minor unit, once per line; totals are sums of rounded lines.
+Follows the order in which plans count (HealthCare.gov glossary: copayment, deductible, coinsurance, out-of-pocket
+limit): a copay for each program day, then the deductible, then the person's share of the rest, never above what is left
+to the out-of-pocket limit. Rounding: a share is rounded half up to the minor unit, once per line; totals are sums of
+rounded lines.
 """
 
 from collections.abc import Iterable
@@ -57,7 +58,8 @@ class Line:
 
 
 def estimate(items: Iterable[Item], share: CostShare | None, *, in_network: bool) -> list[Line]:
-    """The lines in the order given; earlier lines use up the deductible first. Without a share the person pays the price.
+    """The lines in the order given; earlier lines use up the deductible first. Without a share the person pays the
+    price.
 
     Out of network the person also owes what the price is above what the plan allows.
     """

@@ -61,9 +61,9 @@ def charge(amount: int) -> Legs:
 def claim_payment(charged: int, paid: int, adjustments: Iterable[tuple[str, int]], *, denied: bool) -> Legs:
     """A payer answered a claim: `adjustments` are (group code, amount).
 
-    PR moves to the person; CO is the contract's reduction, or a denial where the whole claim was denied; OA and PI count as
-    denials. A payer's reversal has negative amounts throughout and undoes the same accounts. Charged less adjustments must
-    be what was paid (X12 005010X221A1, section 1.10.2.1), else Unbalanced.
+    PR moves to the person; CO is the contract's reduction, or a denial where the whole claim was denied; OA and PI
+    count as denials. A payer's reversal has negative amounts throughout and undoes the same accounts. Charged less
+    adjustments must be what was paid (X12 005010X221A1, section 1.10.2.1), else Unbalanced.
     """
     sums: dict[Account, int] = defaultdict(int)
     for group, amount in adjustments:

@@ -1,7 +1,7 @@
 """From attendance to a billable day: one person, one calendar day, at most one per-diem.
 
-A day is the session's calendar day in its own zone (`service_date`), never a day in UTC. Minutes of all sessions of the day
-count together, because per-diem codes (HCPCS S9480, H0015) pay for the day and not for a session.
+A day is the session's calendar day in its own zone (`service_date`), never a day in UTC. Minutes of all sessions of the
+day count together, because per-diem codes (HCPCS S9480, H0015) pay for the day and not for a session.
 """
 
 from collections import defaultdict

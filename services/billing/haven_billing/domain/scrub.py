@@ -1,4 +1,5 @@
-"""Claim scrubbing: what a payer would refuse is found before the claim goes out, with the field that needs another look."""
+"""Claim scrubbing: what a payer would refuse is found before the claim goes out, with the field that needs another
+look."""
 
 import re
 from collections.abc import Iterator

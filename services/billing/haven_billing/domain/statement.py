@@ -1,7 +1,7 @@
 """A person's statement: what happened to their account, in plain words.
 
-A line says that care was given and what it cost, never which session, with whom, or about what: whoever sees the bill, a partner
-or an employer, learns nothing from it about what was done in private.
+A line says that care was given and what it cost, never which session, with whom, or about what: whoever sees the bill,
+a partner or an employer, learns nothing from it about what was done in private.
 """
 
 from collections.abc import Iterable

@@ -3,14 +3,14 @@
 from datetime import date, datetime
 from typing import Any
 
-from haven_kit.database import Tx
-from haven_kit.errors import NotFound
-from haven_kit.paging import Page
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from haven_billing.domain.per_diem import Attendance, State
 from haven_billing.store.tables import attendances, charges, discharges, plans
+from haven_kit.database import Tx
+from haven_kit.errors import NotFound
+from haven_kit.paging import Page
 
 
 async def keep_attendance(
@@ -120,7 +120,9 @@ async def ready(tx: Tx, person_id: str, first: date, last: date) -> list[Row[Any
 
 async def on_claim(tx: Tx, claim_id: str) -> list[Row[Any]]:
     """The charges of a claim, oldest first."""
-    return list(await tx.execute(select(charges).where(charges.c.claim_id == claim_id).order_by(charges.c.service_date)))
+    return list(
+        await tx.execute(select(charges).where(charges.c.claim_id == claim_id).order_by(charges.c.service_date))
+    )
 
 
 async def page(tx: Tx, person_id: str, page: Page, state: str | None) -> list[Row[Any]]:

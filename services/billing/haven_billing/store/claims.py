@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from haven_kit.database import Tx
-from haven_kit.errors import NotFound
-from haven_kit.paging import Page
 from sqlalchemy import Row, insert, select, update
 
 from haven_billing.domain.per_diem import State
 from haven_billing.store.tables import charges, claim_numbers, claims, interchange_numbers
+from haven_kit.database import Tx
+from haven_kit.errors import NotFound
+from haven_kit.paging import Page
 
 BUILT, SUBMITTED, PAID, DENIED, REVERSED, DISCARDED = "built", "submitted", "paid", "denied", "reversed", "discarded"
 

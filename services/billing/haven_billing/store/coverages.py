@@ -3,12 +3,12 @@
 from datetime import date
 from typing import Any
 
-from haven_kit.database import Tx
-from haven_kit.errors import NotFound
-from haven_kit.paging import Page
 from sqlalchemy import Row, func, insert, or_, select, update
 
 from haven_billing.store.tables import authorizations, coverages
+from haven_kit.database import Tx
+from haven_kit.errors import NotFound
+from haven_kit.paging import Page
 
 RECORDED, VERIFIED, INACTIVE, ENDED = "recorded", "verified", "inactive", "ended"
 
@@ -93,14 +93,14 @@ async def authorization_page(tx: Tx, person_id: str, page: Page) -> list[Row[Any
 
 async def days_left(tx: Tx, coverage_id: str, day: date) -> tuple[bool, int]:
     """Whether an authorization covers the day, and the days left over all that do."""
-    left = func.coalesce(func.sum(authorizations.c.days - authorizations.c.days_used), 0)
-    query = select(func.count(), left).where(
+    left = func.coalesce(func.sum(authorizations.c.days - authorizations.c.days_used), 0).label("left")
+    query = select(func.count().label("known"), left).where(
         authorizations.c.coverage_id == coverage_id,
         authorizations.c.valid_from <= day,
         authorizations.c.valid_to >= day,
     )
-    count, total = (await tx.execute(query)).one()
-    return count > 0, int(total)
+    row: Row[Any] = (await tx.execute(query)).one()
+    return row.known > 0, int(row.left)
 
 
 async def use_day(tx: Tx, coverage_id: str, day: date) -> str | None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from haven_kit.database import Tx
-from haven_kit.errors import NotFound
-from haven_kit.ids import new_id
-from haven_kit.paging import Page
 from sqlalchemy import Row, func, insert, select
 
 from haven_billing.domain.ledger import Account, Kind, Leg, Legs
 from haven_billing.store.tables import journals, postings
+from haven_kit.database import Tx
+from haven_kit.errors import NotFound
+from haven_kit.ids import new_id
+from haven_kit.paging import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,12 @@ async def all_of(tx: Tx, person_id: str) -> list[Row[Any]]:
 
 async def balances(tx: Tx, person_id: str | None = None) -> list[tuple[Account, str, int]]:
     """(account, currency, balance) of a person, or of the whole ledger."""
-    total = func.sum(postings.c.amount)
+    total = func.sum(postings.c.amount).label("held")
     query = select(postings.c.account, postings.c.currency, total).group_by(postings.c.account, postings.c.currency)
     if person_id is not None:
         query = query.where(postings.c.person_id == person_id)
-    return [(Account(account), currency, int(held)) for account, currency, held in await tx.execute(query)]
+    rows: list[Row[Any]] = list(await tx.execute(query))
+    return [(Account(row.account), row.currency, int(row.held)) for row in rows]
 
 
 async def balance(tx: Tx, person_id: str, account: Account, currency: str) -> int:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from haven_kit.database import Tx
-from haven_kit.errors import NotFound
-from haven_kit.paging import Page
 from sqlalchemy import Row, insert, select
 
 from haven_billing.store.tables import remittances
+from haven_kit.database import Tx
+from haven_kit.errors import NotFound
+from haven_kit.paging import Page
 
 
 async def by_trace(tx: Tx, payer_identifier: str, trace_number: str) -> Row[Any] | None:

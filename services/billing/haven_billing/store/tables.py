@@ -1,4 +1,5 @@
-"""Billing's tables. Health information is in `sealed` columns; what queries and the database's own checks need stands beside it."""
+"""Billing's tables. Health information is in `sealed` columns; what queries and the database's own checks need stands
+beside it."""
 
 from sqlalchemy import (
     BigInteger,

@@ -48,7 +48,8 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Insurance:
-    """Whose plan with which payer. `relationship` is PAT01 (01 spouse, 19 child, G8 other); empty when the patient subscribes."""
+    """Whose plan with which payer. `relationship` is PAT01 (01 spouse, 19 child, G8 other); empty when the patient
+    subscribes."""
 
     payer_name: str
     payer_id: str
@@ -72,7 +73,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """All that one claim says. The principal diagnosis comes first; `patient_status` is 30 while in the program, else 01."""
+    """All that one claim says. The principal diagnosis comes first; `patient_status` is 30 while in the program, else
+    01."""
 
     control_number: str
     bill_facility: str
@@ -92,7 +94,8 @@ class Claim:
 
 
 def frequency(*, interim: bool, first: bool, discharged: bool) -> str:
-    """The last digit of the type of bill (NUBC): 1 admit through discharge, 2 first, 3 continuing, 4 last of several bills."""
+    """The last digit of the type of bill (NUBC): 1 admit through discharge, 2 first, 3 continuing, 4 last of several
+    bills."""
     if not interim or (first and discharged):
         return "1"
     if discharged:

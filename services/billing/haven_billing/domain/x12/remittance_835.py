@@ -1,4 +1,5 @@
-"""The payer's explanation of a payment: ASC X12N 835, 005010X221A1. Reads what posting needs and checks that it balances."""
+"""The payer's explanation of a payment: ASC X12N 835, 005010X221A1. Reads what posting needs and checks that it
+balances."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

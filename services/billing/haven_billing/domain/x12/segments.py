@@ -22,8 +22,10 @@ _ISA_WIDTHS = (2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1, 1)
 _ALLOWED = re.compile(r"[A-Z0-9 !\"&'()+,\-./;?=%@\[\]_{}\\|<>#$]*")
 _DELIMITERS = str.maketrans(dict.fromkeys(ELEMENT + COMPONENT + REPETITION + TERMINATOR, " "))
 _AMOUNT = re.compile(r"-?\d{0,15}(\.\d{0,2})?")
-_WITHOUT_DECOMPOSITION = str.maketrans({"ß": "ss", "Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "Đ": "D",
-                                        "đ": "d", "Œ": "OE", "œ": "oe", "’": "'", "‘": "'", "–": "-", "—": "-"})  # fmt: skip
+_WITHOUT_DECOMPOSITION = str.maketrans(
+    {"ß": "ss", "Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "Đ": "D", "đ": "d", "Œ": "OE", "œ": "oe"}
+    | {"’": "'", "‘": "'", "–": "-", "—": "-"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Envelope:
 
 
 def text(field: str, value: str, maximum: int, *, required: bool = True) -> str:
-    """A value as X12 can carry it: upper case, accents folded, delimiters turned into spaces, cut to the longest allowed.
+    """A value as X12 can carry it: upper case, accents folded, delimiters turned into spaces, cut to the longest
+    allowed.
 
     Raises RuleBroken naming the field when nothing is left of a required value, or when letters remain that X12 has no
     character for.
@@ -115,7 +118,8 @@ def write(envelope: Envelope, group: str, transaction: str, guide: str, body: It
 def read(interchange: str) -> list[Segment]:
     """The segments of one transaction set, ST and SE left out.
 
-    Raises RuleBroken when envelope, counts or control numbers do not agree, or when there is more than one transaction set.
+    Raises RuleBroken when envelope, counts or control numbers do not agree, or when there is more than one transaction
+    set.
     """
     content = interchange.strip("\ufeff \r\n\t")
     if not content.startswith("ISA") or len(content) < _ISA_LENGTH:

@@ -1,6 +1,7 @@
 """Billing's first tables."""
 
 from alembic import op
+
 from haven_kit import schema
 
 revision = "0001"
@@ -151,8 +152,10 @@ _LEDGER = (
 BEGIN
     RAISE EXCEPTION 'a ledger entry is final; reverse it instead' USING ERRCODE = 'restrict_violation';
 END $$""",
-    "CREATE TRIGGER journal_is_final BEFORE UPDATE OR DELETE ON journal FOR EACH ROW EXECUTE FUNCTION ledger_is_final()",
-    "CREATE TRIGGER posting_is_final BEFORE UPDATE OR DELETE ON posting FOR EACH ROW EXECUTE FUNCTION ledger_is_final()",
+    """CREATE TRIGGER journal_is_final BEFORE UPDATE OR DELETE ON journal
+FOR EACH ROW EXECUTE FUNCTION ledger_is_final()""",
+    """CREATE TRIGGER posting_is_final BEFORE UPDATE OR DELETE ON posting
+FOR EACH ROW EXECUTE FUNCTION ledger_is_final()""",
     "CREATE TRIGGER journal_is_kept BEFORE TRUNCATE ON journal FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_final()",
     "CREATE TRIGGER posting_is_kept BEFORE TRUNCATE ON posting FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_final()",
     """CREATE FUNCTION journal_balances() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -160,7 +163,8 @@ BEGIN
     IF EXISTS (
         SELECT 1 FROM posting WHERE journal_id = NEW.journal_id GROUP BY currency HAVING sum(amount) <> 0
     ) THEN
-        RAISE EXCEPTION 'the legs of a journal do not sum to zero' USING ERRCODE = 'check_violation', CONSTRAINT = 'journal_balances';
+        RAISE EXCEPTION 'the legs of a journal do not sum to zero'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'journal_balances';
     END IF;
     RETURN NULL;
 END $$""",
