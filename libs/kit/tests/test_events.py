@@ -200,4 +200,3 @@ def _raises(make: Callable[[], object], reason: str) -> None:
         assert reason in str(error)  # noqa: PT017 - the two cases differ in type of call only
     else:
         raise AssertionError(reason)
-
