@@ -19,8 +19,8 @@ def main() -> int:
         "contracts generated": [sys.executable, "scripts/protos.py", "--check"],
         "contracts (buf lint)": [_tool("buf"), "lint", DESCRIPTORS, "--config", "buf.yaml"],
         "contracts (buf breaking)": [sys.executable, "scripts/breaking.py"],
-        "style (ruff)": [_tool("ruff"), "check", "--quiet", "."],
-        "format (ruff)": [_tool("ruff"), "format", "--check", "--quiet", "."],
+        "style (ruff)": [_tool("ruff"), "check", "--quiet", "--output-format", "concise", "."],
+        "format (ruff)": [_tool("ruff"), "format", "--check", "--output-format", "concise", "."],
         "imports (import-linter)": [_tool("lint-imports"), "--no-logo", "--cache-dir", ".import_linter_cache"],
         "types (mypy)": [_tool("mypy"), "--no-error-summary"],
     }
