@@ -24,7 +24,10 @@ def protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
     most, seconds = settings.header_bytes, settings.header_seconds
 
     class BoundedProtocol(HttpToolsProtocol):
-        _head_bytes = 0
+        _fields = 0
+        """Bytes of the head that are parsed."""
+        _raw = 0
+        """Bytes that came while the head was not whole."""
         _in_head = False
         _head_timer: asyncio.TimerHandle | None = None
 
@@ -42,13 +45,24 @@ def protocol(settings: GatewaySettings) -> type[asyncio.Protocol]:
                 self._head_timer = self.loop.call_later(seconds, self._too_slow)
             super().data_received(data)
             if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > most:
+                self._raw += len(data)
+                if self._raw > most and not self.transport.is_closing():
                     self._refuse(Problem("headers_too_large"))
 
+        def on_url(self, url: bytes) -> None:
+            self._fields += len(url)
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._fields += len(name) + len(value) + 4
+            super().on_header(name, value)
+
         def on_headers_complete(self) -> None:
-            self._in_head, self._head_bytes = False, 0
+            size, self._fields, self._raw, self._in_head = self._fields, 0, 0, False
             self._stop_timer()
+            if size > most:
+                self._refuse(Problem("headers_too_large"))
+                raise ValueError("head too large")  # stops the parser
             super().on_headers_complete()
 
         def send_400_response(self, msg: str) -> None:
