@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
-
 from haven.options.v1.options_pb2 import Role
+
 from haven_kit.clock import Clock, SystemClock
 from haven_kit.errors import Unauthenticated
 from haven_kit.issuer_keys import IssuerKeys

@@ -26,6 +26,32 @@ Logger = structlog.typing.FilteringBoundLogger
 
 _EVENT: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _WORD: Final = re.compile(r"[\x21-\x7e]{0,200}")
+_RESERVED: Final = frozenset({"time", "level", "service", "trace_id", "span_id", "exception", "refused"})
+_PERSONAL: Final = frozenset(
+    {
+        "name",
+        "given_name",
+        "family_name",
+        "legal_name",
+        "chosen_name",
+        "display_name",
+        "pronouns",
+        "birth_date",
+        "address",
+        "phone",
+        "email",
+        "text",
+        "note",
+        "notes",
+        "narrative",
+        "comment",
+        "body",
+        "journal",
+        "mood",
+        "diagnosis",
+        "diagnoses",
+    }
+)
 _MAX_ITEMS: Final = 50
 _MAX_FRAMES: Final = 30
 _MAX_LIBRARY_MESSAGE: Final = 300
@@ -39,7 +65,7 @@ def get(name: str) -> Logger:
     """The logger of a module."""
     if not structlog.is_configured():
         _configure("haven", "info", True, None)
-    return cast(Logger, structlog.get_logger(source=name))
+    return cast(Logger, structlog.get_logger(module=name))
 
 
 def setup(service: str, level: Level = "info", *, strict: bool = True, stream: TextIO | None = None) -> None:
@@ -97,8 +123,10 @@ def _allowed_field(name: str, value: object) -> object:
         if isinstance(value, str) and _EVENT.fullmatch(value):
             return value
         raise ValueError("an event is named noun.verbed")
-    if name == "positional_args":
-        raise ValueError("give values as named fields")
+    if name in _RESERVED:
+        raise ValueError("is written by the kit")
+    if name in _PERSONAL:
+        raise ValueError("is named like something about a person")
     if name in ("exc_info", "stack_info"):
         return value
     return allowed(value)
@@ -197,7 +225,7 @@ class _LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields = _stamps(self._service, record.levelname.lower().replace("critical", "error"))
-        fields.update(event="library.logged", source=record.name, message=_library_message(record))
+        fields.update(event="library.logged", module=record.name, message=_library_message(record))
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = describe(record.exc_info[1])
         structlog.WriteLogger(self._stream).msg(_render(None, "", fields))
@@ -213,7 +241,7 @@ def _library_message(record: logging.LogRecord) -> str:
         message = template % filled if filled else template
     except (TypeError, ValueError, KeyError):
         message = template
-    return message.partition("\n")[0][:_MAX_LIBRARY_MESSAGE]
+    return message.partition("\n")[0][:_MAX_LIBRARY_MESSAGE].encode("utf-8", "replace").decode()
 
 
 def _plain(value: object) -> object:

@@ -15,6 +15,7 @@ def redacted(message: M) -> M:
     """A copy without any field that may hold health information, at any depth. A Struct or Any loses everything."""
     copy = type(message)()
     copy.CopyFrom(message)
+    copy.DiscardUnknownFields()
     _clear(copy)
     return copy
 
@@ -40,7 +41,6 @@ def _clear(message: Message) -> None:
         elif field.message_type is not None and contract.has_phi(field.message_type):
             for inner in _messages(field, value):
                 _clear(inner)
-    message.DiscardUnknownFields()
 
 
 def _messages(field: FieldDescriptor, value: Any) -> list[Message]:

@@ -88,6 +88,8 @@ _ID_KEY: Final = re.compile(r"(haven\.)?[a-z_]+_(id|count|number|version|state|m
 _WORD: Final = re.compile(r"[\x21-\x7e]{0,200}")
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
+_KNOWN_FLAGS: Final = 0x03  # sampled, and random trace id
+
 Value = str | int | float | bool
 
 
@@ -294,7 +296,7 @@ def extract(carrier: Mapping[str, str]) -> Context:
         trace_id=int(found[1], 16),
         span_id=int(found[2], 16),
         is_remote=True,
-        trace_flags=TraceFlags(int(found[3], 16) & TraceFlags.SAMPLED),
+        trace_flags=TraceFlags(int(found[3], 16) & _KNOWN_FLAGS),
         trace_state=TraceState.from_header([state]) if state and len(state) <= 512 else None,
     )
     if not remote.is_valid:
