@@ -49,7 +49,8 @@ def answers(name: str, *, streaming: bool = False) -> Callable[[F], F]:
     """Give a method the types of its RPC, which exist at run time only."""
 
     def annotate(method: F) -> F:
-        gives = AsyncIterator[notes.Note] if streaming else notes.Note
+        note: Any = notes.Note
+        gives = AsyncIterator[note] if streaming else note
         method.__annotations__ = {"call": Call, "request": getattr(notes, f"{name}Request"), "return": gives}
         return method
 
@@ -309,7 +310,7 @@ async def test_a_stream_gives_its_items_and_ends_when_the_process_drains(desk: D
 async def test_health_tells_readiness_apart_from_liveness(desk: Desk) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    desk.server._checks["broken"] = lambda: _false()
+    desk.server._checks = {"broken": _false}
 
     async with desk.channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
