@@ -1,4 +1,4 @@
-"""What is kept in `data/`: the group agreement, grounding exercises, who may lead what, and texts. Read once at start."""
+"""What is kept in `data/`: the group agreement, grounding exercises, who may lead what, texts. Read once at start."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""HelpService: the quiet call for help. It takes two roads at once, to crisis and into our own record, and neither waits for
-the other: one is enough.
+"""HelpService: the quiet call for help. It takes two roads at once, to crisis and into our own record, and neither
+waits for the other: one is enough.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class HelpApi:
         return True
 
     async def _show(self, call: Call, session_id: str, person_id: str, state: HelpState) -> bool:
-        # Apart from what keeps the call: this waits for the room's turn. The reaction to our own event makes up for a miss.
+        # Apart from what keeps the call: this waits for the room's turn. Our own event's reaction makes up for a miss.
         async with self._desk.parts.database.transaction(call.principal) as tx:
             await live.show_help(tx, session_id, person_id, state)
         return True
@@ -157,7 +157,7 @@ async def _logged(going: Coroutine[Any, Any, bool]) -> bool:
         return await going
     except HavenError as error:
         _log.warning("help.road_failed", reason=error.reason)
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, the other road goes on
         _log.exception("help.road_failed")
     return False
 

@@ -43,8 +43,8 @@ class Attendance:
     corrections: tuple[Correction, ...] = ()
 
 
-_COLUMNS = """attendance_id::text AS attendance_id, session_id::text AS session_id, person_id::text AS person_id, kind,
-    starts_at, ends_at, service_date, facilitator_id, minutes, intervals, version"""
+_SELECT = """SELECT attendance_id::text AS attendance_id, session_id::text AS session_id,
+    person_id::text AS person_id, kind, starts_at, ends_at, service_date, facilitator_id, minutes, intervals, version FROM attendance"""
 
 
 async def add(tx: Tx, record: Attendance) -> bool:
@@ -70,7 +70,7 @@ async def add(tx: Tx, record: Attendance) -> bool:
 
 async def lock(tx: Tx, attendance_id: str) -> Attendance:
     """One record, locked until the transaction ends. Raises NotFound."""
-    row = await tx.fetch_one(f"SELECT {_COLUMNS} FROM attendance WHERE attendance_id = $1 FOR UPDATE", attendance_id)
+    row = await tx.fetch_one(f"{_SELECT} WHERE attendance_id = $1 FOR UPDATE", attendance_id)
     if row is None:
         raise NotFound("attendance")
     return (await _read(tx, [row]))[0]
@@ -79,7 +79,7 @@ async def lock(tx: Tx, attendance_id: str) -> Attendance:
 async def of_session(tx: Tx, session_id: str, page: Page) -> list[Attendance]:
     """One page of a session's attendance and one record more."""
     rows = await tx.fetch(
-        f"""SELECT {_COLUMNS} FROM attendance WHERE session_id = $1 AND ($2::uuid IS NULL OR attendance_id > $2)
+        f"""{_SELECT} WHERE session_id = $1 AND ($2::uuid IS NULL OR attendance_id > $2)
         ORDER BY attendance_id LIMIT $3""",
         session_id,
         page.after[0] if page.after else None,
@@ -92,7 +92,7 @@ async def of_person(tx: Tx, person_id: str, page: Page) -> list[Attendance]:
     """One page of a person's attendance, newest first, and one record more."""
     starts_at, attendance_id = (datetime.fromisoformat(page.after[0]), page.after[1]) if page.after else (None, None)
     rows = await tx.fetch(
-        f"""SELECT {_COLUMNS} FROM attendance
+        f"""{_SELECT}
         WHERE person_id = $1 AND ($2::timestamptz IS NULL OR (starts_at, attendance_id) < ($2, $3::uuid))
         ORDER BY starts_at DESC, attendance_id DESC LIMIT $4""",
         person_id,
@@ -127,7 +127,8 @@ async def correct(tx: Tx, correction_id: str, record: Attendance, minutes: int, 
 
 async def _read(tx: Tx, rows: Sequence[Any]) -> list[Attendance]:
     found = await tx.fetch(
-        """SELECT attendance_id::text AS attendance_id, minutes_before, minutes_after, reason, corrected_by, corrected_at
+        """SELECT attendance_id::text AS attendance_id, minutes_before, minutes_after, reason, corrected_by,
+            corrected_at
         FROM attendance_correction WHERE attendance_id = ANY($1::uuid[]) ORDER BY corrected_at, correction_id""",
         [row["attendance_id"] for row in rows],
     )

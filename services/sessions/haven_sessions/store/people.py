@@ -100,7 +100,7 @@ async def call_for_help(tx: Tx, signal_id: str, person_id: str, session_id: str,
 
 
 async def withdraw(tx: Tx, signal_id: str, person_id: str, *, told: bool) -> str | None:
-    """Note that the person took a call back, and whether crisis knows. The session's id; None if there is no such call."""
+    """Note that the person took a call back, and whether crisis knows. The session's id; None for no such call."""
     row = await tx.fetch_one(
         """UPDATE help_call SET withdrawn_at = coalesce(withdrawn_at, $3),
             withdrawal_due_at = CASE WHEN $4 THEN NULL ELSE $3 END

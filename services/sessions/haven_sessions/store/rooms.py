@@ -60,14 +60,14 @@ async def load(tx: Tx, session_id: str) -> Room:
 
 async def happened(tx: Tx, session_id: str) -> list[Happened]:
     """Everything that happened in the room, in order."""
-    rows = await tx.fetch("SELECT seq, at, kind, data FROM room_event WHERE session_id = $1 ORDER BY seq", session_id)
+    rows = await tx.fetch("SELECT seq, at, kind, data::text AS data FROM room_event WHERE session_id = $1 ORDER BY seq", session_id)
     return [_happened(row) for row in rows]
 
 
 async def since(tx: Tx, session_id: str, seq: int, limit: int) -> list[Seen]:
     """What happened after the event with that number, at most `limit` of it."""
     rows = await tx.fetch(
-        """SELECT seq, at, kind, data, everyone, member_ids::text[] AS member_ids FROM room_event
+        """SELECT seq, at, kind, data::text AS data, everyone, member_ids::text[] AS member_ids FROM room_event
         WHERE session_id = $1 AND seq > $2 ORDER BY seq LIMIT $3""",
         session_id,
         seq,
@@ -180,7 +180,7 @@ async def lapsed(tx: Tx, seen_before: datetime) -> str | None:
 
 
 async def abandoned(tx: Tx, ended_before: datetime, long_before: datetime) -> str | None:
-    """An open room, now locked, past its planned end: before the first time with no staff in it, or before the second."""
+    """An open room, now locked, that should have ended: before the first time with no staff in it, or the second."""
     row = await tx.fetch_one(
         """SELECT room.session_id::text AS session_id FROM room JOIN session USING (session_id)
         WHERE life = 'open' AND (ends_at < $2 OR (ends_at < $1 AND NOT EXISTS
