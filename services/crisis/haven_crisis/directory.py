@@ -77,13 +77,21 @@ class Directory:
         return found
 
     async def read(self, tx: Tx) -> Book:
-        """The book as it is now; read from the database when the copy is old."""
+        """The book as it is now; read from the database when the copy is old.
+
+        Not for a transaction that changes the plan: what it wrote may never be committed. It has `plan`.
+        """
         row = await tx.fetch_one("SELECT version FROM on_call_version")
         if row is not None and row["version"] != self.version:
-            await self._load(tx, row["version"])
+            self.book, self._responders = await self._load(tx)
+            self.version = row["version"]
         return self.book
 
-    async def _load(self, tx: Tx, version: int) -> None:
+    async def plan(self, tx: Tx) -> Book:
+        """The book as this transaction sees it, with its own changes."""
+        return (await self._load(tx))[0]
+
+    async def _load(self, tx: Tx) -> tuple[Book, dict[str, Responder]]:
         responders = {}
         for row in await tx.fetch("SELECT responder_id, sealed FROM responder"):
             responders[row["responder_id"]] = self.open(row["responder_id"], row["sealed"])
@@ -96,9 +104,7 @@ class Directory:
             policies[row["policy_id"]] = policy_of(pb.Policy.FromString(row["body"]))
             default = row["policy_id"] if row["is_default"] else default
         reachable = frozenset(each.responder_id for each in responders.values() if each.channels)
-        self._responders = responders
-        self.book = Book(policies, default, {each.rotation_id: each for each in rotations}, reachable)
-        self.version = version
+        return Book(policies, default, {each.rotation_id: each for each in rotations}, reachable), responders
 
     def open(self, responder_id: str, sealed: bytes) -> Responder:
         """A responder from their row."""

@@ -59,7 +59,7 @@ class OnCallApi:
         version = await on_call.version(call.tx, "rotation", request.rotation_id, kept.etag)
         kept.ClearField("etag")
         drafted = directory.rotation_of(kept)
-        book = await self._desk.book(call.tx)
+        book = await self._desk.directory.plan(call.tx)
         found = list(rotation.problems(drafted, call.now))
         named = {*drafted.responders, *(each.responder_id for each in drafted.overrides)}
         if not named <= book.reachable:
@@ -89,7 +89,7 @@ class OnCallApi:
         kept.policy_id = request.policy_id
         version = await on_call.version(call.tx, "policy", request.policy_id, kept.etag)
         kept.ClearField("etag")
-        book = await self._desk.book(call.tx)
+        book = await self._desk.directory.plan(call.tx)
         _refuse("unreachable_step", escalation.problems(book, directory.policy_of(kept), call.now))
         if not kept.is_default and book.default_policy_id in ("", request.policy_id):
             raise Refused(

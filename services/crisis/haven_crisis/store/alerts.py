@@ -29,8 +29,9 @@ _SAVE = """WITH saved AS (
     WHERE alert_id = $1
 )
 INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts, sealed)
-SELECT $1, entry.* FROM
-    unnest($18::int[], $19::uuid[], $20::smallint[], $21::timestamptz[], $22::text[], $23::jsonb[], $24::bytea[]) AS entry"""
+SELECT $1, seq, entry_id, kind, at, actor, facts::jsonb, sealed FROM unnest(
+    $18::int[], $19::uuid[], $20::smallint[], $21::timestamptz[], $22::text[], $23::text[], $24::bytea[]
+) AS entry (seq, entry_id, kind, at, actor, facts, sealed)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def seal(cipher: Cipher, entry_id: str, told: Told) -> bytes:
     return cipher.seal(pb.TimelineEntry(note=told.note, closing=told.closing), context=f"timeline/{entry_id}")
 
 
-_ENTRIES = """SELECT seq, entry_id::text AS entry_id, kind, at, actor, facts, sealed FROM timeline
+_ENTRIES = """SELECT seq, entry_id::text AS entry_id, kind, at, actor, facts::text AS facts, sealed FROM timeline
 WHERE alert_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"""
 
 

@@ -171,7 +171,8 @@ async def claim(tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[
 async def ended(tx: Tx, page_id: str, worker: str, state: PageState, failure: str) -> bool:
     """Note how a page went. False when its lease had run out and it is no longer this replica's."""
     rows = await tx.fetch(
-        """UPDATE page SET state = $3, failure = $4, lease_until = NULL, accepted_at = CASE WHEN $3 = 3 THEN $5::timestamptz END
+        """UPDATE page SET state = $3::smallint, failure = $4, lease_until = NULL,
+            accepted_at = CASE WHEN $3::smallint = 3 THEN $5::timestamptz END
         WHERE page_id = $1 AND worker = $2 AND state = 2 RETURNING 1""",
         page_id,
         worker,

@@ -156,7 +156,7 @@ STATEMENTS = (
     )""",
     "CREATE UNIQUE INDEX policy_default ON policy (is_default) WHERE is_default",
     # One row; counts every change to responders, rotations and policies, so that a replica sees that its copy is old.
-    "CREATE TABLE on_call_version (only BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only), version BIGINT NOT NULL)",
+    "CREATE TABLE on_call_version (one BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (one), version BIGINT NOT NULL)",
     "INSERT INTO on_call_version (version) VALUES (1)",
 )
 
