@@ -1,8 +1,8 @@
 """An answer that calls for help: the one place where it leaves intake.
 
 Two roads, one signal. The event goes out with the transaction that saves the answer; the concern's row, in the same
-transaction, makes a worker call crisis directly, at once after the commit and again until crisis has said that it has the
-signal. The request that saved the answer waits for neither. Crisis takes both as one, by `signal_id`.
+transaction, makes a worker call crisis directly, at once after the commit and again until crisis has said that it has
+it. The request that saved the answer waits for neither. Crisis takes both as one, by `signal_id`.
 """
 
 from __future__ import annotations
