@@ -3,13 +3,30 @@
 import io
 import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
+import grpc
+import pytest
+import pytest_asyncio
 import pyx12.params
 import pyx12.x12n_document
-import pytest
+from grpc import aio
+from haven.billing.v1 import claims_pb2, coverage_pb2, ledger_pb2
+from haven.billing.v1.billing_service_pb2_grpc import BillingServiceStub
+from haven.common.v1.money_pb2 import Money
+from haven.intake.v1 import events_pb2 as intake_events
+from haven.intake.v1 import people_pb2, people_service_pb2
+from haven.sessions.v1 import events_pb2 as sessions_events
+
+from haven_billing.__main__ import SPEC
 from haven_billing.domain.x12 import claim_837i as x12
 from haven_billing.domain.x12.segments import Envelope
+from haven_kit.clock import FakeClock
+from haven_kit.ids import new_id
+from haven_kit.tls import Folder
+
+PPO = "01970000-0000-7000-8000-000000000001"
+HMO = "01970000-0000-7000-8000-000000000002"
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +35,7 @@ def pyx12_findings() -> Callable[[str], list[str]]:
 
     def findings(text: str) -> list[str]:
         report = io.StringIO()
-        accepted = pyx12.x12n_document.x12n_document(
-            pyx12.params.params(), io.StringIO(text), None, None, None, report
-        )
+        accepted = pyx12.x12n_document.x12n_document(pyx12.params.params(), io.StringIO(text), None, None, None, report)
         found = [error["err_str"] for error in _errors(json.loads(report.getvalue()))]
         return found if found or accepted else ["not accepted"]
 
@@ -98,3 +113,167 @@ def claim(person) -> Callable[..., x12.Claim]:
 @pytest.fixture
 def envelope() -> Envelope:
     return Envelope("HAVENEX", "EXPPO", 42, datetime(2026, 3, 4, 12, 30), production=False)  # noqa: DTZ001 - local time
+
+
+class Intake:
+    """Stands at the other end of billing's one call to intake: a gRPC server with intake's certificate and its contract."""
+
+    def __init__(self, credentials) -> None:
+        self._credentials = credentials
+        self._server: aio.Server | None = None
+        self.port = 0
+        self.profiles: dict[str, people_pb2.BillingProfile] = {}
+
+    async def GetBillingProfile(self, request, context):  # noqa: N802 - gRPC names it
+        if request.person_id not in self.profiles:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such person")
+        return self.profiles[request.person_id]
+
+    async def start(self) -> None:
+        self._server = aio.server(options=[("grpc.so_reuseport", 0)])
+        handler = grpc.unary_unary_rpc_method_handler(
+            self.GetBillingProfile,
+            request_deserializer=people_service_pb2.GetBillingProfileRequest.FromString,
+            response_serializer=people_pb2.BillingProfile.SerializeToString,
+        )
+        handlers = {"GetBillingProfile": handler}
+        self._server.add_registered_method_handlers("haven.intake.v1.PeopleService", handlers)
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("haven.intake.v1.PeopleService", handlers),)
+        )
+        self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", self._credentials)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            await self._server.stop(None)
+            self._server = None
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def intake(haven):
+    standing_in = Intake(Folder(haven._shared.authority.issue("intake")).server_credentials())
+    await standing_in.start()
+    yield standing_in
+    await standing_in.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def billing(serve, intake):
+    """Billing, running, on a clock that stands at Monday 2026-03-09."""
+    clock = FakeClock(datetime(2026, 3, 9, 9, 0, tzinfo=UTC))
+    return await serve(SPEC, clock=clock, targets={"intake": f"dns:///127.0.0.1:{intake.port}"})
+
+
+class Office:
+    """A biller at work, and the events that other services tell."""
+
+    def __init__(self, running, intake: Intake) -> None:
+        self.running = running
+        self.intake = intake
+        self.api = self.calls_as(running.as_role("biller"))
+
+    def calls_as(self, caller):
+        return caller.stub(BillingServiceStub)
+
+    async def newcomer(self, **profile) -> str:
+        """A person whom intake knows, admitted for five days a week."""
+        person_id = new_id()
+        values = {
+            "person_id": person_id,
+            "given_name": "Robin",
+            "family_name": "Example",
+            "birth_date": "1990-02-28",
+            "sex": people_pb2.SEX_FEMALE,
+            "address": people_pb2.Address(
+                lines=["12 Maple Street"], city="Boston", state="MA", postal_code="02108", country="US"
+            ),
+            "diagnoses": ["F4310"],
+        }
+        self.intake.profiles[person_id] = people_pb2.BillingProfile(**(values | profile))
+        await self.admit(person_id)
+        return person_id
+
+    async def admit(self, person_id: str, track: str = "iop-adult-trauma", days_per_week: int = 5) -> str:
+        admitted = intake_events.PersonAdmitted(
+            person_id=person_id, admission_id=new_id(), track=track, days_per_week=days_per_week, hours_per_week=15,
+            time_zone="America/New_York",
+        )  # fmt: skip
+        admitted.admitted_at.FromDatetime(datetime(2026, 3, 1, tzinfo=UTC))
+        await self.running.react(admitted, key=person_id)
+        return admitted.admission_id
+
+    async def insure(
+        self, person_id: str, payer: str = PPO, *, verify: bool = True, days: int = 0
+    ) -> coverage_pb2.Coverage:
+        """Coverage, verified with a copay of 30, with an authorization when `days` says so."""
+        coverage = await self.api.AddCoverage(
+            coverage_pb2.AddCoverageRequest(
+                person_id=person_id, payer_id=payer, member_id="MEM 123", group_number="G1",
+                relationship=coverage_pb2.RELATIONSHIP_SELF, active_from="2026-01-01",
+            )
+        )  # fmt: skip
+        if verify:
+            coverage = await self.verify(coverage.coverage_id)
+        if days:
+            await self.authorize(person_id, coverage.coverage_id, days)
+        return coverage
+
+    async def verify(self, coverage_id: str, **changed) -> coverage_pb2.Coverage:
+        share = coverage_pb2.CostShare(
+            copay_per_day=usd(3000), coinsurance_basis_points=0, deductible_left=usd(0), out_of_pocket_left=usd(500_000)
+        )
+        values = {"active": True, "active_from": "2026-01-01", "cost_share": share}
+        return await self.api.VerifyCoverage(
+            coverage_pb2.VerifyCoverageRequest(coverage_id=coverage_id, **(values | changed))
+        )
+
+    async def authorize(self, person_id: str, coverage_id: str, days: int, **changed) -> coverage_pb2.Authorization:
+        values = {"payer_number": "AUTH 77", "valid_from": "2026-03-01", "valid_to": "2026-03-31"}
+        return await self.api.AddAuthorization(
+            coverage_pb2.AddAuthorizationRequest(
+                person_id=person_id, coverage_id=coverage_id, days=days, **(values | changed)
+            )
+        )
+
+    def attendance(self, person_id: str, day: str, minutes: int = 200) -> sessions_events.AttendanceRecorded:
+        recorded = sessions_events.AttendanceRecorded(
+            attendance_id=new_id(), session_id=new_id(), person_id=person_id, kind="group",
+            attended_minutes=minutes, service_date=day,
+        )  # fmt: skip
+        recorded.starts_at.FromDatetime(datetime(2026, 3, 2, 14, tzinfo=UTC))
+        return recorded
+
+    async def attend(self, person_id: str, day: str, minutes: int = 200) -> None:
+        await self.running.react(self.attendance(person_id, day, minutes), key=person_id)
+
+    async def charges(self, person_id: str) -> dict[str, claims_pb2.Charge]:
+        listed = await self.api.ListCharges(claims_pb2.ListChargesRequest(person_id=person_id))
+        return {charge.service_date: charge for charge in listed.charges}
+
+    async def balances(self, person_id: str) -> dict[str, int]:
+        found = await self.api.GetAccount(ledger_pb2.GetAccountRequest(person_id=person_id))
+        return {
+            ledger_pb2.Account.Name(each.account).removeprefix("ACCOUNT_").lower(): each.amount.minor_units
+            for each in found.balances
+        }
+
+    async def claimed(self, person_id: str, *days: str) -> tuple[claims_pb2.Claim, str]:
+        """A submitted claim for days attended, and its X12."""
+        for day in days:
+            await self.attend(person_id, day)
+        request = claims_pb2.BuildClaimRequest(person_id=person_id, to="2026-03-31")
+        setattr(request, "from", "2026-03-01")
+        built = await self.api.BuildClaim(request)
+        submitted = await self.api.SubmitClaim(claims_pb2.SubmitClaimRequest(claim_id=built.claim_id))
+        document = await self.api.GetClaimDocument(claims_pb2.GetClaimDocumentRequest(claim_id=built.claim_id))
+        return submitted, document.x12_837
+
+
+@pytest.fixture
+def office(billing, intake) -> Office:
+    return Office(billing, intake)
+
+
+def usd(minor_units: int) -> Money:
+    return Money(minor_units=minor_units, currency="USD")

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from haven_billing.domain.rules import RuleBroken
 from haven_billing.domain.x12 import claim_837i as x12
 from haven_billing.domain.x12 import segments
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
@@ -99,7 +100,9 @@ def test_names_as_x12_can_carry_them(written, sent):
     assert segments.text("name", written, 60) == sent
 
 
-@pytest.mark.parametrize(("written", "rule"), [("李雷", "x12_characters"), ("*~", "required"), ("a\x00b", "x12_characters")])
+@pytest.mark.parametrize(
+    ("written", "rule"), [("李雷", "x12_characters"), ("*~", "required"), ("a\x00b", "x12_characters")]
+)
 def test_what_x12_cannot_carry_names_the_field(written, rule):
     with pytest.raises(RuleBroken) as refused:
         segments.text("person.family_name", written, 60)

@@ -1,9 +1,10 @@
 """What care is likely to cost."""
 
-from haven_billing.domain.estimate import CostShare, Item, estimate, round_half_up
-from haven_billing.domain.payers import Benefit, ServiceLine
 from hypothesis import given
 from hypothesis import strategies as st
+
+from haven_billing.domain.estimate import CostShare, Item, estimate, round_half_up
+from haven_billing.domain.payers import Benefit, ServiceLine
 
 DAYS = ServiceLine.PROGRAM_DAY
 shares = st.builds(
@@ -51,7 +52,9 @@ def test_another_day_never_costs_less(days, share):
 
 
 def test_a_worked_example():
-    share = CostShare(copay_per_day=2000, coinsurance_basis_points=2000, deductible_left=50_000, out_of_pocket_left=400_000)
+    share = CostShare(
+        copay_per_day=2000, coinsurance_basis_points=2000, deductible_left=50_000, out_of_pocket_left=400_000
+    )
     (line,) = estimate([Item(DAYS, 12, 45000, 36000, Benefit.WITH_AUTHORIZATION)], share, in_network=True)
     # 12 days: price 5,400; allowed 4,320; copay 240; deductible 500; a fifth of the remaining 3,580 is 716.
     assert (line.price, line.copay, line.deductible, line.coinsurance) == (540_000, 24_000, 50_000, 71_600)

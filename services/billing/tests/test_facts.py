@@ -3,12 +3,13 @@
 from datetime import date, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from haven_billing import catalogue, provider
 from haven_billing.domain import scrub, statement
 from haven_billing.domain.ledger import Kind, charge, claim_payment, payment, reversal
 from haven_billing.domain.payers import Benefit, ProgramKind, ServiceLine, covers
-from hypothesis import given
-from hypothesis import strategies as st
 
 # HCPCS Level II and NUBC, as published: what each code is for.
 PUBLISHED = {
@@ -63,7 +64,9 @@ def test_adjustment_labels_are_short(known):
     assert all(len(label) <= 40 for label in known.adjustment_labels.values())
 
 
-@pytest.mark.parametrize(("number", "valid"), [("1234567893", True), ("1234567890", False), ("123456789", False), ("12345678ab", False)])
+@pytest.mark.parametrize(
+    ("number", "valid"), [("1234567893", True), ("1234567890", False), ("123456789", False), ("12345678ab", False)]
+)
 def test_provider_identifiers_carry_a_check_digit(number, valid):
     assert provider.is_npi(number) is valid
 

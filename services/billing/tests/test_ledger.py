@@ -1,10 +1,11 @@
 """Double entry holds whatever happens."""
 
 import pytest
-from haven_billing.domain import ledger
-from haven_billing.domain.ledger import Account, Leg
 from hypothesis import given
 from hypothesis import strategies as st
+
+from haven_billing.domain import ledger
+from haven_billing.domain.ledger import Account, Leg
 
 cents = st.integers(1, 10_000_000)
 

@@ -3,6 +3,9 @@
 from datetime import date, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from haven_billing.domain.payers import PerDiemRule
 from haven_billing.domain.per_diem import (
     Attendance,
@@ -15,8 +18,6 @@ from haven_billing.domain.per_diem import (
     runs_out,
     week_of,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 RULE = PerDiemRule("S9480", "0905", 45000, 36000, 180, 5, authorization_required=True)
 PLENTY = Authorized(exists=True, days_left=20)

@@ -3,11 +3,12 @@
 from datetime import date
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from haven_billing.domain.rules import RuleBroken
 from haven_billing.domain.x12 import claim_837i, remittance_835
 from haven_dev import clearinghouse
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 DAY = date(2026, 4, 1)
 
@@ -58,7 +59,9 @@ def test_a_reversal_and_its_correction(billed, pyx12_findings):
 
 def test_adjustments_of_the_claim_and_of_the_payment(billed, pyx12_findings):
     text = payment(
-        answer(billed, contractual=9000, coinsurance=100), adjustments=(("WO", "OLD1", 500), ("L6", "", -20)), lines_given=False
+        answer(billed, contractual=9000, coinsurance=100),
+        adjustments=(("WO", "OLD1", 500), ("L6", "", -20)),
+        lines_given=False,
     )
     assert pyx12_findings(text) == []
     read = remittance_835.parse(text)
