@@ -18,7 +18,7 @@ from haven_kit import contract, logs, metrics, migrations, telemetry
 from haven_kit.audit import Sealer
 from haven_kit.cipher import Cipher
 from haven_kit.clients import Clients
-from haven_kit.clock import Clock, SystemClock
+from haven_kit.clock import Clock
 from haven_kit.consumer import Consumer
 from haven_kit.database import Database
 from haven_kit.identity import TokenVerifier
@@ -97,7 +97,7 @@ class Process(Generic[S]):
         contract.check(spec.name)
         self.spec = spec
         self.settings = settings
-        clock = clock or SystemClock()
+        clock = clock or settings.clock()
         folder = Folder(settings.tls_dir)
         self.database = Database(
             settings.database_url.get_secret_value(),

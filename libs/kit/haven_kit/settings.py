@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     default_deadline_seconds: float = Field(default=10, gt=0, le=300)
     drain_seconds: float = Field(default=20, ge=0, le=600)
+    clock_file: Path | None = Field(default=None, description="Development only: seconds to set the clock forward by.")
     version: str = Field(default="0", description="The release that runs, as telemetry names it.")
 
     @model_validator(mode="after")
@@ -77,11 +78,17 @@ class Settings(BaseSettings):
         if self.environment == "production":
             if self.allow_development_issuer:
                 raise ValueError("allow_development_issuer: not in production")
+            if self.clock_file is not None:
+                raise ValueError("clock_file: not in production")
             if self.keyset_kek_file is None:
                 raise ValueError(
                     "keyset_kek_file: required in production; a keyset in clear text is for development only"
                 )
         return self
+
+    def clock(self) -> Clock:
+        """The clock that this process goes by."""
+        return SystemClock() if self.clock_file is None else TurnedClock(self.clock_file)
 
     @classmethod
     @override

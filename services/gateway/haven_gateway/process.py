@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from haven_gateway.app import create_app
+from haven_gateway.http_server import HttpServer
+from haven_gateway.settings import GatewaySettings
+from haven_gateway.surface import Surface
 from haven_kit import logs, metrics
 from haven_kit.clients import Clients
 from haven_kit.errors import HavenError
 from haven_kit.identity import TokenVerifier
 from haven_kit.issuer_keys import IssuerKeys
 from haven_kit.tls import Folder
-
-from haven_gateway.app import create_app
-from haven_gateway.http_server import HttpServer
-from haven_gateway.settings import GatewaySettings
-from haven_gateway.surface import Surface
 
 CHECK_SECONDS = 2.0
 _log = logs.get(__name__)
@@ -26,7 +26,7 @@ class Backends:
     """Which services answer, as their health service tells it."""
 
     def __init__(self, clients: Clients, services: list[str]) -> None:
-        self._stubs = {name: clients.stub(name, health_pb2_grpc.HealthStub) for name in services}
+        self._stubs: dict[str, Any] = {name: clients.stub(name, health_pb2_grpc.HealthStub) for name in services}
         self.serving = dict.fromkeys(services, False)
         self._watch: asyncio.Task[None] | None = None
 
@@ -53,7 +53,7 @@ class Backends:
             _log.info("backends.changed", serving=sorted(name for name, up in self.serving.items() if up))
 
     async def _ask(self, name: str) -> None:
-        request: Message = health_pb2.HealthCheckRequest()
+        request = health_pb2.HealthCheckRequest()
         try:
             answer = await self._stubs[name].Check(request, timeout=CHECK_SECONDS / 2)
             self.serving[name] = answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -78,7 +78,7 @@ class Gateway:
         )
         self._backends = Backends(self._clients, settings.serves)
         self._draining = False
-        verifier = TokenVerifier(self._keys, settings.audience)
+        verifier = TokenVerifier(self._keys, settings.audience, clock=settings.clock())
         app, self._api = create_app(surface, self._clients, verifier, settings, readiness=self.readiness)
         self._http = HttpServer(app, settings)
         self._metrics: metrics.Endpoint | None = None
@@ -105,9 +105,7 @@ class Gateway:
         await self._clients.warm(1)
         await self._backends.start()
         await self._http.begin()
-        self._metrics = await metrics.start_http(
-            self.settings.http_port, self.readiness, host=self.settings.http_host
-        )
+        self._metrics = await metrics.start_http(self.settings.http_port, self.readiness, host=self.settings.http_host)
         _log.info("gateway.started", port=self.port, http_port=self._metrics.port)
 
     async def stop(self) -> None:
