@@ -1,4 +1,5 @@
-"""Plays the payer: reads an institutional claim (X12 837I) and writes the remittance (X12 835, 005010X221A1) that answers it.
+"""Plays the payer: reads an institutional claim (X12 837I) and writes the remittance (X12 835, 005010X221A1) that
+answers it.
 
 Knows nothing of Haven's own X12 code, so that the two check each other. For development and tests only.
 """
@@ -39,8 +40,8 @@ class Claim:
 class Answer:
     """How the payer answers one claim. Amounts are cents, for each line.
 
-    `contractual` goes to CO 45, `copay` to PR 3, `deductible` to PR 1, `coinsurance` to PR 2; what is left is paid. `deny` is the
-    reason code of a denial of the whole claim. `reverse` takes an earlier, same answer back.
+    `contractual` goes to CO 45, `copay` to PR 3, `deductible` to PR 1, `coinsurance` to PR 2; what is left is paid.
+    `deny` is the reason code of a denial of the whole claim. `reverse` takes an earlier, same answer back.
     """
 
     claim: Claim
@@ -123,7 +124,8 @@ def remittance(payment: Payment) -> str:
 
 
 def answer(x12_837: str, *, trace_number: str, paid_on: date, **facts: int | str | bool) -> str:
-    """The 835 that answers one 837I: `answer(text, trace_number="T1", paid_on=date(2026, 4, 1), contractual=9000, copay=3000)`."""
+    """The 835 that answers one 837I: `answer(text, trace_number="T1", paid_on=date(2026, 4, 1), contractual=9000,
+    copay=3000)`."""
     return remittance(Payment(trace_number, paid_on, (Answer(read_claim(x12_837), **facts),)))  # type: ignore[arg-type]
 
 
