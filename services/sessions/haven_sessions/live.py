@@ -115,6 +115,12 @@ def tell_attendance(tx: Tx, record: Attendance) -> None:
     tx.emit(recorded, key=record.attendance_id)
 
 
+async def show_call(tx: Tx, signal_id: str, session_id: str, person_id: str) -> None:
+    """Show staff that somebody called for help: once, whoever comes first to do so."""
+    if await people.first_to_show(tx, signal_id):
+        await show_help(tx, session_id, person_id, HelpState.CALLED)
+
+
 async def show_help(tx: Tx, session_id: str, person_id: str, state: HelpState) -> None:
     """Show staff how far help has come for somebody in their session. Nothing to show where they have no part in it."""
     session = await sessions.find(tx, session_id)

@@ -13,7 +13,7 @@ from haven_kit import relations
 from haven_kit.database import Tx
 from haven_kit.reactions import Reaction
 from haven_sessions.domain.events import HelpState
-from haven_sessions.live import show_help
+from haven_sessions.live import show_call, show_help
 from haven_sessions.store import sessions
 from haven_sessions.store.sessions import Session
 
@@ -49,7 +49,7 @@ async def seat_released(tx: Tx, event: scheduling.SeatReleased) -> None:
 
 async def distress_signalled(tx: Tx, event: own.DistressSignalled) -> None:
     """Staff see the call, even if it could not be shown when it was made."""
-    await show_help(tx, event.session_id, event.person_id, HelpState.CALLED)
+    await show_call(tx, event.signal_id, event.session_id, event.person_id)
 
 
 async def alert_raised(tx: Tx, event: crisis.AlertRaised) -> None:

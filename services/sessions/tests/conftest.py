@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -93,8 +94,9 @@ class Neighbours:
     clock: FakeClock
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def neighbours(haven: Module) -> AsyncIterator[Neighbours]:
+@asynccontextmanager
+async def surroundings(haven: Module, **settings: Any) -> AsyncIterator[Neighbours]:
+    """Sessions on a clock to turn, between a crisis and a scheduling."""
     crisis, scheduling = Crisis(), Scheduling()
     targets, servers = {}, []
     for name, add, servicer in (
@@ -108,10 +110,18 @@ async def neighbours(haven: Module) -> AsyncIterator[Neighbours]:
         await server.start()
         servers.append(server)
     clock = FakeClock()
-    running = await haven.serve(SPEC, clock=clock, targets=targets, scheduling_timeout_seconds=1)
-    yield Neighbours(crisis, scheduling, running, clock)
-    await running.stop()
-    await asyncio.gather(*(server.stop(None) for server in servers))
+    running = await haven.serve(SPEC, clock=clock, targets=targets, scheduling_timeout_seconds=1, **settings)
+    try:
+        yield Neighbours(crisis, scheduling, running, clock)
+    finally:
+        await running.stop()
+        await asyncio.gather(*(server.stop(None) for server in servers))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def neighbours(haven: Module) -> AsyncIterator[Neighbours]:
+    async with surroundings(haven) as made:
+        yield made
 
 
 def stamp(moment: datetime) -> Timestamp:

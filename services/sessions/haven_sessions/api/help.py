@@ -97,13 +97,13 @@ class HelpApi:
                     raised_at=stamp(tx.now),
                 )
                 tx.emit(signalled, key=signal_id)
-        self._road(self._show(call, session_id, person_id, HelpState.CALLED))
+        self._road(self._show(call, signal_id, session_id, person_id))
         return True
 
-    async def _show(self, call: Call, session_id: str, person_id: str, state: HelpState) -> bool:
+    async def _show(self, call: Call, signal_id: str, session_id: str, person_id: str) -> bool:
         # Apart from what keeps the call: this waits for the room's turn. Our own event's reaction makes up for a miss.
         async with self._desk.parts.database.transaction(call.principal) as tx:
-            await live.show_help(tx, session_id, person_id, state)
+            await live.show_call(tx, signal_id, session_id, person_id)
         return True
 
     @own_transactions

@@ -44,7 +44,8 @@ class Attendance:
 
 
 _SELECT = """SELECT attendance_id::text AS attendance_id, session_id::text AS session_id,
-    person_id::text AS person_id, kind, starts_at, ends_at, service_date, facilitator_id, minutes, intervals, version FROM attendance"""
+    person_id::text AS person_id, kind, starts_at, ends_at, service_date, facilitator_id, minutes, intervals, version
+    FROM attendance"""
 
 
 async def add(tx: Tx, record: Attendance) -> bool:

@@ -88,13 +88,22 @@ async def ratings(tx: Tx, session_id: str) -> list[Any]:
 async def call_for_help(tx: Tx, signal_id: str, person_id: str, session_id: str, note: bytes | None) -> bool:
     """Keep a call for help. False where it is kept already."""
     row = await tx.fetch_one(
-        """INSERT INTO help_call (signal_id, person_id, session_id, raised_at, sealed_note)
-        VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING 1""",
+        """INSERT INTO help_call (signal_id, person_id, session_id, raised_at, shown, sealed_note)
+        VALUES ($1, $2, $3, $4, FALSE, $5) ON CONFLICT DO NOTHING RETURNING 1""",
         signal_id,
         person_id,
         session_id,
         tx.now,
         note,
+    )
+    return row is not None
+
+
+async def first_to_show(tx: Tx, signal_id: str) -> bool:
+    """Whether this is the first to show the call to staff, and the call was not taken back meanwhile."""
+    row = await tx.fetch_one(
+        "UPDATE help_call SET shown = TRUE WHERE signal_id = $1 AND NOT shown AND withdrawn_at IS NULL RETURNING 1",
+        signal_id,
     )
     return row is not None
 

@@ -60,7 +60,9 @@ async def load(tx: Tx, session_id: str) -> Room:
 
 async def happened(tx: Tx, session_id: str) -> list[Happened]:
     """Everything that happened in the room, in order."""
-    rows = await tx.fetch("SELECT seq, at, kind, data::text AS data FROM room_event WHERE session_id = $1 ORDER BY seq", session_id)
+    rows = await tx.fetch(
+        "SELECT seq, at, kind, data::text AS data FROM room_event WHERE session_id = $1 ORDER BY seq", session_id
+    )
     return [_happened(row) for row in rows]
 
 

@@ -72,6 +72,7 @@ _TABLES = (
     person_id UUID NOT NULL,
     session_id UUID NOT NULL,
     raised_at TIMESTAMPTZ NOT NULL,
+    shown BOOLEAN NOT NULL,
     withdrawn_at TIMESTAMPTZ,
     withdrawal_due_at TIMESTAMPTZ,
     sealed_note BYTEA
