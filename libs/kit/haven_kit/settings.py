@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from haven_kit.clock import Clock, SystemClock, TurnedClock
+
 PREFIX = "HAVEN_"
 _TARGET = "TARGET_"
 _FILE = "_FILE"
