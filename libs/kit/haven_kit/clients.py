@@ -22,7 +22,10 @@ from haven_kit.errors import (
     DeadlineExceeded,
     HavenError,
     Internal,
+    Invalid,
+    Overloaded,
     Unavailable,
+    Unimplemented,
     from_status,
 )
 from haven_kit.metrics import CALL_RETRIES, CALL_SECONDS
@@ -169,6 +172,12 @@ class _Target:
             return DeadlineExceeded(f"The {self.name} service did not answer in time.")
         if code is grpc.StatusCode.CANCELLED:
             return Cancelled(f"The call to the {self.name} service was cancelled.")
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return Unimplemented(f"The {self.name} service does not know this method.")
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if "larger than max" in (error.details() or ""):
+                return Invalid("request", "max_bytes", "The request, or its answer, is too large.")
+            return Overloaded(1.0, f"The {self.name} service has too much to do at the moment.")
         log.error("call.failed", target=self.name, code=code.name)
         return Internal()
 

@@ -73,7 +73,8 @@ class IssuerKeys:
     async def start(self) -> None:
         """Fetch once, and from now on every five minutes. An issuer that cannot be reached does not stop the start."""
         self._read_cache()
-        await self._fetch()
+        if not self._keys:
+            await self._fetch()
         self._refresher = asyncio.create_task(self._refresh(), name="issuer-keys")
 
     async def close(self) -> None:
@@ -95,7 +96,8 @@ class IssuerKeys:
 
     async def _refresh(self) -> None:
         while True:
-            await self._clock.sleep(_REFRESH_SECONDS if self._keys else _REFETCH_SECONDS)
+            if self._fetched_at > float("-inf"):
+                await self._clock.sleep(_REFRESH_SECONDS if self._keys else _REFETCH_SECONDS)
             await self._fetch()
 
     async def _fetch(self) -> None:
@@ -114,8 +116,7 @@ class IssuerKeys:
                 self._fetched_at = self._clock.monotonic()
 
     async def _download(self) -> bytes:
-        timeout = aiohttp.ClientTimeout(total=_FETCH_TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with asyncio.timeout(_FETCH_TIMEOUT_SECONDS), aiohttp.ClientSession() as session:
             return await self._get(session, self._jwks_url or await self._discover(session))
 
     async def _discover(self, session: aiohttp.ClientSession) -> str:

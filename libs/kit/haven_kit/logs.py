@@ -245,6 +245,8 @@ def _library_message(record: logging.LogRecord) -> str:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, int | float) or (isinstance(value, str) and _WORD.fullmatch(value)):
         return value
     return type(value).__name__

@@ -7,7 +7,8 @@ type, so that no health information can reach a span.
 
 import re
 import socket
-from collections.abc import Mapping, MutableMapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Final, Self
@@ -115,11 +116,19 @@ class Telemetry:
 
     def flush(self, timeout_seconds: float = 5) -> bool:
         """Send what has ended so far; False where that took too long."""
-        return self._provider.force_flush(int(timeout_seconds * 1000))
+        return self._within(timeout_seconds, self._provider.force_flush)
 
-    def close(self) -> None:
-        """Send the last spans and stop."""
-        self._provider.shutdown()
+    def close(self, timeout_seconds: float = 5) -> bool:
+        """Send the last spans and stop; False where a collector that does not answer was given up on."""
+        return self._within(timeout_seconds, self._provider.shutdown)
+
+    @staticmethod
+    def _within(timeout_seconds: float, work: Callable[[], object]) -> bool:
+        # The SDK's own limits do not hold while the exporter retries.
+        thread = threading.Thread(target=work, name="telemetry", daemon=True)
+        thread.start()
+        thread.join(timeout_seconds)
+        return not thread.is_alive()
 
 
 def setup(settings: Settings, *, exporter: SpanExporter | None = None, always: bool | None = None) -> Telemetry:

@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc.error_details_pb2 import RequestInfo
 from grpc import aio
+from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
+from haven.crisis.v1.signals_pb2 import RaiseSignalRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from pydantic import SecretStr
@@ -29,6 +32,22 @@ V = TypeVar("V")
 SERVICE = "kit.test.Desk"
 
 
+def _declare_put_note() -> None:
+    """A contract that says of one RPC that it may be repeated."""
+    file = descriptor_pb2.FileDescriptorProto(name="kit_clients_test.proto", package="kit.test", syntax="proto3")
+    file.dependency.append("google/protobuf/wrappers.proto")
+    service = file.service.add(name="Desk")
+    for name in ("PutNote", "CreateNote"):
+        service.method.add(
+            name=name, input_type=".google.protobuf.StringValue", output_type=".google.protobuf.StringValue"
+        )
+    service.method[0].options.idempotency_level = descriptor_pb2.MethodOptions.IDEMPOTENT
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+
+
+_declare_put_note()
+
+
 class DeskStub:
     """What grpc_tools generates, by hand."""
 
@@ -43,6 +62,7 @@ class DeskStub:
         self.GetNote = unary("GetNote")
         self.CreateNote = unary("CreateNote")
         self.ApplyNote = unary("ApplyNote", RequestInfo)
+        self.PutNote = unary("PutNote")
         self.WatchNotes: aio.UnaryStreamMultiCallable[StringValue, StringValue] = channel.unary_stream(
             f"/{SERVICE}/WatchNotes",
             request_serializer=StringValue.SerializeToString,
@@ -108,6 +128,7 @@ class Desk:
                 "GetNote": unary(self.note),
                 "CreateNote": unary(self.note),
                 "ApplyNote": unary(self.note, RequestInfo),
+                "PutNote": unary(self.note),
                 "GetSlow": unary(self.slow),
                 "WatchNotes": watch,
             },
@@ -297,6 +318,17 @@ async def test_only_what_may_be_repeated_is_sent_again(
     assert len(desk.metadata) == sent
 
 
+async def test_what_the_contract_calls_idempotent_is_sent_again(stub: DeskStub, desk: Desk) -> None:
+    desk.fail = [errors.Unavailable("The store")]
+    assert (await stub.PutNote(StringValue())).value == "done"
+    assert len(desk.metadata) == 2
+
+
+async def test_a_generated_stub_calls_too(clients: Clients) -> None:
+    with pytest.raises(errors.Unimplemented):  # this server is another one
+        await clients.stub("crisis", CrisisServiceStub).RaiseSignal(RaiseSignalRequest())
+
+
 async def test_attempts_end(stub: DeskStub, desk: Desk) -> None:
     desk.fail = [errors.Unavailable("The store") for _ in range(10)]
     with pytest.raises(errors.Unavailable):
@@ -321,6 +353,25 @@ async def test_other_failures_are_not_repeated_and_words_of_the_peer_stay_behind
         await stub.GetNote(StringValue())
     assert "secret" not in caught.value.message
     assert len(desk.metadata) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.Overloaded),
+        (grpc.StatusCode.CANCELLED, errors.Cancelled),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
+        (grpc.StatusCode.UNIMPLEMENTED, errors.Unimplemented),
+    ],
+)
+async def test_failures_of_grpc_itself_get_a_sentence_of_ours(
+    stub: DeskStub, desk: Desk, code: grpc.StatusCode, kind: type[errors.HavenError]
+) -> None:
+    desk.fail = [code]
+    with pytest.raises(kind) as caught:
+        await stub.GetNote(StringValue())
+    assert "crisis service" in caught.value.message
+    assert "secret" not in caught.value.message
 
 
 async def test_errors_of_the_target_come_back_as_they_were_raised(stub: DeskStub, desk: Desk) -> None:
@@ -405,7 +456,7 @@ async def test_a_rotated_certificate_makes_a_new_channel(
 async def test_a_message_over_the_bound_is_refused(pki: Pki, place: Place) -> None:
     settings = make_settings(pki, f"ipv4:127.0.0.1:{place.port}", max_request_bytes=1024)
     clients = Clients(settings, ("crisis",), tls.Folder(settings.tls_dir))
-    with pytest.raises(errors.HavenError):
+    with pytest.raises(errors.Invalid, match="too large"):
         await clients.stub("crisis", DeskStub).CreateNote(StringValue(value="x" * 2000))
     await clients.close()
 

@@ -1,5 +1,6 @@
 """Tokens: only those that the issuer signed for us, now, and what they say about the caller."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from haven.options.v1.options_pb2 import Role
 
-from haven_kit import identity
+from haven_kit import identity, issuer_keys
 from haven_kit.clock import FakeClock
 from haven_kit.errors import Unauthenticated, Unavailable
 from haven_kit.identity import Principal, TokenVerifier
@@ -35,6 +36,7 @@ class Issuer:
         self.extra: list[dict[str, Any]] = []
         self.fetches = 0
         self.down = False
+        self.hanging: asyncio.Event | None = None
         self.raw: bytes | None = None
         self.named: str | None = None
         self.url = ""
@@ -53,6 +55,8 @@ class Issuer:
             await self._runner.cleanup()
 
     async def _discovery(self, _: web.Request) -> web.Response:
+        if self.hanging is not None:
+            await self.hanging.wait()
         if self.down:
             raise web.HTTPServiceUnavailable
         return web.json_response({"issuer": self.named or self.url, "jwks_uri": f"{self.url}/keys"})
@@ -274,6 +278,19 @@ async def test_an_issuer_that_was_never_reached_is_not_the_callers_fault(issuer:
     issuer.down = False
     clock.advance(timedelta(seconds=11))
     assert (await verifier.verify(issuer.token(clock))).id == "user-1"
+    await keys.close()
+
+
+async def test_an_issuer_that_hangs_does_not_hold_up_the_start(
+    issuer: Issuer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuer_keys, "_FETCH_TIMEOUT_SECONDS", 0.1)
+    issuer.hanging = asyncio.Event()
+    keys = IssuerKeys(issuer.url, clock=clock, allow_development_issuer=True)
+    async with asyncio.timeout(5):
+        await keys.start()
+    assert not keys.ready
+    issuer.hanging.set()
     await keys.close()
 
 

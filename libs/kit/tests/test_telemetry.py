@@ -1,6 +1,7 @@
 """Traces: one context over every edge, kept by ratio or always, and nothing in a span but ids, counts and states."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
@@ -238,3 +239,14 @@ def test_spans_reach_a_collector_in_small_batches_and_none_is_lost_at_the_end() 
     ]
     assert sum(sizes) == 150
     assert max(sizes) <= 64
+
+
+def test_a_collector_that_is_down_does_not_hold_up_the_end() -> None:
+    running = telemetry.setup(make_settings(otlp_endpoint="http://127.0.0.1:1"))
+    for number in range(300):
+        with telemetry.span("work", step_number=number):
+            telemetry.traceparent()
+    began = time.monotonic()
+    assert running.flush(0.2) is False
+    assert running.close(0.2) is False
+    assert time.monotonic() - began < 5
