@@ -13,6 +13,8 @@ import grpc
 import pytest
 from google.protobuf import message_factory
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
 from haven_dev.issuer import Issuer
 from haven_dev.pki import Pki
 from haven_gateway.process import Gateway
@@ -21,7 +23,6 @@ from haven_gateway.surface import Surface
 from haven_kit import telemetry
 from haven_kit.errors import STATUS_DETAILS_KEY, HavenError, to_status
 from haven_kit.tls import Folder
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from .contracts import descriptor_set, pool
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from haven_kit import errors
 from yarl import URL
+
+from haven_kit import errors
 
 from .contracts import message
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+
 from haven_gateway.limits import TokenBuckets
 from haven_gateway.settings import GatewaySettings
 from haven_gateway.surface import Surface, SurfaceError
@@ -162,7 +163,10 @@ async def test_hsts_is_sent_where_clients_come_by_tls(open_site):
 
 
 async def test_cors_answers_the_named_origin_and_no_other(site):
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization, idempotency-key"}
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, idempotency-key",
+    }
     for origin, allowed in (("https://app.example.org", True), ("https://evil.example.org", False)):
         async with site.http.options(site.url + "/v1/things", headers={"Origin": origin, **asked}) as answer:
             assert (answer.status == 200) == allowed
@@ -207,7 +211,7 @@ async def test_metrics_are_apart_and_count_routes_not_paths(site):
 async def test_spans_name_the_route_and_carry_no_values(site, spans):
     spans.clear()
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await site.call("GET", f"/v1/things?pageToken=canary-query", headers=site.headers(traceparent=parent))
+    await site.call("GET", "/v1/things?pageToken=canary-query", headers=site.headers(traceparent=parent))
     await site.call("GET", "/v1/things/canary-path", headers=site.headers(traceparent=parent))
     ours = [span for span in spans.get_finished_spans() if format(span.context.trace_id, "x") in parent]
     servers = [span for span in ours if span.kind.name == "SERVER"]
@@ -273,7 +277,9 @@ def test_a_service_without_public_methods_cannot_be_served():
 
 def test_the_program_refuses_to_start_on_bad_settings():
     env = {"PATH": os.environ["PATH"], "HAVEN_LISTEN_PORT": "x"}
-    ended = subprocess.run([sys.executable, "-m", "haven_gateway"], env=env, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-m", "haven_gateway"], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
     assert ended.returncode == 78
     assert "HAVEN_LISTEN_PORT" in ended.stderr
     assert "HAVEN_TLS_DIR: required" in ended.stderr

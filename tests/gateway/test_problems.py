@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from haven_gateway.help import Help
 from haven_gateway.problems import KINDS
 from haven_gateway.surface import Surface

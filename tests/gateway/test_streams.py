@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import orjson
+
 from haven_kit import errors
 
 from .contracts import message

@@ -8,12 +8,12 @@ import signal
 import sys
 
 import uvloop
-from haven_kit import logs, telemetry
 
 from haven_gateway import openapi
 from haven_gateway.process import Gateway
 from haven_gateway.settings import GatewaySettings
 from haven_gateway.surface import Surface, SurfaceError
+from haven_kit import logs, telemetry
 
 BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 

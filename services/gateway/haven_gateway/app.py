@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 
 import orjson
 from fastapi import FastAPI
-from haven_kit import logs
-from haven_kit.identity import TokenVerifier
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -22,11 +20,21 @@ from haven_gateway.problems import Problem, encode
 from haven_gateway.routes import Api
 from haven_gateway.settings import GatewaySettings
 from haven_gateway.surface import Surface
+from haven_kit import logs
+from haven_kit.identity import TokenVerifier
 
 Readiness = Callable[[], Mapping[str, bool]]
 """What readiness depends on, by name, and whether it holds."""
 
-_SENT = ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "last-event-id", "traceparent"]
+_SENT = [
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "last-event-id",
+    "traceparent",
+]
 _SHOWN = ["etag", "link", "retry-after", "traceparent", "x-request-id", "www-authenticate", "allow"]
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
 _log = logs.get(__name__)

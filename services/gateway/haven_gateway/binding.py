@@ -10,6 +10,7 @@ import orjson
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from haven_gateway.fields import message_of
 from haven_gateway.json_in import reader
 from haven_gateway.problems import Problem, bad_input, violation
 from haven_gateway.scalars import BadInput, Finding, from_text, refuse
@@ -32,12 +33,8 @@ class Binding:
         self.new = message_factory.GetMessageClass(method.request)
         self._read = reader(method.request) if method.body == "*" else None
         self._body_field = method.body if method.body not in ("", "*") else ""
-        self._read_field = (
-            reader(method.request.fields_by_name[method.body].message_type) if self._body_field else None
-        )
-        self._path = [
-            (name, camel(name), from_text(method.request.fields_by_name[name])) for name in method.parameters
-        ]
+        self._read_field = reader(message_of(method.request.fields_by_name[method.body])) if self._body_field else None
+        self._path = [(name, camel(name), from_text(method.request.fields_by_name[name])) for name in method.parameters]
         self._query = dict(_query_setters(method.request, frozenset({*method.parameters, self._body_field})))
 
     @property
@@ -77,9 +74,7 @@ class Binding:
         if self._method.body == "*":
             raise violation("query", "no_query", "this call takes everything in its body")
         try:
-            pairs = parse_qsl(
-                query.decode("ascii"), True, True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS
-            )
+            pairs = parse_qsl(query.decode("ascii"), True, True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)
         except ValueError:  # UnicodeDecodeError among them
             raise violation("query", "malformed", "is not a well-formed query") from None
         findings: list[Finding] = []
@@ -132,8 +127,7 @@ def _query_setters(
     for field in message_type.fields:
         if depth == 0 and field.name in taken:
             continue
-        for name, inner in _setters_of(field, depth):
-            yield name, inner
+        yield from _setters_of(field, depth)
 
 
 def _setters_of(field: FieldDescriptor, depth: int) -> Iterator[tuple[str, tuple[Set, bool]]]:

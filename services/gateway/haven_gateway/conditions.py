@@ -15,7 +15,7 @@ _WEAK = re.compile(r'W/"[\x21\x23-\x7e]{0,200}"')
 
 
 def idempotency_key(exchange: Exchange) -> str:
-    """The Idempotency-Key, bare or as a quoted string (draft-ietf-httpapi-idempotency-key-header); empty without one."""
+    """The Idempotency-Key, bare or quoted (draft-ietf-httpapi-idempotency-key-header); empty without one."""
     given = exchange.text(b"idempotency-key")
     if not given:
         if b"idempotency-key" in exchange.headers:

@@ -6,7 +6,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import fastapi_standalone_docs
 import orjson
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -15,8 +14,8 @@ from starlette.routing import Route
 from haven_gateway.problems import KINDS, Problem
 
 _CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -72,7 +71,7 @@ def routes(document: dict[str, Any]) -> list[Route]:
 
 
 def _asset(name: str) -> bytes:
-    package = resources.files(fastapi_standalone_docs)
+    package = resources.files("fastapi_standalone_docs")
     with resources.as_file(package / "static" / "swagger" / name) as path:
         return Path(path).read_bytes()
 

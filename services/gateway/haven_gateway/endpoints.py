@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from google.protobuf import message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from haven_gateway.binding import Binding
+from haven_gateway.fields import has_text
 from haven_gateway.help import Help
 from haven_gateway.json_out import writer
 from haven_gateway.settings import GatewaySettings
@@ -69,7 +69,7 @@ class Endpoint:
         self.method = method
         self.binding = Binding(method, settings.json_depth)
         self.write = writer(method.response)
-        self.call: Callable[..., Awaitable[Any]] = _call(method, channels)
+        self.call: Call = _call(method, channels)
         self.for_help = method.full_name in facts.calls_for_help
         self.help = facts.for_method(method.full_name)
         self.body_limit = settings.body_bytes_of.get(method.full_name, settings.body_bytes)
@@ -82,15 +82,11 @@ class Endpoint:
         self.attributes = {"http__request__method": method.verb, "http__route": method.public_path}
 
 
-def _call(method: Method, channels: Channels) -> Callable[..., Any]:
+def _call(method: Method, channels: Channels) -> Call:
     channel: Channel = channels.stub(method.service, lambda channel: channel)
     make = channel.unary_stream if method.streaming else channel.unary_unary
     response = message_factory.GetMessageClass(method.response)
     request = message_factory.GetMessageClass(method.request)
-    return make(method.full_name, request_serializer=request.SerializeToString, response_deserializer=response.FromString)
-
-
-def has_text(message_type: Descriptor, name: str) -> bool:
-    """Whether the message has a text field of that name."""
-    field = message_type.fields_by_name.get(name)
-    return field is not None and field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
+    return make(
+        method.full_name, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+    )

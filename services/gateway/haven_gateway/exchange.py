@@ -49,7 +49,9 @@ class Exchange:
             async with asyncio.timeout(seconds):
                 body = await self._collect(limit)
         except TimeoutError:
-            raise Problem("slow_request", "The body did not arrive in time.", headers=[(b"connection", b"close")]) from None
+            raise Problem(
+                "slow_request", "The body did not arrive in time.", headers=[(b"connection", b"close")]
+            ) from None
         if body:
             self._check_type()
         return body

@@ -1,7 +1,7 @@
 """JSON to protobuf, compiled once per message type into closures.
 
-`reader(descriptor)` gives a function that fills a message from what orjson parsed. Names are lowerCamelCase; the proto's own
-snake_case is understood too. Unknown names are refused. Every finding is collected, not only the first.
+`reader(descriptor)` gives a function that fills a message from what orjson parsed. Names are lowerCamelCase; the
+proto's own snake_case is understood too. Unknown names are refused. Every finding is collected, not only the first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from haven_gateway.fields import is_map, map_fields, message_of
 from haven_gateway.scalars import BadInput, Finding, converter, from_text, refuse
 from haven_gateway.wellknown import READERS, is_wrapper
 
@@ -42,7 +43,11 @@ def reader(descriptor: Descriptor) -> Read:
 
 def _late(descriptor: Descriptor) -> Read:
     """Stands for a type while it is compiled, so that a type may contain itself."""
-    return lambda value, message: _compiled[descriptor](value, message)
+
+    def read(value: Any, message: Any) -> None:
+        _compiled[descriptor](value, message)
+
+    return read
 
 
 def _compile(descriptor: Descriptor) -> Read:
@@ -65,32 +70,13 @@ def _compile_fields(descriptor: Descriptor) -> Read:
     snake = {field.name: field.json_name for field in descriptor.fields if field.name != field.json_name}
     groups = [(oneof.name, [f.json_name for f in oneof.fields]) for oneof in descriptor.oneofs if len(oneof.fields) > 1]
 
-    def canonical(value: dict[str, Any], findings: list[Finding]) -> dict[str, Any]:
-        renamed: dict[str, Any] = {}
-        for key, item in value.items():
-            name = snake.get(key, key)
-            if name in renamed:
-                findings.append(Finding(name, "duplicate_field", "is given twice"))
-            renamed[name] = item
-        return renamed
-
     def read(value: Any, message: Any) -> None:
         if type(value) is not dict:
             raise refuse("type.object", "must be an object")
         findings: list[Finding] = []
         if snake and not snake.keys().isdisjoint(value):
-            value = canonical(value, findings)
-        for key, item in value.items():
-            setter = setters.get(key)
-            if setter is None:
-                findings.append(_unknown(key))
-                continue
-            try:
-                setter(message, item)
-            except BadInput as bad:
-                findings.extend(bad.under(key))
-            if len(findings) > MAX_FINDINGS:
-                break
+            value = _canonical(value, snake, findings)
+        _set_all(setters, value, message, findings)
         for group, names in groups:
             if sum(value.get(name) is not None for name in names) > 1:
                 findings.append(Finding(group, "oneof", f"only one of {', '.join(names)} can be given"))
@@ -100,18 +86,41 @@ def _compile_fields(descriptor: Descriptor) -> Read:
     return read
 
 
+def _canonical(value: dict[str, Any], snake: dict[str, str], findings: list[Finding]) -> dict[str, Any]:
+    renamed: dict[str, Any] = {}
+    for key, item in value.items():
+        name = snake.get(key, key)
+        if name in renamed:
+            findings.append(Finding(name, "duplicate_field", "is given twice"))
+        renamed[name] = item
+    return renamed
+
+
+def _set_all(setters: dict[str, Set], value: dict[str, Any], message: Any, findings: list[Finding]) -> None:
+    for key, item in value.items():
+        setter = setters.get(key)
+        if setter is None:
+            findings.append(_unknown(key))
+        else:
+            try:
+                setter(message, item)
+            except BadInput as bad:
+                findings.extend(bad.under(key))
+        if len(findings) > MAX_FINDINGS:
+            return
+
+
 def _unknown(key: str) -> Finding:
     name = key if _NAME.fullmatch(key) else ""
     return Finding(name, "unknown_field", "is not a field of this request" if name else "a name here is not a field")
 
 
 def _setter(field: FieldDescriptor) -> Set:
-    message_type = field.message_type
-    if message_type is not None and message_type.GetOptions().map_entry:
+    if is_map(field):
         return _map_setter(field)
     if field.is_repeated:
         return _list_setter(field)
-    if message_type is not None:
+    if field.message_type is not None:
         return _message_setter(field)
     return _scalar_setter(field)
 
@@ -128,8 +137,8 @@ def _scalar_setter(field: FieldDescriptor) -> Set:
 
 
 def _message_setter(field: FieldDescriptor) -> Set:
-    name, read = field.name, reader(field.message_type)
-    takes_null = field.message_type.full_name == "google.protobuf.Value"
+    name, read = field.name, reader(message_of(field))
+    takes_null = message_of(field).full_name == "google.protobuf.Value"
 
     def set_message(message: Message, value: Any) -> None:
         if value is not None or takes_null:
@@ -141,11 +150,8 @@ def _message_setter(field: FieldDescriptor) -> Set:
 
 
 def _list_setter(field: FieldDescriptor) -> Set:
-    name = field.name
-    item_type = field.message_type
-    read = reader(item_type) if item_type is not None else None
-    convert = converter(field) if item_type is None else None
-    takes_null = item_type is not None and item_type.full_name == "google.protobuf.Value"
+    name, append = field.name, _appender(field)
+    takes_null = field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
 
     def set_list(message: Message, value: Any) -> None:
         if value is None:
@@ -158,10 +164,7 @@ def _list_setter(field: FieldDescriptor) -> Set:
             try:
                 if item is None and not takes_null:
                     raise refuse("type.null", _NULL_IN_LIST)
-                if read is not None:
-                    read(item, items.add())
-                elif convert is not None:
-                    items.append(convert(item))
+                append(items, item)
             except BadInput as bad:
                 findings.extend(bad.under(f"[{index}]"))
                 if len(findings) > MAX_FINDINGS:
@@ -172,10 +175,18 @@ def _list_setter(field: FieldDescriptor) -> Set:
     return set_list
 
 
+def _appender(field: FieldDescriptor) -> Set:
+    if field.message_type is not None:
+        read = reader(field.message_type)
+        return lambda items, item: read(item, items.add())
+    convert = converter(field)
+    return lambda items, item: items.append(convert(item))
+
+
 def _map_setter(field: FieldDescriptor) -> Set:
     name = field.name
-    key_of = from_text(field.message_type.fields_by_name["key"])
-    value_field = field.message_type.fields_by_name["value"]
+    key_field, value_field = map_fields(field)
+    key_of = from_text(key_field)
     value_type = value_field.message_type
     read = reader(value_type) if value_type is not None else None
     convert = converter(value_field) if value_type is None else None

@@ -15,6 +15,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from haven_gateway.fields import enum_of, is_map, map_fields
 from haven_gateway.scalars import FLOAT_LIMIT
 from haven_gateway.wellknown import WRITERS, is_wrapper
 
@@ -38,7 +39,10 @@ def writer(descriptor: Descriptor) -> Write:
 
 
 def _late(descriptor: Descriptor) -> Write:
-    return lambda message: _compiled[descriptor](message)
+    def write(message: Any) -> Any:
+        return _compiled[descriptor](message)
+
+    return write
 
 
 def _compile(descriptor: Descriptor) -> Write:
@@ -69,7 +73,7 @@ def _step(field: FieldDescriptor) -> tuple[str, str, bool, Write | None]:
 
 def _field(field: FieldDescriptor) -> Write | None:
     """How the value that getattr gives becomes JSON; None where it is JSON already."""
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+    if is_map(field):
         return _map(field)
     one = _one(field)
     if not field.is_repeated:
@@ -82,8 +86,9 @@ def _one(field: FieldDescriptor) -> Write | None:
 
 
 def _map(field: FieldDescriptor) -> Write:
-    value = _one(field.message_type.fields_by_name["value"])
-    key = _key if field.message_type.fields_by_name["key"].type == _F.TYPE_BOOL else str
+    key_field, value_field = map_fields(field)
+    value = _one(value_field)
+    key = _key if key_field.type == _F.TYPE_BOOL else str
     if value is None:
         return lambda entries: {key(each): entries[each] for each in entries}
     return lambda entries: {key(each): value(entries[each]) for each in entries}
@@ -108,10 +113,11 @@ def _scalar(field: FieldDescriptor) -> Write | None:
 
 
 def _enum(field: FieldDescriptor) -> Write:
-    if field.enum_type.full_name == "google.protobuf.NullValue":
+    enum = enum_of(field)
+    if enum.full_name == "google.protobuf.NullValue":
         return lambda _: None
     names: dict[int, str] = {}
-    for value in field.enum_type.values:
+    for value in enum.values:
         names.setdefault(value.number, value.name)
     return lambda number: names.get(number, number)
 

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from haven.options.v1 import options_pb2
 
-from haven_gateway.endpoints import has_text
+from haven_gateway.fields import has_text, message_of
 from haven_gateway.problems import KINDS, TYPES
 from haven_gateway.schemas import Schema, Schemas, is_required
 from haven_gateway.surface import Method, Surface, camel
@@ -19,13 +19,14 @@ from haven_gateway.wellknown import is_wrapper
 VERSION = "1"
 _TEXT = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"})
 _MAX_QUERY_DEPTH = 4
+_ROLES: dict[int, str] = {int(number): name.removeprefix("ROLE_").lower() for name, number in options_pb2.Role.items()}
 _ABOUT = """The HTTP interface of Haven, a platform for trauma-sensitive virtual intensive outpatient programs.
 
-Names are lowerCamelCase. 64-bit whole numbers are strings. Times are RFC 3339 in UTC. Fields without a value are written
-all the same (empty string, empty list, 0), except those that can be absent. Unknown fields are refused.
+Names are lowerCamelCase. 64-bit whole numbers are strings. Times are RFC 3339 in UTC. Fields without a value are
+written all the same (empty string, empty list, 0), except those that can be absent. Unknown fields are refused.
 
-Every answer that is not a success is a problem (RFC 9457) that names the fields and rules concerned, and the trace id to tell
-support. Problems of calls for help carry `help`: what to show a person who needs help now.
+Every answer that is not a success is a problem (RFC 9457) that names the fields and rules concerned, and the trace id
+to tell support. Problems of calls for help carry `help`: what to show a person who needs help now.
 """
 
 
@@ -76,7 +77,7 @@ def _operation(method: Method, surface: Surface, schemas: Schemas) -> dict[str, 
         "tags": [_tag(method)],
         "summary": re.split(r"(?<=[.!?])\s", comment, maxsplit=1)[0].rstrip("."),
         "description": comment + (_STREAM if method.streaming else ""),
-        "x-haven-roles": [options_pb2.Role.Name(role).removeprefix("ROLE_").lower() for role in sorted(method.roles)],
+        "x-haven-roles": [_ROLES[role] for role in sorted(method.roles)],
     }
     if method.seen_as:
         operation["x-haven-seen-as"] = method.seen_as
@@ -146,7 +147,7 @@ def _body(method: Method, schemas: Schemas) -> dict[str, Any]:
         needed = bool(schema.get("required"))
     else:
         field: FieldDescriptor = method.request.fields_by_name[method.body]
-        schema, description, needed = schemas.message(field.message_type), "", is_required(field)
+        schema, description, needed = schemas.message(message_of(field)), "", is_required(field)
     body: dict[str, Any] = {"required": needed, "content": {"application/json": {"schema": schema}}}
     return {"description": description, **body} if description else body
 
@@ -155,7 +156,9 @@ def _responses(method: Method, schemas: Schemas) -> dict[str, Any]:
     answer = schemas.message(method.response)
     success: dict[str, Any] = {"description": "Done."}
     if method.streaming:
-        success["description"] = "The stream; each event's `data` is the JSON of `x-haven-event`, its `id` the `eventId`."
+        success["description"] = (
+            "The stream; each event's `data` is the JSON of `x-haven-event`, its `id` the `eventId`."
+        )
         success["content"] = {"text/event-stream": {"schema": {"type": "string"}, "x-haven-event": answer}}
     else:
         success["content"] = {"application/json": {"schema": answer}}
@@ -175,8 +178,9 @@ def _responses(method: Method, schemas: Schemas) -> dict[str, Any]:
 
 _LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 _STREAM = (
-    "\n\nServed as server-sent events. A heartbeat comment comes every 15 seconds. Streams end now and then, at the latest after "
-    "15 minutes; the client then asks again with the last `id` it saw in `Last-Event-ID`. An `event: problem` tells why a stream ended early."
+    "\n\nServed as server-sent events. A heartbeat comment comes every 15 seconds. Streams end now and then, at the "
+    "latest after 15 minutes; the client then asks again with the last `id` it saw in `Last-Event-ID`. An "
+    "`event: problem` tells why a stream ended early."
 )
 _SIGN_IN = {
     "type": "http",
@@ -190,7 +194,7 @@ _PARAMETERS = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "Makes repeating the request harmless: the first answer is given again. A UUID for each intent of a person.",
+        "description": "Makes repeating harmless: the first answer is given again. A new UUID for each intent.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
     },
     "IfMatch": {

@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc
 import orjson
-from haven_kit.errors import HavenError
 
 from haven_gateway.scalars import BadInput, Finding
 from haven_gateway.surface import camel
+from haven_kit.errors import HavenError
 
 CONTENT_TYPE = b"application/problem+json"
 TYPES = "/problems/"
@@ -48,7 +48,9 @@ KINDS: dict[str, Kind] = {
     "too_many_requests": Kind(429, "Too many requests", "Wait as long as `Retry-After` says."),
     "headers_too_large": Kind(431, "Headers too large", "Send fewer or shorter headers."),
     "cancelled": Kind(499, "Cancelled", "The request was given up before it was answered."),
-    "internal": Kind(500, "Something went wrong", "Repeat with the same Idempotency-Key. The trace id finds the cause."),
+    "internal": Kind(
+        500, "Something went wrong", "Repeat with the same Idempotency-Key. The trace id finds the cause."
+    ),
     "unimplemented": Kind(501, "Not available", "This release does not answer the call."),
     "unavailable": Kind(503, "Not reachable at the moment", "Wait as long as `Retry-After` says and repeat."),
     "timeout": Kind(504, "Not answered in time", "Repeat with the same Idempotency-Key."),

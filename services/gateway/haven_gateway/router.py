@@ -1,4 +1,4 @@
-"""Which method answers a request: a tree of path segments, a few dictionary look-ups deep whatever the number of routes."""
+"""Which method answers a request: a tree of path segments, a few look-ups deep whatever the number of routes."""
 
 from __future__ import annotations
 

@@ -7,10 +7,6 @@ import time
 from typing import Any
 
 import orjson
-from haven_kit import ids, logs, telemetry
-from haven_kit.clients import IDEMPOTENCY_KEY
-from haven_kit.errors import HavenError, Unauthenticated
-from haven_kit.identity import Principal, TokenVerifier
 from prometheus_client import Histogram
 from starlette.routing import BaseRoute, Match
 
@@ -24,6 +20,10 @@ from haven_gateway.router import Router
 from haven_gateway.settings import GatewaySettings
 from haven_gateway.streams import Streams
 from haven_gateway.surface import Surface
+from haven_kit import ids, logs, telemetry
+from haven_kit.clients import IDEMPOTENCY_KEY
+from haven_kit.errors import HavenError, Unauthenticated
+from haven_kit.identity import Principal, TokenVerifier
 
 PREFIX = "/v1/"
 WATCH_AFTER_SECONDS = 0.05
@@ -148,7 +148,7 @@ class Api(BaseRoute):
         return metadata
 
     async def _call(self, endpoint: Endpoint, exchange: Exchange, message: Any, metadata: list[tuple[str, str]]) -> Any:
-        """The service's answer. When the client leaves meanwhile the call is cancelled, unless it is a call for help."""
+        """The service's answer. When the client leaves, the call is cancelled, unless it is a call for help."""
         if endpoint.for_help:
             return await endpoint.call(message, metadata=metadata)
         loop = asyncio.get_running_loop()

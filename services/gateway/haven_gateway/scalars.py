@@ -1,7 +1,7 @@
 """One JSON value to one protobuf scalar, by the proto3 JSON mapping, and strictly so.
 
-Source: protobuf.dev/programming-guides/json. Where Python's own conversions are looser than the mapping (underscores and
-blanks in numbers, base64 with stray characters), the mapping holds.
+Source: protobuf.dev/programming-guides/json. Where Python's own conversions are looser than the mapping (underscores
+and blanks in numbers, base64 with stray characters), the mapping holds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+
+from haven_gateway.fields import enum_of
 
 Convert = Callable[[Any], Any]
 
@@ -62,9 +64,7 @@ def integer(low: int, high: int) -> Convert:
         kind = type(value)
         if kind is int:
             number: int = value
-        elif kind is str and _INTEGER.fullmatch(value):
-            number = int(value)
-        elif kind is float and value.is_integer():
+        elif (kind is str and _INTEGER.fullmatch(value)) or (kind is float and value.is_integer()):
             number = int(value)
         elif kind is str and _NUMBER.fullmatch(value) and float(value).is_integer():
             number = int(float(value))
@@ -174,7 +174,7 @@ _BY_TYPE: dict[int, Convert] = {
 def converter(field: FieldDescriptor) -> Convert:
     """The reader of one value of a scalar or enum field."""
     if field.type == _F.TYPE_ENUM:
-        return enumeration(field.enum_type)
+        return enumeration(enum_of(field))
     return _BY_TYPE[field.type]
 
 
@@ -183,7 +183,7 @@ def from_text(field: FieldDescriptor) -> Callable[[str], Any]:
     if field.type == _F.TYPE_BOOL:
         return _boolean_word
     if field.type == _F.TYPE_ENUM:
-        read = enumeration(field.enum_type)
+        read = enumeration(enum_of(field))
         return lambda word: read(int(word) if _INTEGER.fullmatch(word) else word)
     return _BY_TYPE[field.type]
 

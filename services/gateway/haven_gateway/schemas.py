@@ -10,7 +10,9 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from haven.options.v1 import options_pb2
 
+from haven_gateway.fields import enum_of, is_map, map_fields
 from haven_gateway.wellknown import is_wrapper
+from haven_kit import contract
 
 Schema = dict[str, Any]
 
@@ -43,13 +45,10 @@ _WELL_KNOWN: dict[str, Schema] = {
     "Value": {},
     "Empty": {"type": "object", "additionalProperties": False},
 }
-_NUMBERS = {
-    "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64", "float", "double"
-}  # fmt: skip
+_WIDTHS = ("int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64")
+_NUMBERS = frozenset((*_WIDTHS, "float", "double"))
 _BOUNDS = {"gte": "minimum", "gt": "exclusiveMinimum", "lte": "maximum", "lt": "exclusiveMaximum"}
-_FORMATS = {
-    "uuid": "uuid", "email": "email", "uri": "uri", "hostname": "hostname", "ipv4": "ipv4", "ipv6": "ipv6"
-}  # fmt: skip
+_FORMATS = {name: name for name in ("uuid", "email", "uri", "hostname", "ipv4", "ipv6")}
 _UUID_EXAMPLE = "01890a5d-ac96-774b-bcce-b302099a8057"
 _NOT_EMPTY_FORMATS = frozenset(_FORMATS) | {"tuuid", "ip", "address", "host_and_port"}
 
@@ -103,14 +102,13 @@ class Schemas:
         if comment := self._comments.get(field.full_name):
             inner = schema.pop("description", "")
             schema["description"] = f"{comment} {inner}".strip()
-        if phi := field.GetOptions().Extensions[options_pb2.phi]:
-            schema["x-haven-phi"] = options_pb2.Phi.Name(phi).removeprefix("PHI_").lower()
+        if phi := contract.phi_kind(field):
+            schema["x-haven-phi"] = options_pb2.Phi.keys()[phi].removeprefix("PHI_").lower()
         return schema
 
     def _value(self, field: FieldDescriptor, rules: Any) -> Schema:
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            value = field.message_type.fields_by_name["value"]
-            schema = {"type": "object", "additionalProperties": self._one(value, rules.map.values)}
+        if is_map(field):
+            schema = {"type": "object", "additionalProperties": self._one(map_fields(field)[1], rules.map.values)}
             return schema | _sizes(rules.map, min_pairs="minProperties", max_pairs="maxProperties")
         if field.is_repeated:
             schema = {"type": "array", "items": self._one(field, rules.repeated.items)}
@@ -122,7 +120,7 @@ class Schemas:
         if field.message_type is not None:
             return self.message(field.message_type)
         if field.type == _F.TYPE_ENUM:
-            return self._enum(field.enum_type, rules.enum)
+            return self._enum(enum_of(field), rules.enum)
         kind = rules.WhichOneof("type")
         schema = dict(_SCALARS[field.type])
         if kind == "string":

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from pydantic import Field, SecretStr, field_validator, model_validator
+
 from haven_kit.contract import SERVICES
 from haven_kit.settings import Settings
-from pydantic import Field, SecretStr, field_validator, model_validator
 
 _IMPORT = "/haven.intake.v1.ReferralService/ImportReferral"
 _MIB = 1024 * 1024
@@ -24,15 +25,23 @@ class GatewaySettings(Settings):
 
     listen_host: str = Field(default="127.0.0.1", description="The address that clients reach.")
     listen_port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free one.")
-    public_certificate: Path | None = Field(default=None, description="PEM chain to serve HTTPS with; none where a proxy does.")
+    public_certificate: Path | None = Field(
+        default=None, description="PEM chain to serve HTTPS with; none where a proxy does."
+    )
     public_key: Path | None = Field(default=None, description="PEM key of public_certificate.")
-    public_tls: bool = Field(default=False, description="Clients reach this gateway by HTTPS, here or at a proxy: send HSTS.")
+    public_tls: bool = Field(
+        default=False, description="Clients reach this gateway by HTTPS, here or at a proxy: send HSTS."
+    )
     trusted_proxies: list[str] = Field(default=[], description="Addresses whose X-Forwarded-For is believed.")
     cors_origins: list[str] = Field(default=[], description="Origins of frontends, exactly: https://app.example.org")
-    serves: list[str] = Field(default=list(SERVICES), description="The services behind this gateway; crisis has one to itself.")
+    serves: list[str] = Field(
+        default=list(SERVICES), description="The services behind this gateway; crisis has one to itself."
+    )
 
     body_bytes: int = Field(default=_MIB, ge=1024, description="The largest request body.")
-    body_bytes_of: dict[str, int] = Field(default={_IMPORT: 16 * _MIB}, description="By full method name, where it differs.")
+    body_bytes_of: dict[str, int] = Field(
+        default={_IMPORT: 16 * _MIB}, description="By full method name, where it differs."
+    )
     body_seconds: float = Field(default=30, gt=0, description="How long a request body may take to arrive.")
     header_bytes: int = Field(default=32 * 1024, ge=4096, description="The largest request head, address included.")
     header_seconds: float = Field(default=15, gt=0, description="How long a request head may take to arrive.")
@@ -43,13 +52,19 @@ class GatewaySettings(Settings):
     person_burst: float = Field(default=200, ge=1)
     address_rate: float = Field(default=500, gt=0, description="Requests a second from one client address, lasting.")
     address_burst: float = Field(default=1000, ge=1)
-    help_rate: float = Field(default=50, gt=0, description="Calls for help a second from one account or address, lasting.")
+    help_rate: float = Field(
+        default=50, gt=0, description="Calls for help a second from one account or address, lasting."
+    )
     help_burst: float = Field(default=500, ge=100)
     person_in_flight: int = Field(default=64, ge=1, description="Requests of one account that may run at once.")
     person_streams: int = Field(default=16, ge=1, description="Streams that one account may hold.")
-    in_flight: int = Field(default=2000, ge=1, description="Requests that may run at once; calls for help are not counted.")
+    in_flight: int = Field(
+        default=2000, ge=1, description="Requests that may run at once; calls for help are not counted."
+    )
 
-    stream_seconds: float = Field(default=900, gt=0, description="How long a stream lasts before the client resumes it.")
+    stream_seconds: float = Field(
+        default=900, gt=0, description="How long a stream lasts before the client resumes it."
+    )
     heartbeat_seconds: float = Field(default=15, gt=0)
     drain_notice_seconds: float = Field(default=0, ge=0, description="From readiness off to the end of accepting.")
 
@@ -66,6 +81,8 @@ class GatewaySettings(Settings):
     def _production_is_safe(self) -> Self:
         if self.environment == "production" and self.allow_development_issuer:
             raise ValueError("allow_development_issuer: not in production")
+        if self.environment == "production" and self.clock_file is not None:
+            raise ValueError("clock_file: not in production")
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """Server-streaming methods as server-sent events (HTML Living Standard, section 9.2), resumable by Last-Event-ID.
 
-Nothing is buffered: the next event is asked for when the client has taken the last one, so gRPC's flow control reaches from
-the client to the service.
+Nothing is buffered: the next event is asked for when the client has taken the last one, so gRPC's flow control reaches
+from the client to the service.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
-from haven_kit import logs, telemetry
-from haven_kit.errors import HavenError
 
 from haven_gateway.endpoints import Endpoint
 from haven_gateway.exchange import ClientGone, Exchange, Header
 from haven_gateway.problems import Problem, encode, from_error, violation
 from haven_gateway.settings import GatewaySettings
+from haven_kit import logs, telemetry
+from haven_kit.errors import HavenError
 
 FIRST_EVENT_SECONDS = 0.25
 """How long a refusal by the service may take to still become a plain answer rather than an event."""
@@ -100,7 +100,7 @@ class _Pump:
         self._pending: asyncio.Future[Any] | None = None
 
     async def next(self, seconds: float, *others: asyncio.Future[Any]) -> bool:
-        """Wait for an event, `seconds`, or another future; whether there is an event, an end or an error to take."""
+        """Wait for an event, `seconds`, or another future; True when there is an event, an end or an error."""
         if self._pending is None:
             self._pending = asyncio.ensure_future(anext(self._events))
         if not self._pending.done():
@@ -128,7 +128,7 @@ class _Pump:
 
 
 def resume(exchange: Exchange, message: Any) -> None:
-    """Put the Last-Event-ID of the request into the message. The query's lastEventId stands where there is no header."""
+    """Put the Last-Event-ID of the request into the message. Without it, the query's lastEventId stands."""
     given = exchange.text(b"last-event-id")
     if not given:
         return

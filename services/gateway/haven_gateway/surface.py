@@ -79,7 +79,7 @@ class Surface:
         """The surface of a descriptor set with source info. Raises SurfaceError for routes that cannot be served."""
         pool = descriptor_pool.DescriptorPool()
         for file in files.file:
-            pool.Add(file)  # type: ignore[no-untyped-call]
+            pool.Add(file)
         wanted = frozenset(services)
         methods: list[Method] = []
         comments: dict[str, str] = {}
