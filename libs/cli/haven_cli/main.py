@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from haven_cli import audit, events, platform
+from haven_cli import audit, events, fhir, platform
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Run and look after Haven.", pretty_exceptions_enable=False
@@ -13,6 +13,7 @@ app.command("run")(platform.run)
 app.command("token")(platform.token)
 app.add_typer(events.app, name="events")
 app.add_typer(audit.app, name="audit")
+app.add_typer(fhir.app, name="import")
 
 if __name__ == "__main__":
     app()
