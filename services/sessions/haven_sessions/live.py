@@ -15,7 +15,7 @@ from haven_kit.ids import new_id
 from haven_sessions.domain import attendance, events, rules
 from haven_sessions.domain.errors import BadInput, Broken, Missing
 from haven_sessions.domain.events import Event, HelpState
-from haven_sessions.domain.room import Room
+from haven_sessions.domain.room import Place, Room
 from haven_sessions.store import attendance as attendances
 from haven_sessions.store import people, rooms, sessions
 from haven_sessions.store.attendance import Attendance
@@ -66,9 +66,21 @@ def _tell(tx: Tx, session: Session, room: Room, event: Event) -> None:
             tx.emit(left, key=session_id)
 
 
-async def close(tx: Tx, session: Session) -> Room:
-    """Close the room and record attendance, for everyone with a seat and everyone who came. Raises Refused."""
+async def let_lapse(tx: Tx, session: Session, room: Room, seen_before: datetime) -> None:
+    """Let those leave a locked room who were last seen before then, as of when they were last seen."""
+    for member in (await rooms.members(tx, session.session_id)).values():
+        if member.place is Place.IN and member.seen_at < seen_before:
+            unseen = (tx.now - member.seen_at).total_seconds()
+            await happen(tx, session, room, rules.leave(room, member.member_id, lapsed=True, unseen_seconds=unseen))
+
+
+async def close(tx: Tx, session: Session, *, seen_before: datetime) -> Room:
+    """Close the room and record attendance, for everyone with a seat and everyone who came. Raises Refused.
+
+    Who was last seen before the given time had left by then.
+    """
     room = await rooms.lock(tx, session.session_id)
+    await let_lapse(tx, session, room, seen_before)
     with told():
         decided = rules.close(room)
     await happen(tx, session, room, decided)

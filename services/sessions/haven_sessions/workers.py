@@ -13,8 +13,6 @@ from haven_kit.identity import system
 from haven_kit.service import Parts
 from haven_kit.workers import Worker
 from haven_sessions import live
-from haven_sessions.domain import rules
-from haven_sessions.domain.room import Place
 from haven_sessions.settings import SessionsSettings
 from haven_sessions.store import people, rooms, sessions
 
@@ -45,13 +43,7 @@ class Loops:
             session_id = await rooms.lapsed(tx, cutoff)
             if session_id is None:
                 return False
-            session = await sessions.get(tx, session_id)
-            room = await rooms.load(tx, session_id)
-            for member in (await rooms.members(tx, session_id)).values():
-                if member.place is Place.IN and member.seen_at < cutoff:
-                    unseen = (tx.now - member.seen_at).total_seconds()
-                    gone = rules.leave(room, member.member_id, lapsed=True, unseen_seconds=unseen)
-                    await live.happen(tx, session, room, gone)
+            await live.let_lapse(tx, await sessions.get(tx, session_id), await rooms.load(tx, session_id), cutoff)
         return True
 
     async def close_abandoned(self) -> bool:
@@ -61,7 +53,8 @@ class Loops:
             session_id = await rooms.abandoned(tx, tx.now - timedelta(minutes=grace), tx.now - timedelta(minutes=limit))
             if session_id is None:
                 return False
-            await live.close(tx, await sessions.get(tx, session_id))
+            cutoff = tx.now - timedelta(seconds=self._settings.lapse_seconds)
+            await live.close(tx, await sessions.get(tx, session_id), seen_before=cutoff)
         _log.info("room.closed_abandoned", session_id=session_id)
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from haven.crisis.v1 import people_pb2
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
@@ -68,7 +69,9 @@ class RoomsApi:
 
     async def close_room(self, call: Call, request: rpc.CloseRoomRequest) -> pb.Room:
         standing = await self._desk.staff(call.tx, call.principal, request.session_id)
-        return await self._desk.show(call, standing, await live.close(call.tx, standing.session))
+        seen_before = call.now - timedelta(seconds=self._desk.settings.lapse_seconds)
+        room = await live.close(call.tx, standing.session, seen_before=seen_before)
+        return await self._desk.show(call, standing, room)
 
     async def get_room(self, call: Call, request: rpc.GetRoomRequest) -> pb.Room:
         standing = await self._desk.standing(call.tx, call.principal, request.session_id)
