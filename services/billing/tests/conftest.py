@@ -116,10 +116,11 @@ def envelope() -> Envelope:
 
 
 class Intake:
-    """Stands at the other end of billing's one call to intake: a gRPC server with intake's certificate and its contract."""
+    """Stands at the other end of billing's one call to intake: a gRPC server with intake's certificate and its
+    contract."""
 
-    def __init__(self, credentials) -> None:
-        self._credentials = credentials
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
         self._server: aio.Server | None = None
         self.port = 0
         self.profiles: dict[str, people_pb2.BillingProfile] = {}
@@ -141,7 +142,7 @@ class Intake:
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("haven.intake.v1.PeopleService", handlers),)
         )
-        self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", self._credentials)
+        self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", self._folder.server_credentials())
         await self._server.start()
 
     async def stop(self) -> None:
@@ -152,7 +153,7 @@ class Intake:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def intake(haven):
-    standing_in = Intake(Folder(haven._shared.authority.issue("intake")).server_credentials())
+    standing_in = Intake(Folder(haven._shared.authority.issue("intake")))
     await standing_in.start()
     yield standing_in
     await standing_in.stop()

@@ -1,5 +1,7 @@
-"""Remittances are read, checked and balanced. The 835s are written by the development clearinghouse, which pyx12 checks."""
+"""Remittances are read, checked and balanced. The 835s are written by the development clearinghouse, which pyx12
+checks."""
 
+import contextlib
 from datetime import date
 
 import pytest
@@ -122,10 +124,7 @@ def test_a_damaged_file_is_refused_or_read_but_never_crashes(billed, data):
     at = data.draw(st.integers(0, len(good) - 1))
     cut = data.draw(st.integers(0, 30))
     bad = good[:at] + data.draw(st.text(max_size=10)) + good[at + cut :]
-    try:
+    with contextlib.suppress(RuleBroken):
         read = remittance_835.parse(bad)
-    except RuleBroken as refused:
-        assert refused.problems
-    else:
         paid = sum(claim.paid for claim in read.claims)
         assert read.total == paid - sum(adjustment.amount for adjustment in read.provider_adjustments)
