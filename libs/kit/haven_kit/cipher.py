@@ -111,6 +111,11 @@ def rotate_blind(path: Path, kek_file: Path | None = None) -> None:
     _save(path, seal, _with_new_primary(blind, _BLIND_TEMPLATE), kek_file)
 
 
+def rewrap(path: Path, kek_file: Path | None, new_kek_file: Path) -> None:
+    """Wrap the keyset file with another KEK. The keys in it stay the same."""
+    _save(path, *_read(path, kek_file), new_kek_file)
+
+
 def _with_new_primary(handle: tink.KeysetHandle, template: tink_pb2.KeyTemplate = _SEAL_TEMPLATE) -> tink.KeysetHandle:
     old = _to_proto(handle)
     new = _to_proto(tink.new_keyset_handle(template))

@@ -34,7 +34,7 @@ from haven_kit.settings import Settings
 S = TypeVar("S")
 Metadata = Sequence[tuple[str, str]]
 
-KEEPALIVE_SECONDS: Final = 60
+KEEPALIVE_SECONDS: Final = 20
 """How often an idle channel is probed. A server must allow pings without data at least this often."""
 
 STREAM_SECONDS: Final = 3600
@@ -195,7 +195,7 @@ class _Target:
                 ("grpc.max_reconnect_backoff_ms", 500),
                 ("grpc.dns_min_time_between_resolutions_ms", 2000),
                 ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
-                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_timeout_ms", 5_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.max_pings_without_data", 0),
                 ("grpc.max_receive_message_length", self._max_bytes),

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from haven_kit import logs
 
 DOMAIN: Final = ".haven.internal"
+_FILES: Final = ("ca.crt", "tls.crt", "tls.key")
 _NAME: Final = re.compile(r"([a-z][a-z0-9-]*)" + re.escape(DOMAIN))
 
 log = logs.get(__name__)
@@ -32,7 +35,10 @@ class Identity:
 
 
 class Folder:
-    """A folder with `ca.crt`, `tls.crt` and `tls.key`, as cert-manager lays it out. Rotated files are read again."""
+    """A folder with `ca.crt`, `tls.crt` and `tls.key`, as cert-manager lays it out. Rotated files are read again.
+
+    Raises OSError where one is missing, ValueError where they do not belong together.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -46,7 +52,7 @@ class Folder:
             if stamp != self._stamp:
                 self._identity = self._read()
                 self._stamp = stamp
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.warning("certificate.not_read", error=type(error).__name__)
         return self._identity
 
@@ -86,10 +92,14 @@ class Folder:
         return context
 
     def _read(self) -> Identity:
-        return Identity(*((self._path / name).read_bytes() for name in ("ca.crt", "tls.crt", "tls.key")))
+        identity = Identity(*((self._path / name).read_bytes() for name in _FILES))
+        certified = x509.load_pem_x509_certificate(identity.certificate).public_key()
+        if load_pem_private_key(identity.key, password=None).public_key() != certified:
+            raise ValueError("tls.key is not the key of tls.crt")  # seen in the middle of a rotation
+        return identity
 
     def _read_stamp(self) -> tuple[tuple[int, int], ...]:
-        found = [(self._path / name).stat() for name in ("ca.crt", "tls.crt", "tls.key")]
+        found = [(self._path / name).stat() for name in _FILES]
         return tuple((each.st_mtime_ns, each.st_ino) for each in found)
 
 

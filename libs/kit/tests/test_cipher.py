@@ -15,6 +15,7 @@ from haven_kit.cipher import (
     KeysetRefused,
     create_kek,
     create_keyset,
+    rewrap,
     rotate,
     rotate_blind,
 )
@@ -137,6 +138,16 @@ def test_a_wrapped_keyset_opens_only_with_its_kek(tmp_path: Path) -> None:
     for wrong in (other, None):
         with pytest.raises(KeysetRefused):
             Cipher.load(path, wrong)
+
+
+def test_a_keyset_wrapped_anew_holds_the_same_keys(keyset: Path, cipher: Cipher, tmp_path: Path) -> None:
+    blob = cipher.seal(NOTE, "note/1")
+    for name, before in (("first", None), ("second", tmp_path / "first")):
+        create_kek(tmp_path / name)
+        rewrap(keyset, before, tmp_path / name)
+        assert Cipher.load(keyset, tmp_path / name).open(StringValue, blob, "note/1") == NOTE
+    with pytest.raises(KeysetRefused):
+        Cipher.load(keyset, tmp_path / "first")
 
 
 def test_a_clear_keyset_is_refused_where_a_kek_is_given(keyset: Path, tmp_path: Path) -> None:

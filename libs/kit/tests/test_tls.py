@@ -103,6 +103,18 @@ def test_while_files_are_missing_the_last_identity_is_kept(pki: Pki) -> None:
     assert folder.identity() is before
 
 
+def test_a_key_of_another_certificate_is_not_taken(pki: Pki) -> None:
+    path = pki.issue("crisis")
+    folder = tls.Folder(path)
+    before = folder.identity()
+    shutil.copy(pki.issue("intake") / "tls.key", path / "tls.key")
+    assert folder.identity() is before
+    with pytest.raises(ValueError, match=r"tls\.key"):
+        tls.Folder(path)
+    shutil.copy(pki.issue("intake") / "tls.crt", path / "tls.crt")
+    assert folder.identity().certificate == (path / "tls.crt").read_bytes()
+
+
 def test_a_folder_without_certificates_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         tls.Folder(tmp_path)
