@@ -27,7 +27,12 @@ def catalogue() -> groups_pb2.Catalogue:
     facts = _facts("program.yaml")
     return groups_pb2.Catalogue(
         version=facts["version"],
-        tracks=[groups_pb2.Track(**each, source=facts["source"]) for each in facts["tracks"]],
+        tracks=[
+            groups_pb2.Track(
+                **each, weeks=sum(phase["weeks"] for phase in each["phases"]), source=facts["source"].strip()
+            )
+            for each in facts["tracks"]
+        ],
         challenges=_terms(facts["challenges"]),
         modalities=_terms(facts["modalities"]),
         specialties=_terms(facts["specialties"]),

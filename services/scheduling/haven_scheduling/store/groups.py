@@ -260,8 +260,10 @@ async def waiting(tx: Tx, group_id: str) -> list[EnrolmentRow]:
 async def set_enrolment(tx: Tx, enrolment_id: str, state: int) -> None:
     """Promote or end an enrolment."""
     await tx.fetch(
-        """UPDATE enrolment SET state = $2, enrolled_at = CASE WHEN $2 = 1 THEN $3 ELSE enrolled_at END,
-        ended_at = CASE WHEN $2 = 3 THEN $3 ELSE ended_at END WHERE enrolment_id = $1""",
+        """UPDATE enrolment SET state = $2::smallint,
+        enrolled_at = CASE WHEN $2::smallint = 1 THEN $3 ELSE enrolled_at END,
+        ended_at = CASE WHEN $2::smallint = 3 THEN $3 ELSE ended_at END
+        WHERE enrolment_id = $1""",
         enrolment_id,
         state,
         tx.now,
