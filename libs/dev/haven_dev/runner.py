@@ -37,6 +37,7 @@ from haven_kit.cipher import create_keyset
 
 READY_S = 120
 DRAIN_S = 5
+PORTS_FILE = "ports.json"
 Say = Callable[[str], None]
 
 
@@ -80,9 +81,11 @@ class Platform:
         self.pki = Pki(state / "pki")
         self.postgres = Postgres(state, durable=not ephemeral)
         self.nats = Nats(state, self.pki)
-        self.issuer = Issuer(state)
-        self.webhook = WebhookReceiver()
-        self.smtp = SmtpReceiver()
+        # The same addresses as last time, if they are free: tokens name the issuer, responders name their receivers.
+        last = _last_ports(state)
+        self.issuer = Issuer(state, port=last.get("issuer", 0))
+        self.webhook = WebhookReceiver(port=last.get("webhook", 0))
+        self.smtp = SmtpReceiver(port=last.get("smtp", 0))
         self.otlp = OtlpReceiver()
 
     async def __aenter__(self) -> Self:
@@ -149,6 +152,7 @@ class Platform:
                 self._spawn(part)
             await asyncio.gather(*(self._step(part, self._ready(part)) for part in sorted(group)))
         self._note()
+        self._remember_ports()
         self._say(f"platform ready in {time.monotonic() - began:.1f} s")
 
     async def down(self) -> None:
@@ -282,6 +286,10 @@ class Platform:
 
             await self._children[part].ready(answers, READY_S)
 
+    def _remember_ports(self) -> None:
+        used = {"issuer": self.issuer.port, "webhook": self.webhook.port, "smtp": self.smtp.port}
+        (self.state / PORTS_FILE).write_text(json.dumps(used))
+
     def _note(self) -> None:
         """Tell commands of the same checkout where everything is."""
         noted = {
@@ -318,6 +326,12 @@ def called_by(part: str) -> list[str]:
     """The services that a part may call, by the generated allow-list."""
     callers: dict[str, list[str]] = json.loads(resources.files("haven").joinpath("callers.json").read_text())
     return sorted(service for service, allowed in callers.items() if part in allowed)
+
+
+def _last_ports(state: Path) -> dict[str, int]:
+    path = state / PORTS_FILE
+    ports_used: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return ports_used
 
 
 async def until_stopped(platform: Platform, ready: Callable[[Platform], None], say: Say) -> int:
