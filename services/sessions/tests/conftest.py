@@ -11,15 +11,11 @@ from typing import Any
 
 import grpc
 import pytest_asyncio
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from haven.crisis.v1 import people_pb2, signals_pb2
-from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceServicer, add_CrisisServiceServicer_to_server
 from haven.scheduling.v1 import calendar_pb2
 from haven.scheduling.v1 import events_pb2 as scheduling
-from haven.scheduling.v1.scheduling_service_pb2_grpc import (
-    SchedulingServiceServicer,
-    add_SchedulingServiceServicer_to_server,
-)
 from haven.sessions.v1 import rooms_pb2 as pb
 from haven.sessions.v1 import sessions_service_pb2 as rpc
 from haven.sessions.v1.attendance_service_pb2_grpc import AttendanceServiceStub
@@ -38,8 +34,10 @@ from haven_sessions.__main__ import SPEC
 AGREEMENT = "group-agreement/1"
 
 
-class Crisis(CrisisServiceServicer):
+class Crisis:
     """Takes signals and locations over the wire, and can be told to refuse or to hang."""
+
+    service = "haven.crisis.v1.CrisisService"
 
     def __init__(self) -> None:
         self.signals: list[signals_pb2.RaiseSignalRequest] = []
@@ -48,40 +46,58 @@ class Crisis(CrisisServiceServicer):
         self.down = False
         self.hanging: asyncio.Event | None = None
 
+    def answers(self) -> dict[str, Any]:
+        return {
+            "RaiseSignal": _answer(signals_pb2.RaiseSignalRequest, self._raise_signal),
+            "WithdrawSignal": _answer(signals_pb2.WithdrawSignalRequest, self._withdraw_signal),
+            "ConfirmLocation": _answer(people_pb2.ConfirmLocationRequest, self._confirm_location),
+        }
+
     async def _reached(self, context: Any) -> None:
         if self.hanging is not None:
             await self.hanging.wait()
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
 
-    async def RaiseSignal(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def _raise_signal(self, request: signals_pb2.RaiseSignalRequest, context: Any) -> Message:
         await self._reached(context)
         self.signals.append(request)
         return signals_pb2.RaiseSignalResponse(signal_id=request.signal_id, alert_id=new_id())
 
-    async def WithdrawSignal(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def _withdraw_signal(self, request: signals_pb2.WithdrawSignalRequest, context: Any) -> Message:
         await self._reached(context)
         self.withdrawn.append(request.signal_id)
         return signals_pb2.WithdrawSignalResponse()
 
-    async def ConfirmLocation(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def _confirm_location(self, request: people_pb2.ConfirmLocationRequest, context: Any) -> Message:
         await self._reached(context)
         self.locations.append(request)
         return people_pb2.ConfirmLocationResponse()
 
 
-class Scheduling(SchedulingServiceServicer):
+class Scheduling:
     """Knows one agenda for every session, and can be down."""
+
+    service = "haven.scheduling.v1.SchedulingService"
 
     def __init__(self) -> None:
         self.down = False
 
-    async def GetAgenda(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def answers(self) -> dict[str, Any]:
+        return {"GetAgenda": _answer(calendar_pb2.GetAgendaRequest, self._get_agenda)}
+
+    async def _get_agenda(self, request: calendar_pb2.GetAgendaRequest, context: Any) -> Message:
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")
         titles = ("Arriving", "Skills: distress tolerance", "Closing")
         items = [calendar_pb2.AgendaItem(title=title, minutes=20) for title in titles]
         return calendar_pb2.Agenda(session_id=request.session_id, items=items)
+
+
+def _answer(request: type[Message], answer: Any) -> Any:
+    return grpc.unary_unary_rpc_method_handler(
+        answer, request_deserializer=request.FromString, response_serializer=lambda reply: reply.SerializeToString()
+    )
 
 
 @dataclass
@@ -99,12 +115,9 @@ async def surroundings(haven: Module, **settings: Any) -> AsyncIterator[Neighbou
     """Sessions on a clock to turn, between a crisis and a scheduling."""
     crisis, scheduling = Crisis(), Scheduling()
     targets, servers = {}, []
-    for name, add, servicer in (
-        ("crisis", add_CrisisServiceServicer_to_server, crisis),
-        ("scheduling", add_SchedulingServiceServicer_to_server, scheduling),
-    ):
+    for name, neighbour in (("crisis", crisis), ("scheduling", scheduling)):
         server = grpc.aio.server()
-        add(servicer, server)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(neighbour.service, neighbour.answers()),))
         credentials = Folder(haven._shared.authority.issue(name)).server_credentials()
         targets[name] = f"dns:///127.0.0.1:{server.add_secure_port('127.0.0.1:0', credentials)}"
         await server.start()
@@ -152,21 +165,24 @@ class Person:
         self.attendance = self.caller.stub(AttendanceServiceStub)
 
     async def room(self) -> pb.Room:
-        return await self.rooms.GetRoom(rpc.GetRoomRequest(session_id=self.session_id))
+        answered: pb.Room = await self.rooms.GetRoom(rpc.GetRoomRequest(session_id=self.session_id))
+        return answered
 
     async def accept(self) -> pb.Agreement:
-        return await self.rooms.AcceptAgreement(
+        agreement: pb.Agreement = await self.rooms.AcceptAgreement(
             rpc.AcceptAgreementRequest(session_id=self.session_id, agreement_id=AGREEMENT)
         )
+        return agreement
 
     async def join(self, name: str = "Robin", **given: Any) -> pb.Room:
         await self.accept()
-        room = await self.rooms.Join(rpc.JoinRequest(session_id=self.session_id, display_name=name, **given))
+        room: pb.Room = await self.rooms.Join(rpc.JoinRequest(session_id=self.session_id, display_name=name, **given))
         self.member_id = room.my_member_id
         return room
 
     async def leave(self) -> pb.Room:
-        return await self.rooms.Leave(rpc.LeaveRequest(session_id=self.session_id))
+        answered: pb.Room = await self.rooms.Leave(rpc.LeaveRequest(session_id=self.session_id))
+        return answered
 
 
 @dataclass
@@ -179,10 +195,12 @@ class Group:
     neighbours: Neighbours
 
     async def open(self) -> pb.Room:
-        return await self.staff.rooms.OpenRoom(rpc.OpenRoomRequest(session_id=self.session_id))
+        answered: pb.Room = await self.staff.rooms.OpenRoom(rpc.OpenRoomRequest(session_id=self.session_id))
+        return answered
 
     async def close(self) -> pb.Room:
-        return await self.staff.rooms.CloseRoom(rpc.CloseRoomRequest(session_id=self.session_id))
+        answered: pb.Room = await self.staff.rooms.CloseRoom(rpc.CloseRoomRequest(session_id=self.session_id))
+        return answered
 
     async def start(self) -> None:
         """Open the room, and let everyone join."""

@@ -29,7 +29,9 @@ async def recorded(group: Group) -> dict[str, list[told.AttendanceRecorded]]:
 
 
 async def listed(person: Person, **given: Any) -> rpc.ListAttendanceResponse:
-    return await person.attendance.ListAttendance(rpc.ListAttendanceRequest(session_id=person.session_id, **given))
+    request = rpc.ListAttendanceRequest(session_id=person.session_id, **given)
+    answer: rpc.ListAttendanceResponse = await person.attendance.ListAttendance(request)
+    return answer
 
 
 async def test_closing_records_what_each_person_attended(neighbours: Neighbours) -> None:
@@ -177,11 +179,11 @@ async def test_chat_reaches_whom_it_is_meant_for_and_is_sealed(neighbours: Neigh
 
 
 async def rate(person: Person, score: int) -> part.RateSessionResponse:
-    return await person.taking_part.RateSession(
-        part.RateSessionRequest(
-            session_id=person.session_id, heard=score, respected=score, comfortable=score, private=5
-        )
+    request = part.RateSessionRequest(
+        session_id=person.session_id, heard=score, respected=score, comfortable=score, private=5
     )
+    answer: part.RateSessionResponse = await person.taking_part.RateSession(request)
+    return answer
 
 
 async def test_how_safe_it_felt_is_shown_without_names_and_only_for_three_or_more(neighbours: Neighbours) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -50,7 +51,10 @@ def neighbours(world: World) -> Neighbours:
 
 
 async def call(person: Person, **given: str) -> rpc.CallForHelpResponse:
-    return await person.help.CallForHelp(rpc.CallForHelpRequest(session_id=person.session_id, **given))
+    answer: rpc.CallForHelpResponse = await person.help.CallForHelp(
+        rpc.CallForHelpRequest(session_id=person.session_id, **given)
+    )
+    return answer
 
 
 async def signalled(neighbours: Neighbours, signal_id: str) -> list[told.DistressSignalled]:
@@ -221,7 +225,7 @@ async def test_staff_follow_how_far_help_has_come(neighbours: Neighbours) -> Non
     group = await plan(neighbours)
     await group.start()
     ana = group.people[0]
-    about = {"alert_id": new_id(), "person_id": ana.person_id, "session_id": group.session_id}
+    about: dict[str, Any] = {"alert_id": new_id(), "person_id": ana.person_id, "session_id": group.session_id}
     await call(ana)
     for event, state in (
         (crisis.AlertRaised(**about), pb.HELP_STATE_ALERTED),

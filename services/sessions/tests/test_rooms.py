@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from haven.scheduling.v1 import events_pb2 as scheduling
@@ -76,7 +77,7 @@ async def test_a_cancelled_session_does_not_open_even_if_the_news_came_first(nei
     planned = scheduling.SessionPlanned(
         session_id=session_id,
         kind="group",
-        starts_at=late.staff and (await late.staff.room()).starts_at,
+        starts_at=(await late.staff.room()).starts_at,
         ends_at=(await late.staff.room()).ends_at,
         time_zone="UTC",
         facilitator_id=late.staff.caller.principal.id,
@@ -123,7 +124,11 @@ async def test_a_released_seat_closes_the_door(neighbours: Neighbours) -> None:
     group = await plan(neighbours, people=0)
     await group.open()
     person, enrolment = stranger(neighbours, group.session_id), new_id()
-    seats = {"enrolment_id": enrolment, "person_id": person.person_id, "session_ids": [group.session_id]}
+    seats: dict[str, Any] = {
+        "enrolment_id": enrolment,
+        "person_id": person.person_id,
+        "session_ids": [group.session_id],
+    }
     await neighbours.running.react(scheduling.SeatTaken(**seats))
     await person.room()
     await neighbours.running.react(scheduling.SeatReleased(**seats))
