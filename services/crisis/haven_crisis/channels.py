@@ -58,24 +58,29 @@ class Channels:
         headers = signature(channel.secret, page.page_id, int(self._clock.now().timestamp()), body)
         telemetry.inject(headers)
         try:
-            async with self._session().post(
-                channel.address, data=body.encode(), headers=headers, allow_redirects=False
-            ) as answer:
-                return (
-                    ACCEPTED
-                    if answer.ok and answer.status < 300
-                    else Outcome(PageState.FAILED, f"status {answer.status}")
-                )
+            return await self._post(channel.address, body.encode(), headers)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # As a rule a kept connection that the receiver had closed. The same message id goes once more.
+            return await self._once_more(channel.address, body.encode(), headers)
+        except (aiohttp.ClientError, TimeoutError):
+            return Outcome(PageState.UNKNOWN, "no answer")
+
+    async def _once_more(self, url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+        try:
+            return await self._post(url, body, headers)
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return Outcome(PageState.UNKNOWN, "no answer")
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Outcome:
+        try:
+            async with self._session().post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                return ACCEPTED if 200 <= answer.status < 300 else Outcome(PageState.FAILED, f"status {answer.status}")
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, aiohttp.ConnectionTimeoutError):
             return Outcome(PageState.FAILED, "unreachable")
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            # Sent, wholly or in part, and no answer: nobody knows.
-            return Outcome(PageState.UNKNOWN, "no answer")
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             timeout = aiohttp.ClientTimeout(total=self._settings.page_timeout_seconds)
-            # A connection that its receiver closed meanwhile costs a re-send that says so: prefer young ones.
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4)
             self._http = aiohttp.ClientSession(
                 timeout=timeout, connector=connector, cookie_jar=aiohttp.DummyCookieJar()
@@ -128,5 +133,6 @@ def email(sender: str, to: str, page: PageText) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message["X-Priority"] = "1"
     again = "\nYou may have had this page before.\n" if page.resent else ""
-    message.set_content(f"{page.title}. Open {page.link}\n{again}")
+    # Seven bits, so that no encoding breaks the link in two.
+    message.set_content(f"{page.title}. Open {page.link}\n{again}", cte="7bit")
     return message

@@ -78,7 +78,7 @@ def message(alert: Alert) -> pb.Alert:
 async def get(tx: Tx, alert_id: str, *, lock: bool = False) -> Alert:
     """One alert; `lock` keeps it from changing until the commit. Raises NotFound."""
     row = await tx.fetch_one(
-        f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1{' FOR UPDATE' if lock else ''}",  # noqa: S608 - fixed text
+        f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1{' FOR NO KEY UPDATE' if lock else ''}",  # noqa: S608 - fixed text
         alert_id,
     )
     if row is None:
@@ -217,7 +217,7 @@ async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[Alert, str]]:
     """Open alerts whose deadline has passed, locked, with their trace context. Those that others hold are left to them."""
     rows = await tx.fetch(
         f"""SELECT {COLUMNS}, traceparent FROM alert WHERE state <> 6 AND next_deadline <= $1
-        ORDER BY next_deadline LIMIT $2 FOR UPDATE SKIP LOCKED""",  # noqa: S608 - fixed text
+        ORDER BY next_deadline LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED""",  # noqa: S608 - fixed text
         now,
         limit,
     )
