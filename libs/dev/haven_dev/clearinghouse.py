@@ -123,10 +123,20 @@ def remittance(payment: Payment) -> str:
     return _interchange(payment, body)
 
 
-def answer(x12_837: str, *, trace_number: str, paid_on: date, **facts: int | str | bool) -> str:
-    """The 835 that answers one 837I: `answer(text, trace_number="T1", paid_on=date(2026, 4, 1), contractual=9000,
-    copay=3000)`."""
-    return remittance(Payment(trace_number, paid_on, (Answer(read_claim(x12_837), **facts),)))  # type: ignore[arg-type]
+def answer(
+    x12_837: str,
+    *,
+    trace_number: str,
+    paid_on: date,
+    contractual: int = 0,
+    copay: int = 0,
+    deductible: int = 0,
+    coinsurance: int = 0,
+    deny: str = "",
+) -> str:
+    """The 835 that answers one 837I; amounts as in `Answer`, cents for each line."""
+    facts = Answer(read_claim(x12_837), contractual, copay, deductible, coinsurance, deny)
+    return remittance(Payment(trace_number, paid_on, (facts,)))
 
 
 def _answer(answer: Answer, number: int, *, lines_given: bool) -> Iterable[Segment]:

@@ -195,11 +195,17 @@ class Office:
         await self.admit(person_id)
         return person_id
 
-    async def admit(self, person_id: str, track: str = "iop-adult-trauma", days_per_week: int = 5) -> str:
+    async def admit(
+        self, person_id: str, track: str = "iop-adult-trauma", days_per_week: int = 5, admission_id: str = ""
+    ) -> str:
         admitted = intake_events.PersonAdmitted(
-            person_id=person_id, admission_id=new_id(), track=track, days_per_week=days_per_week, hours_per_week=15,
+            person_id=person_id,
+            admission_id=admission_id or new_id(),
+            track=track,
+            days_per_week=days_per_week,
+            hours_per_week=15,
             time_zone="America/New_York",
-        )  # fmt: skip
+        )
         admitted.admitted_at.FromDatetime(datetime(2026, 3, 1, tzinfo=UTC))
         await self.running.react(admitted, key=person_id)
         return admitted.admission_id
@@ -210,10 +216,14 @@ class Office:
         """Coverage, verified with a copay of 30, with an authorization when `days` says so."""
         coverage = await self.api.AddCoverage(
             coverage_pb2.AddCoverageRequest(
-                person_id=person_id, payer_id=payer, member_id="MEM 123", group_number="G1",
-                relationship=coverage_pb2.RELATIONSHIP_SELF, active_from="2026-01-01",
+                person_id=person_id,
+                payer_id=payer,
+                member_id="MEM 123",
+                group_number="G1",
+                relationship=coverage_pb2.RELATIONSHIP_SELF,
+                active_from="2026-01-01",
             )
-        )  # fmt: skip
+        )
         if verify:
             coverage = await self.verify(coverage.coverage_id)
         if days:
@@ -239,9 +249,13 @@ class Office:
 
     def attendance(self, person_id: str, day: str, minutes: int = 200) -> sessions_events.AttendanceRecorded:
         recorded = sessions_events.AttendanceRecorded(
-            attendance_id=new_id(), session_id=new_id(), person_id=person_id, kind="group",
-            attended_minutes=minutes, service_date=day,
-        )  # fmt: skip
+            attendance_id=new_id(),
+            session_id=new_id(),
+            person_id=person_id,
+            kind="group",
+            attended_minutes=minutes,
+            service_date=day,
+        )
         recorded.starts_at.FromDatetime(datetime(2026, 3, 2, 14, tzinfo=UTC))
         return recorded
 

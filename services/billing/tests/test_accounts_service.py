@@ -7,6 +7,7 @@ import pytest
 from haven.billing.v1 import ledger_pb2 as pb
 from haven.billing.v1 import payers_pb2
 from haven.common.v1.money_pb2 import Money
+from haven.intake.v1.events_pb2 import PersonDischarged
 
 from haven_billing.domain.ledger import Account, Kind, Leg
 from haven_billing.store import ledger as books
@@ -234,3 +235,19 @@ async def test_no_estimate_without_a_plan_of_care(office):
         await estimate(office.api, stranger)
     assert refused.value.reason == "no_plan"
     assert (await estimate(office.api, stranger, days_per_week=3)).program_days == 12
+
+
+@pytest.mark.parametrize("discharged_first", [False, True])
+async def test_a_plan_ends_with_discharge_whichever_event_comes_first(office, billing, discharged_first):
+    person, admission_id = new_id(), new_id()
+    discharged = PersonDischarged(person_id=person, admission_id=admission_id)
+    discharged.discharged_at.FromSeconds(1_772_900_000)
+    if discharged_first:
+        await billing.react(discharged, key=person)
+    await office.admit(person, admission_id=admission_id)
+    if not discharged_first:
+        assert (await estimate(office.api, person)).program_days == 20
+        await billing.react(discharged, key=person)
+    with pytest.raises(Refused) as refused:
+        await estimate(office.api, person)
+    assert refused.value.reason == "no_plan"

@@ -1,11 +1,22 @@
 """Double entry holds whatever happens."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from haven_billing.domain import ledger
 from haven_billing.domain.ledger import Account, Leg
+
+
+def balances(journals):
+    held = Counter()
+    for legs in journals:
+        for leg in legs:
+            held[leg.account] += leg.amount
+    return dict(held)
+
 
 cents = st.integers(1, 10_000_000)
 
@@ -42,13 +53,13 @@ def test_the_trial_balance_is_zero_after_any_sequence(sequence):
         posted.append(legs)
         if undone:
             posted.append(ledger.reversal(legs))
-    assert sum(ledger.balances(posted).values()) == 0
+    assert sum(balances(posted).values()) == 0
     assert all(sum(leg.amount for leg in legs) == 0 for legs in posted)
 
 
 @given(journals)
 def test_a_reversal_leaves_nothing(legs):
-    assert not any(ledger.balances([legs, ledger.reversal(legs)]).values())
+    assert not any(balances([legs, ledger.reversal(legs)]).values())
 
 
 @given(cents, st.integers(1, 100))
@@ -68,7 +79,7 @@ def test_a_partial_payment_moves_the_persons_part_to_the_person():
         ledger.claim_payment(45000, 33000, [("CO", 9000), ("PR", 3000)], denied=False),
         ledger.payment(3000),
     ]
-    assert ledger.balances(posted) == {
+    assert balances(posted) == {
         Account.RECEIVABLE_PAYER: 0,
         Account.REVENUE: -45000,
         Account.CASH: 36000,
@@ -78,11 +89,11 @@ def test_a_partial_payment_moves_the_persons_part_to_the_person():
 
 
 def test_a_denial_is_no_contractual_adjustment():
-    held = ledger.balances([ledger.claim_payment(45000, 0, [("CO", 45000)], denied=True)])
+    held = balances([ledger.claim_payment(45000, 0, [("CO", 45000)], denied=True)])
     assert held == {Account.DENIAL: 45000, Account.RECEIVABLE_PAYER: -45000}
 
 
 def test_a_payers_reversal_undoes_its_payment():
     paid = ledger.claim_payment(45000, 33000, [("CO", 9000), ("PR", 3000)], denied=False)
     taken_back = ledger.claim_payment(-45000, -33000, [("CO", -9000), ("PR", -3000)], denied=False)
-    assert not any(ledger.balances([paid, taken_back]).values())
+    assert not any(balances([paid, taken_back]).values())

@@ -15,7 +15,6 @@ from haven_billing.domain.per_diem import (
     State,
     decide,
     minutes_by_day,
-    runs_out,
     week_of,
 )
 
@@ -102,9 +101,3 @@ def test_weeks_run_from_monday_to_sunday(day):
     first, last = week_of(day)
     assert first <= day <= last
     assert (first.isoweekday(), last.isoweekday(), (last - first).days) == (1, 7, 6)
-
-
-def test_the_warning_comes_at_the_threshold_and_once():
-    assert not runs_out(4, 3, already_warned=False)
-    assert runs_out(3, 3, already_warned=False)
-    assert not runs_out(2, 3, already_warned=True)

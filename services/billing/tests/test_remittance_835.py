@@ -99,6 +99,8 @@ def test_whatever_is_paid_reads_back(billed, pyx12_findings, lines_given, **fact
         ("SVC*HC:S9480*450.00", "SVC*HC:S9480*451.00", "CLP[0].SVC", "balance"),
         ("TRN*1*TRACE1*1999999999~\n", "", "TRN", "required"),
         ("20260401~\nTRN", "20261301~\nTRN", "BPR16", "date"),
+        ("TRN*1*TRACE1", "TRN*1*TR\x00CE1", "TRN", "x12_characters"),
+        ("CLP*HVN", "CLP*H\x00N", "CLP[0]", "x12_characters"),
         ("SE*", "SE*9", "SE", "segment_count"),
         ("GE*1*1~", "GE*1*2~", "GS", "control_number"),
         ("IEA*1*000000001~", "", "ISA", "envelope"),
@@ -110,7 +112,7 @@ def test_what_does_not_hold_together_is_refused_by_name(billed, old, new, field,
     good = payment(answer(billed, contractual=9000, copay=3000))
     assert old in good
     bad = good.replace(old, new, 1)
-    if field == "TRN":
+    if rule == "required":
         bad = bad.replace("SE*21", "SE*20")
     with pytest.raises(RuleBroken) as refused:
         remittance_835.parse(bad)

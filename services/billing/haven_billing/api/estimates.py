@@ -30,9 +30,10 @@ class EstimateCalls(Base):
         """What weeks in the program are likely to cost."""
         await policy.may_see(call, request.person_id, "person")
         plan = await charges.plan(call.tx, request.person_id)
-        days_per_week = request.days_per_week or (plan.days_per_week if plan is not None else 0)
+        planned = plan.days_per_week if plan is not None and plan.discharged_at is None else 0
+        days_per_week = request.days_per_week or planned
         if not days_per_week:
-            raise Refused("no_plan", "There is no plan of care yet; name the days a week.")
+            raise Refused("no_plan", "There is no plan of care now; name the days a week.")
         coverage = await coverages.covering(call.tx, request.person_id, call.now.date())
         verified = coverage is not None and coverage.verified_at is not None
         payer = self.payer(coverage.payer_id) if coverage is not None and verified else None

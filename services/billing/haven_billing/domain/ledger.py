@@ -105,15 +105,6 @@ def reversal(legs: Legs) -> Legs:
     return tuple(Leg(leg.account, -leg.amount) for leg in legs)
 
 
-def balances(journals: Iterable[Legs]) -> dict[Account, int]:
-    """What each account holds after the journals."""
-    held: dict[Account, int] = defaultdict(int)
-    for legs in journals:
-        for leg in legs:
-            held[leg.account] += leg.amount
-    return dict(held)
-
-
 def _adjusted(group: str, *, denied: bool) -> Account:
     if group == "PR":
         return Account.RECEIVABLE_PATIENT

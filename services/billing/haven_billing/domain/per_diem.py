@@ -111,8 +111,3 @@ def week_of(day: date) -> tuple[date, date]:
     """Monday and Sunday of the day's week (ISO 8601)."""
     monday = day - timedelta(days=day.weekday())
     return monday, monday + timedelta(days=6)
-
-
-def runs_out(days_left: int, threshold: int, already_warned: bool) -> bool:
-    """Whether to warn that an authorization runs out: once, when the days left reach the threshold."""
-    return days_left <= threshold and not already_warned

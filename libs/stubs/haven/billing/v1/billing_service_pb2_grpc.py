@@ -419,8 +419,8 @@ class BillingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStatement(self, request, context):
-        """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what was
-        done in private.
+        """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what
+        was done in private.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -95,8 +95,8 @@ class BillingServiceStub:
     EstimateCost: _aio.UnaryUnaryMultiCallable[_ledger_pb2.EstimateCostRequest, _ledger_pb2.CostEstimate]
     """What weeks in the program are likely to cost a person, from what their plan said. Not a bill."""
     GetStatement: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetStatementRequest, _ledger_pb2.Statement]
-    """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what was
-    done in private.
+    """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what
+    was done in private.
     """
 
 class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -362,8 +362,8 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.GetStatementRequest,
         context: _aio.ServicerContext[_ledger_pb2.GetStatementRequest, _abc.Awaitable[_ledger_pb2.Statement]],
     ) -> _abc.Awaitable[_ledger_pb2.Statement]:
-        """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what was
-        done in private.
+        """Where a person's account stands. Lines name no session, so that it can be shown to a partner without telling what
+        was done in private.
         """
 
 def add_BillingServiceServicer_to_server(servicer: BillingServiceServicer, server: _aio.Server) -> None: ...

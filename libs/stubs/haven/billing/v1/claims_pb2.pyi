@@ -127,24 +127,35 @@ class Charge(_message.Message):
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     charge_id: _builtins.str
+    """UUID of the charge."""
     person_id: _builtins.str
+    """UUID of the person."""
     service_date: _builtins.str
     """The calendar day of the sessions in their own zone, ISO 8601."""
     attended_minutes: _builtins.int
+    """Minutes attended on the day, over all sessions."""
     state: Global___ChargeState.ValueType
+    """Where the day stands."""
     reason: _builtins.str
     """Why a day is not billable, held or voided: below_minimum, no_coverage, coverage_not_verified, weekly_limit,
     no_authorization, authorization_exhausted, or what was said on voiding.
     """
     hcpcs: _builtins.str
+    """HCPCS Level II code, such as S9480."""
     revenue_code: _builtins.str
+    """UB-04 revenue code, such as 0905."""
     coverage_id: _builtins.str
+    """The coverage that answers for the day; empty without one."""
     authorization_id: _builtins.str
     """The authorization that gave a day for it, if the payer asks for one."""
     claim_id: _builtins.str
+    """The claim it is on; empty when on none."""
     etag: _builtins.str
+    """Changes with every change."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """What is charged for the day; zero where nothing is."""
+
     def __init__(
         self,
         *,
@@ -172,10 +183,13 @@ Global___Charge: _TypeAlias = Charge  # noqa: Y015
 
 @_typing.final
 class GetChargeRequest(_message.Message):
+    """Asks for GetCharge."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CHARGE_ID_FIELD_NUMBER: _builtins.int
     charge_id: _builtins.str
+    """UUID of the charge."""
     def __init__(
         self,
         *,
@@ -191,6 +205,8 @@ Global___GetChargeRequest: _TypeAlias = GetChargeRequest  # noqa: Y015
 
 @_typing.final
 class ListChargesRequest(_message.Message):
+    """Asks for ListCharges."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
@@ -198,10 +214,13 @@ class ListChargesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     state: Global___ChargeState.ValueType
     """Only charges in this state."""
     page_size: _builtins.int
+    """At most this many; 50 if left out."""
     page_token: _builtins.str
+    """From the page before; empty for the first one."""
     def __init__(
         self,
         *,
@@ -220,11 +239,14 @@ Global___ListChargesRequest: _TypeAlias = ListChargesRequest  # noqa: Y015
 
 @_typing.final
 class ListChargesResponse(_message.Message):
+    """Answers ListCharges."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CHARGES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
         """By service date, the newest first."""
@@ -245,14 +267,19 @@ Global___ListChargesResponse: _TypeAlias = ListChargesResponse  # noqa: Y015
 
 @_typing.final
 class VoidChargeRequest(_message.Message):
+    """Asks for VoidCharge."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CHARGE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     charge_id: _builtins.str
+    """UUID of the charge."""
     reason: Global___VoidReason.ValueType
+    """Why it is taken back."""
     etag: _builtins.str
+    """As last read; an older one is refused. Left out, there is no check."""
     def __init__(
         self,
         *,
@@ -282,13 +309,21 @@ class ClaimLine(_message.Message):
     UNITS_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
+    """From 1, in the order of the days."""
     charge_id: _builtins.str
+    """The charge that the line asks to be paid."""
     service_date: _builtins.str
+    """The day, ISO 8601."""
     revenue_code: _builtins.str
+    """UB-04 revenue code, such as 0905."""
     hcpcs: _builtins.str
+    """HCPCS Level II code, such as S9480."""
     units: _builtins.int
+    """Days; always 1."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """The line's charge."""
+
     def __init__(
         self,
         *,
@@ -332,34 +367,51 @@ class Claim(_message.Message):
     PERSON_OWES_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """UUID of the claim."""
     person_id: _builtins.str
+    """UUID of the person."""
     coverage_id: _builtins.str
+    """UUID of the coverage."""
     payer_id: _builtins.str
+    """UUID of the payer."""
     state: Global___ClaimState.ValueType
+    """Where the claim stands."""
     to: _builtins.str
+    """Last day of service, ISO 8601."""
     type_of_bill: _builtins.str
     """UB-04 type of bill, such as 131."""
     patient_control_number: _builtins.str
     """The number by which the payer's remittance names the claim."""
     etag: _builtins.str
+    """Changes with every change."""
     @_builtins.property
-    def total(self) -> _money_pb2.Money: ...
+    def total(self) -> _money_pb2.Money:
+        """The sum of the lines."""
+
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimLine]: ...
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimLine]:
+        """One for each day."""
+
     @_builtins.property
     def diagnoses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """ICD-10-CM codes, the principal one first. Only for the billing office."""
 
     @_builtins.property
-    def submitted_at(self) -> _timestamp_pb2.Timestamp: ...
+    def submitted_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was handed on; unset before."""
+
     @_builtins.property
     def paid(self) -> _money_pb2.Money:
         """What the payer paid, took off by contract or denial, and left to the person, over all remittances."""
 
     @_builtins.property
-    def adjusted(self) -> _money_pb2.Money: ...
+    def adjusted(self) -> _money_pb2.Money:
+        """What was taken off by contract or denial, over all remittances."""
+
     @_builtins.property
-    def person_owes(self) -> _money_pb2.Money: ...
+    def person_owes(self) -> _money_pb2.Money:
+        """What was left to the person, over all remittances."""
+
     def __init__(
         self,
         *,
@@ -390,6 +442,8 @@ Global___Claim: _TypeAlias = Claim  # noqa: Y015
 
 @_typing.final
 class BuildClaimRequest(_message.Message):
+    """Asks for BuildClaim."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
@@ -397,7 +451,9 @@ class BuildClaimRequest(_message.Message):
     TO_FIELD_NUMBER: _builtins.int
     COVERAGE_ID_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     to: _builtins.str
+    """Last day of service to bill, ISO 8601."""
     coverage_id: _builtins.str
     """Needed only when days in between belong to several coverages."""
     def __init__(
@@ -417,10 +473,13 @@ Global___BuildClaimRequest: _TypeAlias = BuildClaimRequest  # noqa: Y015
 
 @_typing.final
 class GetClaimRequest(_message.Message):
+    """Asks for GetClaim."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """UUID of the claim."""
     def __init__(
         self,
         *,
@@ -436,6 +495,8 @@ Global___GetClaimRequest: _TypeAlias = GetClaimRequest  # noqa: Y015
 
 @_typing.final
 class ListClaimsRequest(_message.Message):
+    """Asks for ListClaims."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
@@ -443,9 +504,13 @@ class ListClaimsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     state: Global___ClaimState.ValueType
+    """Only claims in this state."""
     page_size: _builtins.int
+    """At most this many; 50 if left out."""
     page_token: _builtins.str
+    """From the page before; empty for the first one."""
     def __init__(
         self,
         *,
@@ -464,11 +529,14 @@ Global___ListClaimsRequest: _TypeAlias = ListClaimsRequest  # noqa: Y015
 
 @_typing.final
 class ListClaimsResponse(_message.Message):
+    """Answers ListClaims."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___Claim]:
         """The newest first."""
@@ -489,12 +557,16 @@ Global___ListClaimsResponse: _TypeAlias = ListClaimsResponse  # noqa: Y015
 
 @_typing.final
 class SubmitClaimRequest(_message.Message):
+    """Asks for SubmitClaim."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """UUID of the claim."""
     etag: _builtins.str
+    """As last read; an older one is refused. Left out, there is no check."""
     def __init__(
         self,
         *,
@@ -511,12 +583,16 @@ Global___SubmitClaimRequest: _TypeAlias = SubmitClaimRequest  # noqa: Y015
 
 @_typing.final
 class DiscardClaimRequest(_message.Message):
+    """Asks for DiscardClaim."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """UUID of the claim."""
     etag: _builtins.str
+    """As last read; an older one is refused. Left out, there is no check."""
     def __init__(
         self,
         *,
@@ -533,10 +609,13 @@ Global___DiscardClaimRequest: _TypeAlias = DiscardClaimRequest  # noqa: Y015
 
 @_typing.final
 class GetClaimDocumentRequest(_message.Message):
+    """Asks for GetClaimDocument."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """UUID of the claim."""
     def __init__(
         self,
         *,
@@ -559,6 +638,7 @@ class ClaimDocument(_message.Message):
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     X12_837_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """UUID of the claim."""
     x12_837: _builtins.str
     """X12 837 Institutional, 005010X223A2."""
     def __init__(

@@ -80,7 +80,9 @@ class Subscriber(_message.Message):
     FAMILY_NAME_FIELD_NUMBER: _builtins.int
     BIRTH_DATE_FIELD_NUMBER: _builtins.int
     given_name: _builtins.str
+    """As on the insurance card."""
     family_name: _builtins.str
+    """As on the insurance card."""
     birth_date: _builtins.str
     """ISO 8601: 1980-02-29."""
     def __init__(
@@ -158,23 +160,37 @@ class Coverage(_message.Message):
     VERIFIED_AT_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     coverage_id: _builtins.str
+    """UUID of the coverage."""
     person_id: _builtins.str
+    """UUID of the person."""
     payer_id: _builtins.str
+    """UUID of the payer."""
     state: Global___CoverageState.ValueType
+    """Where the coverage stands."""
     member_id: _builtins.str
     """The member's number on the card."""
     group_number: _builtins.str
+    """The employer's or group's number on the card."""
     relationship: Global___Relationship.ValueType
+    """How the person is related to the subscriber."""
     active_from: _builtins.str
     """First and last day in force, ISO 8601; the last may be empty."""
     active_to: _builtins.str
+    """Last day in force, ISO 8601; empty while open."""
     etag: _builtins.str
+    """Changes with every change."""
     @_builtins.property
-    def subscriber(self) -> Global___Subscriber: ...
+    def subscriber(self) -> Global___Subscriber:
+        """Who holds the insurance; unset when it is the person."""
+
     @_builtins.property
-    def cost_share(self) -> Global___CostShare: ...
+    def cost_share(self) -> Global___CostShare:
+        """What the payer said the person pays; unset before it was verified."""
+
     @_builtins.property
-    def verified_at(self) -> _timestamp_pb2.Timestamp: ...
+    def verified_at(self) -> _timestamp_pb2.Timestamp:
+        """When the payer last answered; unset before."""
+
     def __init__(
         self,
         *,
@@ -202,6 +218,8 @@ Global___Coverage: _TypeAlias = Coverage  # noqa: Y015
 
 @_typing.final
 class AddCoverageRequest(_message.Message):
+    """Asks for AddCoverage."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
@@ -212,12 +230,15 @@ class AddCoverageRequest(_message.Message):
     SUBSCRIBER_FIELD_NUMBER: _builtins.int
     ACTIVE_FROM_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     payer_id: _builtins.str
     """One of ListPayers."""
     member_id: _builtins.str
     """Letters, digits, space and hyphen, as printed on the card."""
     group_number: _builtins.str
+    """The employer's or group's number on the card; may be empty."""
     relationship: Global___Relationship.ValueType
+    """How the person is related to the subscriber."""
     active_from: _builtins.str
     """First day in force, ISO 8601."""
     @_builtins.property
@@ -245,10 +266,13 @@ Global___AddCoverageRequest: _TypeAlias = AddCoverageRequest  # noqa: Y015
 
 @_typing.final
 class GetCoverageRequest(_message.Message):
+    """Asks for GetCoverage."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COVERAGE_ID_FIELD_NUMBER: _builtins.int
     coverage_id: _builtins.str
+    """UUID of the coverage."""
     def __init__(
         self,
         *,
@@ -264,14 +288,19 @@ Global___GetCoverageRequest: _TypeAlias = GetCoverageRequest  # noqa: Y015
 
 @_typing.final
 class ListCoveragesRequest(_message.Message):
+    """Asks for ListCoverages."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     page_size: _builtins.int
+    """At most this many; 50 if left out."""
     page_token: _builtins.str
+    """From the page before; empty for the first one."""
     def __init__(
         self,
         *,
@@ -289,13 +318,18 @@ Global___ListCoveragesRequest: _TypeAlias = ListCoveragesRequest  # noqa: Y015
 
 @_typing.final
 class ListCoveragesResponse(_message.Message):
+    """Answers ListCoverages."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COVERAGES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
-    def coverages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Coverage]: ...
+    def coverages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Coverage]:
+        """The newest first."""
+
     def __init__(
         self,
         *,
@@ -312,6 +346,8 @@ Global___ListCoveragesResponse: _TypeAlias = ListCoveragesResponse  # noqa: Y015
 
 @_typing.final
 class VerifyCoverageRequest(_message.Message):
+    """Asks for VerifyCoverage."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COVERAGE_ID_FIELD_NUMBER: _builtins.int
@@ -321,6 +357,7 @@ class VerifyCoverageRequest(_message.Message):
     COST_SHARE_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     coverage_id: _builtins.str
+    """UUID of the coverage."""
     active: _builtins.bool
     """What the payer answered: whether the coverage is in force."""
     active_from: _builtins.str
@@ -353,15 +390,19 @@ Global___VerifyCoverageRequest: _TypeAlias = VerifyCoverageRequest  # noqa: Y015
 
 @_typing.final
 class EndCoverageRequest(_message.Message):
+    """Asks for EndCoverage."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COVERAGE_ID_FIELD_NUMBER: _builtins.int
     ACTIVE_TO_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     coverage_id: _builtins.str
+    """UUID of the coverage."""
     active_to: _builtins.str
     """Last day in force, ISO 8601."""
     etag: _builtins.str
+    """As last read; an older one is refused. Left out, there is no check."""
     def __init__(
         self,
         *,
@@ -393,17 +434,23 @@ class Authorization(_message.Message):
     VALID_FROM_FIELD_NUMBER: _builtins.int
     VALID_TO_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
+    """UUID of the authorization."""
     person_id: _builtins.str
+    """UUID of the person."""
     coverage_id: _builtins.str
+    """UUID of the coverage."""
     payer_number: _builtins.str
     """The payer's own number for it."""
     days: _builtins.int
     """Days agreed, used by charges, and left."""
     days_used: _builtins.int
+    """Days used by charges."""
     days_left: _builtins.int
+    """Days not used yet."""
     valid_from: _builtins.str
     """First and last day it covers, ISO 8601."""
     valid_to: _builtins.str
+    """Last day it covers, ISO 8601."""
     def __init__(
         self,
         *,
@@ -427,6 +474,8 @@ Global___Authorization: _TypeAlias = Authorization  # noqa: Y015
 
 @_typing.final
 class AddAuthorizationRequest(_message.Message):
+    """Asks for AddAuthorization."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
@@ -436,12 +485,17 @@ class AddAuthorizationRequest(_message.Message):
     VALID_FROM_FIELD_NUMBER: _builtins.int
     VALID_TO_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     coverage_id: _builtins.str
     """A coverage of the same person."""
     payer_number: _builtins.str
+    """The payer's own number for it."""
     days: _builtins.int
+    """Days agreed."""
     valid_from: _builtins.str
+    """First day it covers, ISO 8601."""
     valid_to: _builtins.str
+    """Last day it covers, ISO 8601."""
     def __init__(
         self,
         *,
@@ -462,10 +516,13 @@ Global___AddAuthorizationRequest: _TypeAlias = AddAuthorizationRequest  # noqa: 
 
 @_typing.final
 class GetAuthorizationRequest(_message.Message):
+    """Asks for GetAuthorization."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     AUTHORIZATION_ID_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
+    """UUID of the authorization."""
     def __init__(
         self,
         *,
@@ -481,14 +538,19 @@ Global___GetAuthorizationRequest: _TypeAlias = GetAuthorizationRequest  # noqa: 
 
 @_typing.final
 class ListAuthorizationsRequest(_message.Message):
+    """Asks for ListAuthorizations."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     page_size: _builtins.int
+    """At most this many; 50 if left out."""
     page_token: _builtins.str
+    """From the page before; empty for the first one."""
     def __init__(
         self,
         *,
@@ -506,13 +568,18 @@ Global___ListAuthorizationsRequest: _TypeAlias = ListAuthorizationsRequest  # no
 
 @_typing.final
 class ListAuthorizationsResponse(_message.Message):
+    """Answers ListAuthorizations."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     AUTHORIZATIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
-    def authorizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Authorization]: ...
+    def authorizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Authorization]:
+        """The newest first."""
+
     def __init__(
         self,
         *,

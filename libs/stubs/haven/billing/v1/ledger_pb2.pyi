@@ -127,6 +127,7 @@ class Posting(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     account: Global___Account.ValueType
+    """The account that the leg adds to."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Debit positive, credit negative."""
@@ -161,19 +162,27 @@ class Journal(_message.Message):
     REVERSES_JOURNAL_ID_FIELD_NUMBER: _builtins.int
     POSTED_AT_FIELD_NUMBER: _builtins.int
     journal_id: _builtins.str
+    """UUID of the entry."""
     person_id: _builtins.str
     """Empty for what belongs to no person."""
     kind: Global___JournalKind.ValueType
+    """What the entry records."""
     charge_id: _builtins.str
     """What it is about, where it is about one."""
     claim_id: _builtins.str
+    """The claim, where it is about one."""
     remittance_id: _builtins.str
+    """The remittance, where it comes from one."""
     reverses_journal_id: _builtins.str
     """The journal that this one undoes."""
     @_builtins.property
-    def postings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]: ...
+    def postings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]:
+        """Two or more legs."""
+
     @_builtins.property
-    def posted_at(self) -> _timestamp_pb2.Timestamp: ...
+    def posted_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
     def __init__(
         self,
         *,
@@ -197,14 +206,19 @@ Global___Journal: _TypeAlias = Journal  # noqa: Y015
 
 @_typing.final
 class ListLedgerRequest(_message.Message):
+    """Asks for ListLedger."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     page_size: _builtins.int
+    """At most this many; 50 if left out."""
     page_token: _builtins.str
+    """From the page before; empty for the first one."""
     def __init__(
         self,
         *,
@@ -222,11 +236,14 @@ Global___ListLedgerRequest: _TypeAlias = ListLedgerRequest  # noqa: Y015
 
 @_typing.final
 class ListLedgerResponse(_message.Message):
+    """Answers ListLedger."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JOURNALS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def journals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Journal]:
         """The newest first."""
@@ -247,10 +264,13 @@ Global___ListLedgerResponse: _TypeAlias = ListLedgerResponse  # noqa: Y015
 
 @_typing.final
 class GetAccountRequest(_message.Message):
+    """Asks for GetAccount."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     def __init__(
         self,
         *,
@@ -273,8 +293,11 @@ class Balance(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     account: Global___Account.ValueType
+    """The account."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """Debit positive, credit negative."""
+
     def __init__(
         self,
         *,
@@ -298,8 +321,11 @@ class AccountBalances(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     BALANCES_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     @_builtins.property
-    def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Balance]: ...
+    def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Balance]:
+        """One for each account ever used."""
+
     def __init__(
         self,
         *,
@@ -316,6 +342,8 @@ Global___AccountBalances: _TypeAlias = AccountBalances  # noqa: Y015
 
 @_typing.final
 class GetTrialBalanceRequest(_message.Message):
+    """Asks for GetTrialBalance."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -338,7 +366,9 @@ class TrialBalance(_message.Message):
     BALANCES_FIELD_NUMBER: _builtins.int
     SUMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Balance]: ...
+    def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Balance]:
+        """One for each account and currency."""
+
     @_builtins.property
     def sums(self) -> _containers.RepeatedCompositeFieldContainer[_money_pb2.Money]:
         """The sum over all accounts, in each currency. Always zero."""
@@ -359,6 +389,8 @@ Global___TrialBalance: _TypeAlias = TrialBalance  # noqa: Y015
 
 @_typing.final
 class ReverseJournalRequest(_message.Message):
+    """Asks for ReverseJournal."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JOURNAL_ID_FIELD_NUMBER: _builtins.int
@@ -379,13 +411,17 @@ Global___ReverseJournalRequest: _TypeAlias = ReverseJournalRequest  # noqa: Y015
 
 @_typing.final
 class RecordPaymentRequest(_message.Message):
+    """Asks for RecordPayment."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     method: Global___PaymentMethod.ValueType
+    """How it was paid."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """More than zero."""
@@ -407,11 +443,14 @@ Global___RecordPaymentRequest: _TypeAlias = RecordPaymentRequest  # noqa: Y015
 
 @_typing.final
 class RefundPaymentRequest(_message.Message):
+    """Asks for RefundPayment."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """More than zero, and no more than the person has paid above what they owe."""
@@ -432,11 +471,14 @@ Global___RefundPaymentRequest: _TypeAlias = RefundPaymentRequest  # noqa: Y015
 
 @_typing.final
 class WriteOffRequest(_message.Message):
+    """Asks for WriteOff."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """More than zero, and no more than the person owes."""
@@ -464,6 +506,7 @@ class EstimateItem(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     line: _payers_pb2.ServiceLine.ValueType
+    """The service."""
     units: _builtins.int
     """Program days, sessions, meals or nights."""
     def __init__(
@@ -482,6 +525,8 @@ Global___EstimateItem: _TypeAlias = EstimateItem  # noqa: Y015
 
 @_typing.final
 class EstimateCostRequest(_message.Message):
+    """Asks for EstimateCost."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
@@ -489,6 +534,7 @@ class EstimateCostRequest(_message.Message):
     DAYS_PER_WEEK_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     weeks: _builtins.int
     """Weeks in the program; the plan of care gives the days a week."""
     days_per_week: _builtins.int
@@ -530,7 +576,9 @@ class EstimateLine(_message.Message):
     LIKELY_TO_OWE_FIELD_NUMBER: _builtins.int
     PLAIN_FIELD_NUMBER: _builtins.int
     line: _payers_pb2.ServiceLine.ValueType
+    """The service."""
     units: _builtins.int
+    """Days, sessions, meals or nights."""
     plain: _builtins.str
     """The line in plain words."""
     @_builtins.property
@@ -546,13 +594,21 @@ class EstimateLine(_message.Message):
         """What the person is likely to owe: copay, deductible, coinsurance and what is not covered."""
 
     @_builtins.property
-    def deductible(self) -> _money_pb2.Money: ...
+    def deductible(self) -> _money_pb2.Money:
+        """What counts towards the plan's deductible."""
+
     @_builtins.property
-    def coinsurance(self) -> _money_pb2.Money: ...
+    def coinsurance(self) -> _money_pb2.Money:
+        """The person's share of the rest."""
+
     @_builtins.property
-    def not_covered(self) -> _money_pb2.Money: ...
+    def not_covered(self) -> _money_pb2.Money:
+        """What the plan does not cover."""
+
     @_builtins.property
-    def likely_to_owe(self) -> _money_pb2.Money: ...
+    def likely_to_owe(self) -> _money_pb2.Money:
+        """The sum of the four."""
+
     def __init__(
         self,
         *,
@@ -593,23 +649,35 @@ class CostEstimate(_message.Message):
     PLAIN_FIELD_NUMBER: _builtins.int
     ESTIMATED_AT_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     program_days: _builtins.int
+    """Weeks times days a week."""
     payer_id: _builtins.str
     """Empty when the person pays without insurance."""
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___EstimateLine]: ...
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___EstimateLine]:
+        """The program days first, then the items in the order asked."""
+
     @_builtins.property
-    def price(self) -> _money_pb2.Money: ...
+    def price(self) -> _money_pb2.Money:
+        """The program's price for everything."""
+
     @_builtins.property
-    def plan_covers(self) -> _money_pb2.Money: ...
+    def plan_covers(self) -> _money_pb2.Money:
+        """What the plan is expected to pay or take off."""
+
     @_builtins.property
-    def likely_to_owe(self) -> _money_pb2.Money: ...
+    def likely_to_owe(self) -> _money_pb2.Money:
+        """What the person is likely to owe."""
+
     @_builtins.property
     def plain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the numbers rest on and what the person may do, in plain words."""
 
     @_builtins.property
-    def estimated_at(self) -> _timestamp_pb2.Timestamp: ...
+    def estimated_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
     def __init__(
         self,
         *,
@@ -633,10 +701,13 @@ Global___CostEstimate: _TypeAlias = CostEstimate  # noqa: Y015
 
 @_typing.final
 class GetStatementRequest(_message.Message):
+    """Asks for GetStatement."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     def __init__(
         self,
         *,
@@ -664,14 +735,19 @@ class StatementLine(_message.Message):
     date: _builtins.str
     """ISO 8601."""
     plain: _builtins.str
+    """What happened, in plain words."""
     @_builtins.property
-    def charged(self) -> _money_pb2.Money: ...
+    def charged(self) -> _money_pb2.Money:
+        """What was charged; negative when taken back."""
+
     @_builtins.property
     def plan_covered(self) -> _money_pb2.Money:
         """Paid by the plan, taken off, or let go."""
 
     @_builtins.property
-    def person_paid(self) -> _money_pb2.Money: ...
+    def person_paid(self) -> _money_pb2.Money:
+        """What the person paid; negative when paid back."""
+
     def __init__(
         self,
         *,
@@ -702,8 +778,11 @@ class Statement(_message.Message):
     PLAIN_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """UUID of the person."""
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]: ...
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]:
+        """The oldest first."""
+
     @_builtins.property
     def balance(self) -> _money_pb2.Money:
         """What the person owes now; negative where the program owes the person."""
@@ -713,9 +792,13 @@ class Statement(_message.Message):
         """What plans have not answered yet."""
 
     @_builtins.property
-    def plain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def plain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where the account stands and what the person may do, in plain words."""
+
     @_builtins.property
-    def as_of(self) -> _timestamp_pb2.Timestamp: ...
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When it was drawn up."""
+
     def __init__(
         self,
         *,

@@ -162,7 +162,9 @@ class ServiceBenefit(_message.Message):
     BENEFIT_FIELD_NUMBER: _builtins.int
     PLAIN_FIELD_NUMBER: _builtins.int
     line: Global___ServiceLine.ValueType
+    """The service."""
     benefit: Global___Benefit.ValueType
+    """How it is covered."""
     plain: _builtins.str
     """What this means, in plain words."""
     def __init__(
@@ -195,6 +197,7 @@ class PerDiemRule(_message.Message):
     MAXIMUM_DAYS_PER_WEEK_FIELD_NUMBER: _builtins.int
     AUTHORIZATION_REQUIRED_FIELD_NUMBER: _builtins.int
     program_kind: Global___ProgramKind.ValueType
+    """The kind of program that the rule is for."""
     hcpcs: _builtins.str
     """HCPCS Level II code, such as S9480."""
     revenue_code: _builtins.str
@@ -204,6 +207,7 @@ class PerDiemRule(_message.Message):
     maximum_days_per_week: _builtins.int
     """Days that may be billed from Monday to Sunday."""
     authorization_required: _builtins.bool
+    """Whether a day needs an authorization before it is billed."""
     @_builtins.property
     def charge(self) -> _money_pb2.Money:
         """What the program charges for the day."""
@@ -253,9 +257,11 @@ class Payer(_message.Message):
     payer_id: _builtins.str
     """UUID."""
     name: _builtins.str
+    """As people know it."""
     fictional: _builtins.bool
     """True for a payer made up to show how the program works with one."""
     network: Global___Network.ValueType
+    """Whether the program has a contract with it."""
     timely_filing_days: _builtins.int
     """Days after the first day of service within which a claim must arrive."""
     bill_facility: _builtins.str
@@ -265,11 +271,17 @@ class Payer(_message.Message):
     version: _builtins.str
     """Version of the rules."""
     @_builtins.property
-    def plan_kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___PlanKind.ValueType]: ...
+    def plan_kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___PlanKind.ValueType]:
+        """The kinds of plan it offers."""
+
     @_builtins.property
-    def benefits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceBenefit]: ...
+    def benefits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceBenefit]:
+        """One for each service line."""
+
     @_builtins.property
-    def per_diems(self) -> _containers.RepeatedCompositeFieldContainer[Global___PerDiemRule]: ...
+    def per_diems(self) -> _containers.RepeatedCompositeFieldContainer[Global___PerDiemRule]:
+        """One for each kind of program that it pays by the day; empty for a payer that does not."""
+
     @_builtins.property
     def condition_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UB-04 condition codes on each claim, such as 92 for intensive outpatient."""
@@ -300,6 +312,8 @@ Global___Payer: _TypeAlias = Payer  # noqa: Y015
 
 @_typing.final
 class ListPayersRequest(_message.Message):
+    """Asks for ListPayers."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NETWORK_FIELD_NUMBER: _builtins.int
@@ -316,6 +330,7 @@ class ListPayersRequest(_message.Message):
     page_size: _builtins.int
     """At most this many; 50 if left out."""
     page_token: _builtins.str
+    """From the page before; empty for the first one."""
     def __init__(
         self,
         *,
@@ -335,6 +350,8 @@ Global___ListPayersRequest: _TypeAlias = ListPayersRequest  # noqa: Y015
 
 @_typing.final
 class ListPayersResponse(_message.Message):
+    """Answers ListPayers."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAYERS_FIELD_NUMBER: _builtins.int
@@ -342,7 +359,9 @@ class ListPayersResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
-    def payers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payer]: ...
+    def payers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payer]:
+        """By name."""
+
     def __init__(
         self,
         *,
@@ -359,10 +378,13 @@ Global___ListPayersResponse: _TypeAlias = ListPayersResponse  # noqa: Y015
 
 @_typing.final
 class GetPayerRequest(_message.Message):
+    """Asks for GetPayer."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAYER_ID_FIELD_NUMBER: _builtins.int
     payer_id: _builtins.str
+    """UUID of the payer."""
     def __init__(
         self,
         *,

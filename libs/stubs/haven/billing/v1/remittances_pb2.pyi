@@ -37,7 +37,9 @@ class Adjustment(_message.Message):
     label: _builtins.str
     """What the code means, in short; empty for a code not in our list."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """What was taken off; negative in a reversal."""
+
     def __init__(
         self,
         *,
@@ -80,13 +82,21 @@ class ClaimPayment(_message.Message):
     journal_id: _builtins.str
     """What was posted; empty where nothing could be."""
     @_builtins.property
-    def charged(self) -> _money_pb2.Money: ...
+    def charged(self) -> _money_pb2.Money:
+        """What was charged; negative in a reversal."""
+
     @_builtins.property
-    def paid(self) -> _money_pb2.Money: ...
+    def paid(self) -> _money_pb2.Money:
+        """What was paid; negative in a reversal."""
+
     @_builtins.property
-    def person_owes(self) -> _money_pb2.Money: ...
+    def person_owes(self) -> _money_pb2.Money:
+        """What is left to the person."""
+
     @_builtins.property
-    def adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Adjustment]: ...
+    def adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Adjustment]:
+        """Why the two differ."""
+
     def __init__(
         self,
         *,
@@ -118,9 +128,13 @@ class ProviderAdjustment(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
+    """X12 adjustment reason (PLB03-1), such as WO."""
     reference: _builtins.str
+    """The payer's reference for it."""
     @_builtins.property
-    def amount(self) -> _money_pb2.Money: ...
+    def amount(self) -> _money_pb2.Money:
+        """Positive takes money away."""
+
     def __init__(
         self,
         *,
@@ -152,6 +166,7 @@ class Remittance(_message.Message):
     UNMATCHED_FIELD_NUMBER: _builtins.int
     READ_AT_FIELD_NUMBER: _builtins.int
     remittance_id: _builtins.str
+    """UUID of the remittance."""
     payer_identifier: _builtins.str
     """The payer's identifier in the remittance (TRN03)."""
     trace_number: _builtins.str
@@ -165,11 +180,17 @@ class Remittance(_message.Message):
         """What was paid in all (BPR02)."""
 
     @_builtins.property
-    def claim_payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimPayment]: ...
+    def claim_payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimPayment]:
+        """In the order of the remittance."""
+
     @_builtins.property
-    def provider_adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderAdjustment]: ...
+    def provider_adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderAdjustment]:
+        """In the order of the remittance."""
+
     @_builtins.property
-    def read_at(self) -> _timestamp_pb2.Timestamp: ...
+    def read_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was read."""
+
     def __init__(
         self,
         *,
@@ -193,6 +214,8 @@ Global___Remittance: _TypeAlias = Remittance  # noqa: Y015
 
 @_typing.final
 class ReadRemittanceRequest(_message.Message):
+    """Asks for ReadRemittance."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     X12_835_FIELD_NUMBER: _builtins.int
@@ -213,10 +236,13 @@ Global___ReadRemittanceRequest: _TypeAlias = ReadRemittanceRequest  # noqa: Y015
 
 @_typing.final
 class GetRemittanceRequest(_message.Message):
+    """Asks for GetRemittance."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REMITTANCE_ID_FIELD_NUMBER: _builtins.int
     remittance_id: _builtins.str
+    """UUID of the remittance."""
     def __init__(
         self,
         *,
@@ -232,6 +258,8 @@ Global___GetRemittanceRequest: _TypeAlias = GetRemittanceRequest  # noqa: Y015
 
 @_typing.final
 class ListRemittancesRequest(_message.Message):
+    """Asks for ListRemittances."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     UNMATCHED_ONLY_FIELD_NUMBER: _builtins.int
@@ -240,7 +268,9 @@ class ListRemittancesRequest(_message.Message):
     unmatched_only: _builtins.bool
     """Only remittances with payments that match no claim."""
     page_size: _builtins.int
+    """At most this many; 50 if left out."""
     page_token: _builtins.str
+    """From the page before; empty for the first one."""
     def __init__(
         self,
         *,
@@ -258,11 +288,14 @@ Global___ListRemittancesRequest: _TypeAlias = ListRemittancesRequest  # noqa: Y0
 
 @_typing.final
 class ListRemittancesResponse(_message.Message):
+    """Answers ListRemittances."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REMITTANCES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def remittances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Remittance]:
         """The newest first."""

@@ -86,6 +86,8 @@ def parse(text: str) -> Remittance:
     trace, payer = element(trn, 2), element(trn, 3)
     if not trace or not payer:
         raise broken("TRN", "required", "Names no payment number or no payer.")
+    if not (trace + payer).isprintable():
+        raise broken("TRN", "x12_characters", "Holds characters that X12 does not allow.")
     remittance = Remittance(
         payer_identifier=payer,
         trace_number=trace,
@@ -120,6 +122,8 @@ def _claim(segment: Segment, index: int) -> ClaimPayment:
     where = f"CLP[{index}]"
     if not element(segment, 1) or not element(segment, 2):
         raise broken(where, "required", "Names no claim or no status.")
+    if not element(segment, 1).isprintable():
+        raise broken(where, "x12_characters", "Holds characters that X12 does not allow.")
     return ClaimPayment(
         control_number=element(segment, 1),
         status=element(segment, 2),

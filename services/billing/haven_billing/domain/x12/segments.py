@@ -21,7 +21,8 @@ _ISA_WIDTHS = (2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1, 1)
 # The basic and extended character sets of X12.6, without the delimiters in use and without lower case.
 _ALLOWED = re.compile(r"[A-Z0-9 !\"&'()+,\-./;?=%@\[\]_{}\\|<>#$]*")
 _DELIMITERS = str.maketrans(dict.fromkeys(ELEMENT + COMPONENT + REPETITION + TERMINATOR, " "))
-_AMOUNT = re.compile(r"-?\d{0,15}(\.\d{0,2})?")
+# The guides allow ten digits in an amount; a few more are read, not so many that sums could overflow.
+_AMOUNT = re.compile(r"-?[0-9]{0,12}(\.[0-9]{0,2})?")
 _WITHOUT_DECOMPOSITION = str.maketrans(
     {"ß": "ss", "Æ": "AE", "æ": "ae", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "Đ": "D", "đ": "d", "Œ": "OE", "œ": "oe"}
     | {"’": "'", "‘": "'", "–": "-", "—": "-"}
