@@ -62,14 +62,15 @@ def create_app(
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(Exception, _on_failure)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=_SENT,
-        expose_headers=_SHOWN,
-        max_age=600,
-    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=_SENT,
+            expose_headers=_SHOWN,
+            max_age=600,
+        )
     app.add_middleware(SecurityHeaders, tls=settings.public_tls or settings.public_certificate is not None)
     return app, api
 

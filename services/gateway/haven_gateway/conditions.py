@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -63,12 +64,15 @@ def link_to_next(path: str, query: bytes, token: str) -> Header:
 
 def check_accept(exchange: Exchange, media_type: str) -> None:
     """Raises Problem 406 where the client takes neither the media type nor anything like it."""
-    accept = exchange.text(b"accept").lower()
-    if not accept:
-        return
+    if not _accepts(exchange.text(b"accept"), media_type):
+        raise Problem("not_acceptable", f"This call answers with {media_type}.")
+
+
+@lru_cache(maxsize=512)
+def _accepts(accept: str, media_type: str) -> bool:
     family = media_type.partition("/")[0] + "/*"
-    for part in accept.split(","):
+    for part in accept.lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         if name in {media_type, family, "*/*"} and not any(re.fullmatch(r"q=0(\.0*)?", each) for each in parameters):
-            return
-    raise Problem("not_acceptable", f"This call answers with {media_type}.")
+            return True
+    return not accept
