@@ -258,7 +258,14 @@ class Database:
 
     async def _connect(self) -> AsyncConnection:
         with _reachable():
-            return await self._engine.connect()
+            while True:
+                connection = await self._engine.connect()
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                if not driver.is_closed():
+                    return connection
+                # It was cut while it lay in the pool: the server restarted, say. The next one may be fresh.
+                await connection.invalidate()
+                await connection.close()
 
     async def _roll_back(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
         # A connection whose statement was cut off is in an unknown state: it goes, rather than back to the pool.

@@ -23,7 +23,10 @@ def build(parts: Parts[SessionsSettings]) -> Service:
     help_api = HelpApi(desk)
     return Service(
         apis=[
-            Api("haven.sessions.v1.SessionsService", RoomsApi(desk, Bells(parts.database.wake))),
+            Api(
+                "haven.sessions.v1.SessionsService",
+                RoomsApi(desk, Bells(parts.database.wake, parts.settings.max_watchers)),
+            ),
             Api("haven.sessions.v1.ParticipationService", ParticipationApi(desk)),
             Api("haven.sessions.v1.ModerationService", ModerationApi(desk)),
             Api("haven.sessions.v1.HelpService", help_api),
@@ -31,7 +34,7 @@ def build(parts: Parts[SessionsSettings]) -> Service:
         ],
         reactions=reactions(),
         workers=Loops(parts).workers(),
-        on_stop=[help_api.finish],
+        on_stop=[help_api.close],
     )
 
 

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from haven_kit.errors import Overloaded
 from haven_kit.wake import Wake
 from haven_sessions.store.rooms import bell
 
+_COME_BACK_SECONDS = 5.0
 SWEEP_SECONDS = 2.0
 """A watcher looks at least so often: a lost notification costs this wait, never an event."""
 
@@ -16,14 +18,20 @@ SWEEP_SECONDS = 2.0
 class Bells:
     """One listener for each watched room, shared by all who watch it here."""
 
-    def __init__(self, wake: Wake) -> None:
+    def __init__(self, wake: Wake, most: int) -> None:
         self._wake = wake
+        self._most = most
         self._watchers: dict[str, set[asyncio.Event]] = {}
         self._listeners: dict[str, asyncio.Task[None]] = {}
 
     @contextmanager
     def watching(self, session_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when there may be something new. Clear it before looking."""
+        """An event that is set when there may be something new. Clear it before looking.
+
+        Raises Overloaded while as many watch as may: streams must not take the place of a call for help.
+        """
+        if sum(len(each) for each in self._watchers.values()) >= self._most:
+            raise Overloaded(_COME_BACK_SECONDS)
         mine = asyncio.Event()
         watchers = self._watchers.setdefault(session_id, set())
         watchers.add(mine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -167,6 +168,7 @@ async def test_with_the_database_down_the_call_still_reaches_crisis(world: World
     assert answer.reached_crisis
     assert not answer.kept
     assert world.neighbours.crisis.signals[-1].signal_id == answer.signal_id
+    assert (await call(group.people[0])).kept  # as soon as it is back
     await database_is_back(group)
 
 
@@ -217,6 +219,35 @@ async def test_a_busy_room_does_not_delay_the_call(neighbours: Neighbours) -> No
 
     async def staff_see_it() -> bool:
         return bool(await shown(group))
+
+    await eventually(staff_see_it)
+
+
+async def test_a_service_that_is_out_of_connections_does_not_delay_the_call(neighbours: Neighbours) -> None:
+    group = await plan(neighbours, people=1)
+    await group.start()
+    database = neighbours.running.parts.database
+    async with AsyncExitStack() as held:
+        for _ in range(neighbours.running.parts.settings.database_pool_size):
+            await held.enter_async_context(database.transaction(system("test")))
+        async with asyncio.timeout(1.5):
+            answer = await call(group.people[0])
+    assert answer.kept
+    assert answer.reached_crisis
+    assert neighbours.crisis.signals[-1].facilitator_id == group.staff.caller.principal.id
+
+
+async def test_our_own_event_comes_back_over_nats_and_shows_the_call(neighbours: Neighbours) -> None:
+    group = await plan(neighbours, people=1)
+    await group.start()
+    person_id, signal_id = group.people[0].person_id, new_id()
+    event = told.DistressSignalled(signal_id=signal_id, person_id=person_id, session_id=group.session_id)
+    async with neighbours.running.parts.database.transaction(system("test")) as tx:
+        assert await people.call_for_help(tx, signal_id, person_id, group.session_id, None)
+        tx.emit(event, key=signal_id)
+
+    async def staff_see_it() -> bool:
+        return await shown(group) == {person_id: pb.HELP_STATE_CALLED}
 
     await eventually(staff_see_it)
 

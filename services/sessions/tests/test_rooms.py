@@ -370,6 +370,18 @@ async def test_people_and_facilitator_are_told_to_the_other_services(neighbours:
     assert [each.person_id for each in left] == [ana.person_id]
 
 
+async def test_nobody_s_access_history_tells_who_else_is_in_the_group(neighbours: Neighbours) -> None:
+    group = await plan(neighbours)
+    await group.start()
+    ana, ben = group.people
+    await ana.room()
+    await group.staff.room()
+    async with neighbours.running.parts.database.transaction(system("test")) as tx:
+        rows = await tx.fetch("SELECT DISTINCT principal_id FROM audit_entry WHERE person_id = $1", ben.person_id)
+    looked = {row["principal_id"] for row in rows}
+    assert looked == {ben.caller.principal.id, group.staff.caller.principal.id}
+
+
 async def test_another_group_is_invisible(neighbours: Neighbours) -> None:
     mine, other = await plan(neighbours), await plan(neighbours)
     await mine.start()

@@ -14,8 +14,12 @@ from haven.sessions.v1 import participation_service_pb2 as part
 from haven.sessions.v1 import rooms_pb2 as pb
 from haven.sessions.v1 import sessions_service_pb2 as rpc
 
-from haven_kit.errors import Invalid, NotFound, Refused
+from haven_kit.errors import Invalid, NotFound, Overloaded, Refused
 from haven_kit.testing import eventually
+from haven_kit.testing.module import Module
+from haven_sessions.__main__ import SPEC
+from haven_sessions.bells import Bells
+from haven_sessions.store.rooms import bell
 
 from .conftest import Neighbours, Person, plan, stranger
 
@@ -181,3 +185,26 @@ async def test_a_closed_room_is_replayed_to_staff_and_ends(neighbours: Neighbour
 
 async def collect(person: Person, request: rpc.WatchRoomRequest) -> list[Any]:
     return [each async for each in person.rooms.WatchRoom(request)]
+
+
+async def test_as_many_watch_as_leave_room_for_other_calls(neighbours: Neighbours) -> None:
+    bells = Bells(neighbours.running.parts.database.wake, most=2)
+    with bells.watching("one"), bells.watching("two"), pytest.raises(Overloaded), bells.watching("three"):
+        pytest.fail("a third one watches")
+    with bells.watching("three") as rung:
+        neighbours.running.parts.database.wake.ring(bell("three"))
+        async with asyncio.timeout(5):
+            await rung.wait()
+
+
+async def test_what_one_replica_lets_happen_is_seen_on_another(neighbours: Neighbours, haven: Module) -> None:
+    group = await plan(neighbours, people=1)
+    await group.start()
+    (ana,) = group.people
+    other = await haven.serve(SPEC, clock=neighbours.clock)
+    principal = group.staff.caller.principal
+    elsewhere = Person(other.as_role("facilitator", sub=principal.id), group.session_id)
+    async with watching(elsewhere, (await elsewhere.room()).event_id) as seen:
+        await hands(ana, 2)
+        await eventually(seen.has("hand_changed", 4))
+    await other.stop()

@@ -18,8 +18,10 @@ from haven_sessions.policy import Standing
 from haven_sessions.settings import SessionsSettings
 from haven_sessions.store import rooms, sessions
 from haven_sessions.store.rooms import Member
+from haven_sessions.store.sessions import Session
 from haven_sessions.view import Reader, View
 
+_REMEMBERED = 10_000
 Decide = Callable[[Room, str], list[Event]]
 """What follows from an act, in the room, by the member with that id (empty: not in the room so far)."""
 
@@ -31,13 +33,24 @@ class Desk:
         self.parts = parts
         self.settings = parts.settings
         self.catalogue = catalogue
+        self._facilitators: dict[str, str] = {}
 
     async def standing(self, tx: Tx, principal: Principal, session_id: str) -> Standing:
         """How the caller stands to a session. Raises NotFound for who has no part in it."""
         session = await sessions.get(tx, session_id)
+        self._remember(session)
         person_id = principal.person_id
         seat = person_id is not None and await sessions.has_seat(tx, session_id, person_id)
         return policy.standing(principal, session, seat=seat)
+
+    def known_facilitator(self, session_id: str) -> str:
+        """Who leads the session, as far as this process remembers; empty otherwise. Asks no database."""
+        return self._facilitators.get(session_id, "")
+
+    def _remember(self, session: Session) -> None:
+        if len(self._facilitators) >= _REMEMBERED:
+            self._facilitators.pop(next(iter(self._facilitators)))
+        self._facilitators[session.session_id] = session.facilitator_id
 
     async def staff(self, tx: Tx, principal: Principal, session_id: str) -> Standing:
         """The standing of who leads the session. Raises NotFound for everyone else."""

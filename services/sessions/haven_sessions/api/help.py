@@ -17,6 +17,7 @@ from haven.sessions.v1 import help_service_pb2 as rpc
 from haven_kit import logs
 from haven_kit.call import Call, own_transactions
 from haven_kit.clients import IDEMPOTENCY_KEY
+from haven_kit.database import Database
 from haven_kit.errors import HavenError, NotFound, Unavailable
 from haven_kit.ids import new_id
 from haven_sessions import live
@@ -46,7 +47,20 @@ class HelpApi:
         self._desk = desk
         self._texts = desk.catalogue.texts
         self._crisis = desk.parts.client("crisis", CrisisServiceStub)
+        self._database = self._own_database()
         self._going_on: set[asyncio.Task[Any]] = set()
+
+    def _own_database(self) -> Database:
+        # Connections of its own: a call for help does not queue behind those who wait for a busy room.
+        parts = self._desk.parts
+        own = Database(
+            parts.settings.database_url.get_secret_value(),
+            clock=parts.clock,
+            pool_size=parts.settings.help_pool_size,
+            application="sessions-help",
+        )
+        own.wake = parts.database.wake
+        return own
 
     @own_transactions
     async def call_for_help(self, call: Call, request: rpc.CallForHelpRequest) -> rpc.CallForHelpResponse:
@@ -72,6 +86,7 @@ class HelpApi:
             person_id=person_id,
             source=signals_pb2.SIGNAL_SOURCE_HELP_BUTTON,
             session_id=request.session_id,
+            facilitator_id=self._desk.known_facilitator(request.session_id),
             raised_at=stamp(raised_at),
             note=request.note,
         )
@@ -85,8 +100,9 @@ class HelpApi:
     async def _keep(self, call: Call, signal_id: str, person_id: str, request: rpc.CallForHelpRequest) -> bool:
         session_id = request.session_id
         note = self._desk.parts.cipher.seal(request, f"help/{signal_id}") if request.note else None
-        async with call.transaction() as tx:
+        async with self._database.transaction(call.principal) as tx:
             call.about(person_id)
+            call.write_audit(tx)
             session = await sessions.find(tx, session_id)
             if await people.call_for_help(tx, signal_id, person_id, session_id, note):
                 signalled = events_pb2.DistressSignalled(
@@ -145,10 +161,11 @@ class HelpApi:
         task.add_done_callback(self._going_on.discard)
         return task
 
-    async def finish(self) -> None:
-        """Wait for what still goes on by itself. Each road has its own deadline."""
+    async def close(self) -> None:
+        """Wait for what still goes on by itself, each road with a deadline of its own, and let go."""
         while self._going_on:
             await asyncio.wait(self._going_on)
+        await self._database.close()
 
 
 async def _logged(going: Coroutine[Any, Any, bool]) -> bool:
