@@ -103,6 +103,7 @@ class _Process:
 
     tracer: trace.Tracer = trace.NoOpTracer()
     strict: bool = True
+    keeps_all: bool = False
 
 
 _process = _Process()
@@ -168,6 +169,7 @@ def setup(settings: Settings, *, exporter: SpanExporter | None = None, always: b
             )
         )
     _process.tracer = provider.get_tracer("haven")
+    _process.keeps_all = keep
     _process.strict = settings.environment != "production"
     return Telemetry(provider)
 
@@ -220,11 +222,19 @@ class Scope:
 
     def __enter__(self) -> Self:
         parent = self._parent if self._parent is not None else otel_context.get_current()
+        inherited = trace.get_current_span(parent)
+        context = inherited.get_span_context()
+        attributes = checked(self._attributes)
+        if context.is_valid and not context.trace_flags.sampled and not _process.keeps_all:
+            # Nobody keeps this trace: pass its context on, and spare the work of a span that records nothing.
+            self.span = inherited
+            self._token = otel_context.attach(parent)
+            return self
         self.span = _process.tracer.start_span(
             self._name,
             parent,
             self._kind,
-            checked(self._attributes),
+            attributes,
             self._links,
             record_exception=False,
             set_status_on_exception=False,
@@ -235,7 +245,9 @@ class Scope:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._token is not None:
             otel_context.detach(self._token)
-        if kind is not None and self.span.is_recording():
+        if not self.span.is_recording():
+            return
+        if kind is not None:
             self.fail(kind.__name__)
         self.span.end()
 

@@ -146,6 +146,21 @@ def test_which_traces_are_kept(
     assert len(recorder.spans) == (1 if kept else 0)
 
 
+def test_a_trace_that_nobody_keeps_is_passed_on_under_its_own_id(recorder: Recorder) -> None:
+    with telemetry.server_span("/x/Get", {"traceparent": UNSAMPLED}), telemetry.client_span("call"):
+        assert telemetry.traceparent() == UNSAMPLED
+    recorder.use(make_settings(ratio=0))
+    with telemetry.span("root"):
+        own = telemetry.traceparent()
+        with telemetry.span("child") as child:
+            assert telemetry.traceparent() == own
+            child.set(haven__count=1)
+            child.fail("refused")
+        assert telemetry.traceparent() == own
+    assert telemetry.traceparent() == ""
+    assert recorder.spans == ()
+
+
 def test_an_exception_leaves_its_type_only(recorder: Recorder) -> None:
     with pytest.raises(ValueError, match="canary"), telemetry.span("work"):
         raise ValueError("canary of Jo")
