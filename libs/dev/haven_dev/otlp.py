@@ -62,7 +62,7 @@ class OtlpReceiver:
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(self), self._server)
         metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(self), self._server)
         logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(self), self._server)
-        self.port = self._server.add_insecure_port(f"{ports.LOOPBACK}:{self.port}")
+        self.port = self._server.add_insecure_port(f"{ports.LOOPBACK}:{ports.free_port(self.port)}")
         await self._server.start()
 
     async def stop(self) -> None:

@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -26,3 +28,18 @@ def test_the_lock_names_only_the_public_index() -> None:
     lock = (project.root() / "uv.lock").read_text()
     assert set(re.findall(r'registry = "([^"]+)"', lock)) == {"https://pypi.org/simple"}
     assert set(re.findall(r'url = "https?://([^/"]+)', lock)) == {"files.pythonhosted.org"}
+
+
+def test_two_processes_are_never_given_the_same_port() -> None:
+    ask = "import haven_dev.ports as p; print(*(p.free_port() for _ in range(200))); input()"
+    askers = [
+        subprocess.Popen([sys.executable, "-c", ask], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    given: list[int] = []
+    for asker in askers:
+        assert asker.stdout
+        given += map(int, asker.stdout.readline().split())
+    for asker in askers:
+        asker.communicate("\n")
+    assert len(set(given)) == 600
