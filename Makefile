@@ -5,7 +5,7 @@ STAMP := .venv/.haven-setup
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 TESTS ?=
 
-.PHONY: help setup lock protos protos-check lint format test run clean
+.PHONY: help setup lock protos protos-check lint format test demo run clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ format: setup ## Fix what ruff can fix by itself
 
 test: setup ## Run all tests (TESTS=path for some)
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+demo: setup ## Play the day in the program from referral to claim, show its trace, stop
+	@exec $(BIN)/python -m haven_dev.demo
 
 run: setup ## Start the platform and keep it running; Ctrl-C stops it
 	@exec $(BIN)/haven run
