@@ -44,7 +44,7 @@ def test_time_of_reads_the_first_48_bits(milliseconds: int, rest: int) -> None:
     assert ids.time_of(str(uuid.UUID(int=number))) == expected
 
 
-@pytest.mark.parametrize("text", ["", "not an id", str(uuid.UUID(int=4)), str(uuid.uuid4())])
+@pytest.mark.parametrize("text", ["", "not an id", str(uuid.UUID(int=4)), "7f9c24e8-3b12-4fe7-8a0c-5d1e0f7c9b44"])
 def test_time_of_refuses_other_text(text: str) -> None:
     with pytest.raises(ValueError, match="UUID"):
         ids.time_of(text)
