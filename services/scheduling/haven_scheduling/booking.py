@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 
 from haven.scheduling.v1 import calendar_pb2, events_pb2, groups_pb2
 
@@ -154,7 +155,7 @@ async def promote(tx: Tx, group_id: str) -> None:
     """
     group = await groups.group(tx, group_id)
     free = group.free_seats
-    if not free or not group.waiting:
+    if not free or not group.waiting or has_begun(group.details, tx.now):
         return
     coming = await calendar.coming(tx, group_id=group_id)
     for each in await groups.waiting(tx, group_id):
@@ -165,6 +166,11 @@ async def promote(tx: Tx, group_id: str) -> None:
         await groups.set_enrolment(tx, each.enrolment_id, groups.ACTIVE)
         await seat_or_refuse(tx, Holder(PERSON, each.person_id, each.enrolment_id), coming, _nobody)
         free -= 1
+
+
+def has_begun(details: groups_pb2.GroupDetails, now: datetime) -> bool:
+    """Whether it is too late to join: a closed cohort takes people only before its first day."""
+    return details.closed_cohort and date.fromisoformat(details.starts_on) <= now.date()
 
 
 async def _nobody(_: SessionRow) -> bool:

@@ -115,7 +115,8 @@ def _ended(row: SeriesRow, from_day: date) -> SeriesRow:
     pattern.CopyFrom(row.pattern)
     last = times.pattern(row.pattern).ending_before(from_day).last
     pattern.last_date = last.isoformat() if last else ""
-    return replace(row, pattern=pattern, finished=True)
+    # A day beyond the horizon is still to be reached.
+    return replace(row, pattern=pattern, finished=last is not None and last <= row.planned_through)
 
 
 @dataclass(frozen=True, slots=True)

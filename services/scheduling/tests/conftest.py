@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ import pytest_asyncio
 from haven.intake.v1 import events_pb2 as intake
 from haven.scheduling.v1 import calendar_pb2 as cal
 from haven.scheduling.v1 import groups_pb2, people_pb2
+from haven.scheduling.v1.fitting_service_pb2_grpc import FittingServiceStub
 from haven.scheduling.v1.scheduling_service_pb2_grpc import SchedulingServiceStub
 
 from haven_kit.clock import FakeClock
@@ -156,7 +158,7 @@ class Staff:
     @property
     def call(self) -> Any:
         caller = self._running.as_role(*self._roles, person_id=self._person_id, sub=self.id)
-        return caller.stub(SchedulingServiceStub)
+        return SimpleNamespace(**vars(caller.stub(SchedulingServiceStub)), **vars(caller.stub(FittingServiceStub)))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -212,3 +212,36 @@ async def test_two_writers_of_one_agenda_do_not_lose_each_others_words(world: An
     request.etag = (await leader.call.PutAgenda(request)).etag
     outcomes = await asyncio.gather(*(leader.call.PutAgenda(request) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(each, Stale) for each in outcomes) == 3
+
+
+async def test_optional_activities_are_for_everyone_to_see_and_name_nobody(world: Any, person: str) -> None:
+    leader = await world.leader()
+    facts = {"kind": cal.SESSION_KIND_GROUP, "optional": True, "capacity": 20}
+    in_person = {"format": groups_pb2.FORMAT_IN_PERSON, "place": "Lakeside"}
+    retreat = await world.plan(leader, title="Retreat", minutes=480, starts_at=world.at(12, 9), **facts, **in_person)
+    await world.plan(leader, person)
+    await world.office.call.BookSeat(cal.BookSeatRequest(session_id=retreat.session_id, person_id=person))
+    partner = world.participant(new_id(), "partner")
+    seen = (await partner.call.ListActivities(cal.ListActivitiesRequest(time_zone="UTC"))).sessions
+    shown = next(each for each in seen if each.session_id == retreat.session_id)
+    assert (shown.title, shown.place, shown.seats_taken, list(shown.person_ids)) == ("Retreat", "Lakeside", 1, [])
+    assert all(each.optional for each in seen)
+
+
+async def test_a_calendar_feed_says_when_and_never_what(world: Any, person: str) -> None:
+    leader = await world.leader()
+    kept = await world.plan(leader, person, title="canary-title", place="canary-place")
+    gone = await world.plan(leader, person, starts_at=world.at(9, 14), title="canary-title")
+    await leader.call.CancelSession(cal.CancelSessionRequest(session_id=gone.session_id))
+    me = world.participant(person)
+    feed = (await me.call.GetCalendarFeed(cal.GetCalendarFeedRequest(person_id=person))).icalendar
+    assert "canary" not in feed
+    assert "haven" not in feed.lower()
+    events = feed.split("BEGIN:VEVENT")[1:]
+    assert f"UID:{kept.session_id}\r\n" in events[0]
+    assert "DTSTART:20260113T190000Z\r\nDTEND:20260113T200000Z\r\n" in events[0]
+    assert "SUMMARY:Appointment\r\nBEGIN:VALARM" in events[0]
+    assert "STATUS:CANCELLED" in events[1]
+    assert all(len(line) <= 75 for line in feed.split("\r\n"))
+    with pytest.raises(NotFound):
+        await world.participant(new_id()).call.GetCalendarFeed(cal.GetCalendarFeedRequest(person_id=person))

@@ -8,6 +8,7 @@ from haven.scheduling.v1 import calendar_pb2 as cal
 from haven.scheduling.v1 import events_pb2, groups_pb2
 
 from haven_kit.errors import Conflict, Denied, Invalid, Refused, Stale
+from haven_kit.identity import system
 
 
 async def test_treatment_is_led_by_someone_with_a_licence_in_force(world: Any) -> None:
@@ -203,3 +204,36 @@ async def test_the_weekly_check_in_of_one_person(world: Any, person: str) -> Non
     ]
     assert {(each.title, each.kind) for each in sessions} == {("Check-in", cal.SESSION_KIND_CHECK_IN)}
     assert sessions[0].ends_at.ToDatetime(UTC) == datetime(2026, 1, 13, 22, 50, tzinfo=UTC)
+
+
+async def test_an_end_beyond_the_horizon_is_still_planned_up_to(world: Any) -> None:
+    leader = await world.leader()
+    group = await world.group(leader)
+    series = await world.series(leader, group.group_id)
+    request = groups_pb2.EndSeriesRequest(series_id=series.series_id, from_date="2026-04-20")
+    assert (await leader.call.EndSeries(request)).pattern.last_date == "2026-04-19"
+    async with world.running.process.database.transaction(system("test")) as tx:
+        (row,) = await tx.fetch("SELECT finished FROM series WHERE series_id = $1", series.series_id)
+    assert not row["finished"]
+
+
+async def test_a_cohort_that_ends_earlier_takes_its_sessions_along(world: Any) -> None:
+    leader = await world.leader()
+    group = await world.group(leader)
+    await world.series(leader, group.group_id)
+    group.details.ends_on = "2026-01-14"
+    await leader.call.UpdateGroup(groups_pb2.UpdateGroupRequest(group_id=group.group_id, details=group.details))
+    sessions = await world.sessions(leader, group_id=group.group_id)
+    assert [each.starts_local[:10] for each in sessions] == ["2026-01-12", "2026-01-14"]
+
+
+async def test_people_see_when_a_group_meets_and_not_who_is_in_it(world: Any, person: str) -> None:
+    leader = await world.leader()
+    group = await world.group(leader)
+    await world.series(leader, group.group_id)
+    await world.enrol(group.group_id, person)
+    curious = world.participant("018f0000-0000-7000-8000-000000000003")
+    found = await curious.call.ListSeries(groups_pb2.ListSeriesRequest(group_id=group.group_id))
+    assert [each.pattern.start_time for each in found.series] == ["09:00"]
+    assert person not in str(found)
+    assert not await world.sessions(curious, group_id=group.group_id)

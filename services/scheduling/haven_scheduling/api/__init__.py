@@ -1,6 +1,8 @@
 """RPCs: translate, authorize, call, translate back."""
 
 from haven_scheduling.api.agendas import AgendasApi
+from haven_scheduling.api.calendars import CalendarsApi
+from haven_scheduling.api.catalogue import CatalogueApi
 from haven_scheduling.api.enrolments import EnrolmentsApi
 from haven_scheduling.api.groups import GroupsApi
 from haven_scheduling.api.people import PeopleApi
@@ -11,7 +13,9 @@ from haven_scheduling.api.sessions import SessionsApi
 from haven_scheduling.api.weeks import WeeksApi
 
 
-class SchedulingApi(
-    GroupsApi, SeriesApi, EnrolmentsApi, SessionsApi, SeatsApi, AgendasApi, WeeksApi, PeopleApi, ProposalsApi
-):
+class SchedulingApi(GroupsApi, SeriesApi, EnrolmentsApi, SessionsApi, CalendarsApi, SeatsApi, AgendasApi):
     """haven.scheduling.v1.SchedulingService."""
+
+
+class FittingApi(CatalogueApi, WeeksApi, PeopleApi, ProposalsApi):
+    """haven.scheduling.v1.FittingService."""

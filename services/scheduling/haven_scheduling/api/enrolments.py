@@ -8,7 +8,7 @@ from haven_kit import relations
 from haven_kit.call import Call
 from haven_kit.errors import Conflict, Denied, Refused
 from haven_kit.paging import Page
-from haven_scheduling import booking, policy, times, views
+from haven_scheduling import booking, policy, views
 from haven_scheduling.api.base import Base, may_see
 from haven_scheduling.store import groups, people
 
@@ -25,7 +25,7 @@ class EnrolmentsApi(Base):
         plan = await people.plan(call.tx, request.person_id)
         if plan is not None and plan.discharged:
             raise Refused("discharged", "The person has left the program.")
-        if group.details.closed_cohort and times.day("starts_on", group.details.starts_on) <= call.now.date():
+        if booking.has_begun(group.details, call.now):
             raise Refused("cohort_started", "This cohort has begun and is closed; another group may have a seat.")
         return views.enrolment(await booking.enrol(call.tx, group.group_id, request.person_id, may_see(call)))
 

@@ -1,9 +1,9 @@
-"""Groups and the catalogue."""
+"""Groups."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 from haven.scheduling.v1 import groups_pb2 as pb
 
@@ -12,21 +12,18 @@ from haven_kit.call import Call
 from haven_kit.database import Tx
 from haven_kit.errors import Invalid, Refused
 from haven_kit.paging import Page
-from haven_scheduling import booking, catalogue, policy, times, views
+from haven_scheduling import booking, catalogue, planning, policy, times, views
 from haven_scheduling.api.base import Base, may_see
 from haven_scheduling.domain.matching import Licence
 from haven_scheduling.store import calendar, groups, people
 
+MOST_SERIES = 1000
 UNLICENSED = frozenset({pb.GROUP_KIND_PEER_SUPPORT, pb.GROUP_KIND_ACTIVITY})
 """Kinds of groups that are no treatment, so that peers may lead them."""
 
 
 class GroupsApi(Base):
-    """Groups and the catalogue."""
-
-    async def get_catalogue(self, _call: Call, _request: pb.GetCatalogueRequest) -> pb.Catalogue:
-        """The program's tracks and words."""
-        return catalogue.catalogue()
+    """Groups."""
 
     async def create_group(self, call: Call, request: pb.CreateGroupRequest) -> pb.Group:
         """Open a group."""
@@ -67,6 +64,8 @@ class GroupsApi(Base):
         await groups.write_group(call.tx, row.group_id, request.details)
         if request.details.facilitator_id != row.details.facilitator_id:
             await _hand_over(call, row.group_id, request.details.facilitator_id)
+        if request.details.ends_on:
+            await _end_by(call.tx, row.group_id, times.day("details.ends_on", request.details.ends_on))
         await booking.promote(call.tx, row.group_id)
         return views.group(await groups.group(call.tx, row.group_id))
 
@@ -77,6 +76,13 @@ async def _hand_over(call: Call, group_id: str, facilitator_id: str) -> None:
     if coming:
         changed = [replace(each, facilitator_id=facilitator_id) for each in coming]
         await booking.move(call.tx, changed, may_see(call))
+
+
+async def _end_by(tx: Tx, group_id: str, last: date) -> None:
+    for row in await groups.series_of_group(tx, group_id, limit=MOST_SERIES):
+        planned = times.pattern(row.pattern).last
+        if planned is None or planned > last:
+            await planning.finish(tx, row, last + timedelta(days=1))
 
 
 async def _check(tx: Tx, details: pb.GroupDetails) -> None:

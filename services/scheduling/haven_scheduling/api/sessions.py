@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from haven.scheduling.v1 import calendar_pb2 as pb
 from haven.scheduling.v1 import groups_pb2
 
-from haven_kit import etags, relations
+from haven_kit import etags
 from haven_kit.call import Call
-from haven_kit.errors import Invalid, NotFound, Refused
+from haven_kit.errors import Invalid, Refused
 from haven_kit.ids import new_id
-from haven_kit.paging import Page
 from haven_scheduling import booking, planning, policy, times
 from haven_scheduling.api.base import Base, may_see
 from haven_scheduling.api.groups import UNLICENSED, require_licence
@@ -21,9 +20,6 @@ from haven_scheduling.booking import Holder
 from haven_scheduling.domain.intervals import Interval
 from haven_scheduling.store import calendar, groups
 from haven_scheduling.store.rows import PERSON, STAFF, SessionRow
-
-DEFAULT_SPAN = timedelta(weeks=4)
-LONGEST_SPAN = timedelta(days=400)
 
 
 class SessionsApi(Base):
@@ -84,34 +80,6 @@ class SessionsApi(Base):
         """One session."""
         return await self._shown(call, request.session_id, request.time_zone)
 
-    async def list_sessions(self, call: Call, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
-        """The caller's calendar, a person's, or a group's."""
-        whose = await _whose(call, request)
-        zone = await self._zone(call, whose.person_id, request.time_zone)
-        span = _span(request, call.now)
-        page = Page.of(request)
-        found = await calendar.sessions(
-            call.tx,
-            span,
-            person_id=whose.person_id,
-            facilitator_id=whose.facilitator_id,
-            group_id=request.group_id or None,
-            cancelled=request.include_cancelled,
-            after=(datetime.fromtimestamp(page.after[0], UTC), page.after[1]) if page.after else None,
-            limit=page.size + 1,
-        )
-        shown = found[: page.size]
-        cared = (whose.person_id,) if whose.person_id else ()
-        sessions = [self._words.session(each, call.principal, zone, cared) for each in shown]
-        call.about(*(person for each in sessions for person in each.person_ids), *cared)
-        last = shown[-1] if shown else None
-        return pb.ListSessionsResponse(
-            sessions=sessions,
-            next_page_token=page.next_token([last.when.start.timestamp(), last.session_id])
-            if last and len(found) > page.size
-            else "",
-        )
-
     async def cancel_session(self, call: Call, request: pb.CancelSessionRequest) -> pb.Session:
         """Cancel one session."""
         row = await _coming(call, request.session_id, request.etag)
@@ -140,37 +108,6 @@ class SessionsApi(Base):
         agenda = self._cipher.open(pb.Agenda, kept[0], f"agenda/{row.session_id}")
         if timedelta(minutes=sum(each.minutes for each in agenda.items)) > length:
             raise Refused("agenda_longer", "The agenda is longer than the session would be; shorten it first.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Whose:
-    person_id: str | None = None
-    facilitator_id: str | None = None
-
-
-async def _whose(call: Call, request: pb.ListSessionsRequest) -> _Whose:
-    me = call.principal
-    if request.person_id:
-        await relations.require(call, request.person_id)
-        return _Whose(person_id=request.person_id)
-    if not me.is_staff:
-        if not me.person_id:
-            raise NotFound("person")
-        return _Whose(person_id=me.person_id)
-    if request.group_id:
-        group = await groups.group(call.tx, request.group_id)
-        if policy.sees_all(me, group.details.facilitator_id):
-            return _Whose()
-    return _Whose(facilitator_id=me.id)
-
-
-def _span(request: pb.ListSessionsRequest, now: datetime) -> Interval:
-    # `from` is a word of the language, so the field is read by name.
-    start = times.moment(getattr(request, "from")) if request.HasField("from") else now
-    end = times.moment(request.to) if request.HasField("to") else start + DEFAULT_SPAN
-    if end - start > LONGEST_SPAN:
-        raise Invalid("to", "span", "A calendar covers at most 400 days at once.")
-    return times.span(start, end, "to")
 
 
 async def _coming(call: Call, session_id: str, etag: str) -> SessionRow:

@@ -84,6 +84,7 @@ async def sessions(
     person_id: str | None = None,
     facilitator_id: str | None = None,
     group_id: str | None = None,
+    optional: bool | None = None,
     cancelled: bool = False,
     after: tuple[datetime, str] | None = None,
     limit: int = 1000,
@@ -97,7 +98,7 @@ async def sessions(
         AND ($4::text IS NULL OR facilitator_id = $4) AND ($5::uuid IS NULL OR group_id = $5)
         AND ($6 OR state = 1)
         AND ($7::timestamptz IS NULL OR (starts_at, session_id) > ($7, $8::uuid))
-        ORDER BY starts_at, session_id LIMIT $9""",
+        AND ($10::boolean IS NULL OR optional = $10) ORDER BY starts_at, session_id LIMIT $9""",
         span.start,
         span.end,
         person_id,
@@ -107,6 +108,7 @@ async def sessions(
         after[0] if after else None,
         after[1] if after else None,
         limit,
+        optional,
     )
     return [SessionRow.of(row) for row in rows]
 

@@ -5,7 +5,6 @@ import warnings
 
 from haven.scheduling.v1 import calendar_pb2 as haven_dot_scheduling_dot_v1_dot_calendar__pb2
 from haven.scheduling.v1 import groups_pb2 as haven_dot_scheduling_dot_v1_dot_groups__pb2
-from haven.scheduling.v1 import people_pb2 as haven_dot_scheduling_dot_v1_dot_people__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -28,7 +27,7 @@ if _version_not_supported:
 
 
 class SchedulingServiceStub:
-    """What happens when, and with whom: groups, series, sessions with agendas, availability, seats.
+    """What happens when, and with whom: groups, series, sessions with agendas, enrolments and seats.
 
     Nobody is in two sessions at once: the database refuses it. A session, and what it is called, is visible to those who have
     a seat in it, who lead it, or who care for somebody in it; being linked as a couple or family opens nothing here. Who else has a seat is
@@ -41,11 +40,6 @@ class SchedulingServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.GetCatalogue = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/GetCatalogue',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_groups__pb2.GetCatalogueRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_groups__pb2.Catalogue.FromString,
-                _registered_method=True)
         self.CreateGroup = channel.unary_unary(
                 '/haven.scheduling.v1.SchedulingService/CreateGroup',
                 request_serializer=haven_dot_scheduling_dot_v1_dot_groups__pb2.CreateGroupRequest.SerializeToString,
@@ -131,6 +125,16 @@ class SchedulingServiceStub:
                 request_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListSessionsRequest.SerializeToString,
                 response_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
+        self.ListActivities = channel.unary_unary(
+                '/haven.scheduling.v1.SchedulingService/ListActivities',
+                request_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListActivitiesRequest.SerializeToString,
+                response_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListActivitiesResponse.FromString,
+                _registered_method=True)
+        self.GetCalendarFeed = channel.unary_unary(
+                '/haven.scheduling.v1.SchedulingService/GetCalendarFeed',
+                request_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.GetCalendarFeedRequest.SerializeToString,
+                response_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.CalendarFeed.FromString,
+                _registered_method=True)
         self.CancelSession = channel.unary_unary(
                 '/haven.scheduling.v1.SchedulingService/CancelSession',
                 request_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.CancelSessionRequest.SerializeToString,
@@ -166,57 +170,15 @@ class SchedulingServiceStub:
                 request_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListAgendaTemplatesRequest.SerializeToString,
                 response_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListAgendaTemplatesResponse.FromString,
                 _registered_method=True)
-        self.GetWeek = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/GetWeek',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.GetWeekRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.Week.FromString,
-                _registered_method=True)
-        self.PutAvailability = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/PutAvailability',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.PutAvailabilityRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.Availability.FromString,
-                _registered_method=True)
-        self.GetAvailability = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/GetAvailability',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.GetAvailabilityRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.Availability.FromString,
-                _registered_method=True)
-        self.ProposeGroups = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/ProposeGroups',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.ProposeGroupsRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.ProposeGroupsResponse.FromString,
-                _registered_method=True)
-        self.MatchClinicians = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/MatchClinicians',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.MatchCliniciansRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.MatchCliniciansResponse.FromString,
-                _registered_method=True)
-        self.PutStaffProfile = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/PutStaffProfile',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.PutStaffProfileRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.StaffProfile.FromString,
-                _registered_method=True)
-        self.GetStaffProfile = channel.unary_unary(
-                '/haven.scheduling.v1.SchedulingService/GetStaffProfile',
-                request_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.GetStaffProfileRequest.SerializeToString,
-                response_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.StaffProfile.FromString,
-                _registered_method=True)
 
 
 class SchedulingServiceServicer:
-    """What happens when, and with whom: groups, series, sessions with agendas, availability, seats.
+    """What happens when, and with whom: groups, series, sessions with agendas, enrolments and seats.
 
     Nobody is in two sessions at once: the database refuses it. A session, and what it is called, is visible to those who have
     a seat in it, who lead it, or who care for somebody in it; being linked as a couple or family opens nothing here. Who else has a seat is
     visible to staff only. A refusal names the session in the way only when the caller may see it.
     """
-
-    def GetCatalogue(self, request, context):
-        """The program's tracks with the bounds of a week in each, and the words that groups, staff and requests use.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
 
     def CreateGroup(self, request, context):
         """Open a group. A treatment group is refused when its facilitator's profile has no licence in force.
@@ -271,7 +233,7 @@ class SchedulingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSeries(self, request, context):
-        """The series of a group, oldest first.
+        """When a group meets: its series, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -343,6 +305,22 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListActivities(self, request, context):
+        """The calendar of optional activities that everyone may see and book a seat in: social hours, workshops, retreats.
+        Earliest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCalendarFeed(self, request, context):
+        """The person's own sessions as an iCalendar file for a calendar app. Discreet: every entry is called Appointment, with
+        a reminder, and nothing says what it is about.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelSession(self, request, context):
         """Cancel one session. Its seats are released.
         """
@@ -392,66 +370,9 @@ class SchedulingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetWeek(self, request, context):
-        """A person's week: sessions by day in their zone, hours and days against the plan, and what is missing.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def PutAvailability(self, request, context):
-        """Say when a person can attend, around work, school and family.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetAvailability(self, request, context):
-        """When a person can attend.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ProposeGroups(self, request, context):
-        """Groups that together make the week the plan asks for, around availability and what is booked, best first with
-        reasons. Nothing is booked.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def MatchClinicians(self, request, context):
-        """Clinicians trained in what is asked for, licensed where the person is, and free when the person is, best first with
-        reasons.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def PutStaffProfile(self, request, context):
-        """A member of staff's specialties, credentials, languages and working times. Each may write their own; the office may
-        write all.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetStaffProfile(self, request, context):
-        """A member of staff's specialties, credentials and languages, so that people know who leads their group.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_SchedulingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'GetCatalogue': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetCatalogue,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_groups__pb2.GetCatalogueRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_groups__pb2.Catalogue.SerializeToString,
-            ),
             'CreateGroup': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGroup,
                     request_deserializer=haven_dot_scheduling_dot_v1_dot_groups__pb2.CreateGroupRequest.FromString,
@@ -537,6 +458,16 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     request_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListSessionsRequest.FromString,
                     response_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListSessionsResponse.SerializeToString,
             ),
+            'ListActivities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActivities,
+                    request_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListActivitiesRequest.FromString,
+                    response_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListActivitiesResponse.SerializeToString,
+            ),
+            'GetCalendarFeed': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCalendarFeed,
+                    request_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.GetCalendarFeedRequest.FromString,
+                    response_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.CalendarFeed.SerializeToString,
+            ),
             'CancelSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelSession,
                     request_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.CancelSessionRequest.FromString,
@@ -572,41 +503,6 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
                     request_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListAgendaTemplatesRequest.FromString,
                     response_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListAgendaTemplatesResponse.SerializeToString,
             ),
-            'GetWeek': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetWeek,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.GetWeekRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_calendar__pb2.Week.SerializeToString,
-            ),
-            'PutAvailability': grpc.unary_unary_rpc_method_handler(
-                    servicer.PutAvailability,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.PutAvailabilityRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.Availability.SerializeToString,
-            ),
-            'GetAvailability': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetAvailability,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.GetAvailabilityRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.Availability.SerializeToString,
-            ),
-            'ProposeGroups': grpc.unary_unary_rpc_method_handler(
-                    servicer.ProposeGroups,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.ProposeGroupsRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.ProposeGroupsResponse.SerializeToString,
-            ),
-            'MatchClinicians': grpc.unary_unary_rpc_method_handler(
-                    servicer.MatchClinicians,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.MatchCliniciansRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.MatchCliniciansResponse.SerializeToString,
-            ),
-            'PutStaffProfile': grpc.unary_unary_rpc_method_handler(
-                    servicer.PutStaffProfile,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.PutStaffProfileRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.StaffProfile.SerializeToString,
-            ),
-            'GetStaffProfile': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetStaffProfile,
-                    request_deserializer=haven_dot_scheduling_dot_v1_dot_people__pb2.GetStaffProfileRequest.FromString,
-                    response_serializer=haven_dot_scheduling_dot_v1_dot_people__pb2.StaffProfile.SerializeToString,
-            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'haven.scheduling.v1.SchedulingService', rpc_method_handlers)
@@ -616,39 +512,12 @@ def add_SchedulingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SchedulingService:
-    """What happens when, and with whom: groups, series, sessions with agendas, availability, seats.
+    """What happens when, and with whom: groups, series, sessions with agendas, enrolments and seats.
 
     Nobody is in two sessions at once: the database refuses it. A session, and what it is called, is visible to those who have
     a seat in it, who lead it, or who care for somebody in it; being linked as a couple or family opens nothing here. Who else has a seat is
     visible to staff only. A refusal names the session in the way only when the caller may see it.
     """
-
-    @staticmethod
-    def GetCatalogue(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/GetCatalogue',
-            haven_dot_scheduling_dot_v1_dot_groups__pb2.GetCatalogueRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_groups__pb2.Catalogue.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def CreateGroup(request,
@@ -1110,6 +979,60 @@ class SchedulingService:
             _registered_method=True)
 
     @staticmethod
+    def ListActivities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.scheduling.v1.SchedulingService/ListActivities',
+            haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListActivitiesRequest.SerializeToString,
+            haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListActivitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCalendarFeed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.scheduling.v1.SchedulingService/GetCalendarFeed',
+            haven_dot_scheduling_dot_v1_dot_calendar__pb2.GetCalendarFeedRequest.SerializeToString,
+            haven_dot_scheduling_dot_v1_dot_calendar__pb2.CalendarFeed.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelSession(request,
             target,
             options=(),
@@ -1288,195 +1211,6 @@ class SchedulingService:
             '/haven.scheduling.v1.SchedulingService/ListAgendaTemplates',
             haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListAgendaTemplatesRequest.SerializeToString,
             haven_dot_scheduling_dot_v1_dot_calendar__pb2.ListAgendaTemplatesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetWeek(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/GetWeek',
-            haven_dot_scheduling_dot_v1_dot_calendar__pb2.GetWeekRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_calendar__pb2.Week.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PutAvailability(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/PutAvailability',
-            haven_dot_scheduling_dot_v1_dot_people__pb2.PutAvailabilityRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_people__pb2.Availability.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetAvailability(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/GetAvailability',
-            haven_dot_scheduling_dot_v1_dot_people__pb2.GetAvailabilityRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_people__pb2.Availability.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ProposeGroups(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/ProposeGroups',
-            haven_dot_scheduling_dot_v1_dot_people__pb2.ProposeGroupsRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_people__pb2.ProposeGroupsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def MatchClinicians(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/MatchClinicians',
-            haven_dot_scheduling_dot_v1_dot_people__pb2.MatchCliniciansRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_people__pb2.MatchCliniciansResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PutStaffProfile(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/PutStaffProfile',
-            haven_dot_scheduling_dot_v1_dot_people__pb2.PutStaffProfileRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_people__pb2.StaffProfile.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetStaffProfile(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/haven.scheduling.v1.SchedulingService/GetStaffProfile',
-            haven_dot_scheduling_dot_v1_dot_people__pb2.GetStaffProfileRequest.SerializeToString,
-            haven_dot_scheduling_dot_v1_dot_people__pb2.StaffProfile.FromString,
             options,
             channel_credentials,
             insecure,

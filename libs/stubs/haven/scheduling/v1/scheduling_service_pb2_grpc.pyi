@@ -7,7 +7,6 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from haven.scheduling.v1 import calendar_pb2 as _calendar_pb2
 from haven.scheduling.v1 import groups_pb2 as _groups_pb2
-from haven.scheduling.v1 import people_pb2 as _people_pb2
 import abc as _abc_1
 
 
@@ -15,7 +14,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SchedulingServiceStub:
-    """What happens when, and with whom: groups, series, sessions with agendas, availability, seats.
+    """What happens when, and with whom: groups, series, sessions with agendas, enrolments and seats.
 
     Nobody is in two sessions at once: the database refuses it. A session, and what it is called, is visible to those who have
     a seat in it, who lead it, or who care for somebody in it; being linked as a couple or family opens nothing here. Who else has a seat is
@@ -23,8 +22,6 @@ class SchedulingServiceStub:
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetCatalogue: _aio.UnaryUnaryMultiCallable[_groups_pb2.GetCatalogueRequest, _groups_pb2.Catalogue]
-    """The program's tracks with the bounds of a week in each, and the words that groups, staff and requests use."""
     CreateGroup: _aio.UnaryUnaryMultiCallable[_groups_pb2.CreateGroupRequest, _groups_pb2.Group]
     """Open a group. A treatment group is refused when its facilitator's profile has no licence in force."""
     GetGroup: _aio.UnaryUnaryMultiCallable[_groups_pb2.GetGroupRequest, _groups_pb2.Group]
@@ -45,7 +42,7 @@ class SchedulingServiceStub:
     GetSeries: _aio.UnaryUnaryMultiCallable[_groups_pb2.GetSeriesRequest, _groups_pb2.Series]
     """One series, with seats that could not be taken."""
     ListSeries: _aio.UnaryUnaryMultiCallable[_groups_pb2.ListSeriesRequest, _groups_pb2.ListSeriesResponse]
-    """The series of a group, oldest first."""
+    """When a group meets: its series, oldest first."""
     ChangeSeries: _aio.UnaryUnaryMultiCallable[_groups_pb2.ChangeSeriesRequest, _groups_pb2.Series]
     """Change a series from a day on: its days, time, zone, length, or who leads it. Answers with the series that follows."""
     EndSeries: _aio.UnaryUnaryMultiCallable[_groups_pb2.EndSeriesRequest, _groups_pb2.Series]
@@ -69,6 +66,14 @@ class SchedulingServiceStub:
     """One session, for those who have a seat in it, lead it, or care for somebody in it."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_calendar_pb2.ListSessionsRequest, _calendar_pb2.ListSessionsResponse]
     """A calendar: the caller's own, a person's, or a group's, earliest first, with times in the person's zone."""
+    ListActivities: _aio.UnaryUnaryMultiCallable[_calendar_pb2.ListActivitiesRequest, _calendar_pb2.ListActivitiesResponse]
+    """The calendar of optional activities that everyone may see and book a seat in: social hours, workshops, retreats.
+    Earliest first.
+    """
+    GetCalendarFeed: _aio.UnaryUnaryMultiCallable[_calendar_pb2.GetCalendarFeedRequest, _calendar_pb2.CalendarFeed]
+    """The person's own sessions as an iCalendar file for a calendar app. Discreet: every entry is called Appointment, with
+    a reminder, and nothing says what it is about.
+    """
     CancelSession: _aio.UnaryUnaryMultiCallable[_calendar_pb2.CancelSessionRequest, _calendar_pb2.Session]
     """Cancel one session. Its seats are released."""
     RescheduleSession: _aio.UnaryUnaryMultiCallable[_calendar_pb2.RescheduleSessionRequest, _calendar_pb2.Session]
@@ -83,42 +88,14 @@ class SchedulingServiceStub:
     """What a session brings, visible beforehand to everyone who has a seat."""
     ListAgendaTemplates: _aio.UnaryUnaryMultiCallable[_calendar_pb2.ListAgendaTemplatesRequest, _calendar_pb2.ListAgendaTemplatesResponse]
     """Outlines to start an agenda from."""
-    GetWeek: _aio.UnaryUnaryMultiCallable[_calendar_pb2.GetWeekRequest, _calendar_pb2.Week]
-    """A person's week: sessions by day in their zone, hours and days against the plan, and what is missing."""
-    PutAvailability: _aio.UnaryUnaryMultiCallable[_people_pb2.PutAvailabilityRequest, _people_pb2.Availability]
-    """Say when a person can attend, around work, school and family."""
-    GetAvailability: _aio.UnaryUnaryMultiCallable[_people_pb2.GetAvailabilityRequest, _people_pb2.Availability]
-    """When a person can attend."""
-    ProposeGroups: _aio.UnaryUnaryMultiCallable[_people_pb2.ProposeGroupsRequest, _people_pb2.ProposeGroupsResponse]
-    """Groups that together make the week the plan asks for, around availability and what is booked, best first with
-    reasons. Nothing is booked.
-    """
-    MatchClinicians: _aio.UnaryUnaryMultiCallable[_people_pb2.MatchCliniciansRequest, _people_pb2.MatchCliniciansResponse]
-    """Clinicians trained in what is asked for, licensed where the person is, and free when the person is, best first with
-    reasons.
-    """
-    PutStaffProfile: _aio.UnaryUnaryMultiCallable[_people_pb2.PutStaffProfileRequest, _people_pb2.StaffProfile]
-    """A member of staff's specialties, credentials, languages and working times. Each may write their own; the office may
-    write all.
-    """
-    GetStaffProfile: _aio.UnaryUnaryMultiCallable[_people_pb2.GetStaffProfileRequest, _people_pb2.StaffProfile]
-    """A member of staff's specialties, credentials and languages, so that people know who leads their group."""
 
 class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What happens when, and with whom: groups, series, sessions with agendas, availability, seats.
+    """What happens when, and with whom: groups, series, sessions with agendas, enrolments and seats.
 
     Nobody is in two sessions at once: the database refuses it. A session, and what it is called, is visible to those who have
     a seat in it, who lead it, or who care for somebody in it; being linked as a couple or family opens nothing here. Who else has a seat is
     visible to staff only. A refusal names the session in the way only when the caller may see it.
     """
-
-    @_abc_1.abstractmethod
-    def GetCatalogue(
-        self,
-        request: _groups_pb2.GetCatalogueRequest,
-        context: _aio.ServicerContext[_groups_pb2.GetCatalogueRequest, _abc.Awaitable[_groups_pb2.Catalogue]],
-    ) -> _abc.Awaitable[_groups_pb2.Catalogue]:
-        """The program's tracks with the bounds of a week in each, and the words that groups, staff and requests use."""
 
     @_abc_1.abstractmethod
     def CreateGroup(
@@ -187,7 +164,7 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _groups_pb2.ListSeriesRequest,
         context: _aio.ServicerContext[_groups_pb2.ListSeriesRequest, _abc.Awaitable[_groups_pb2.ListSeriesResponse]],
     ) -> _abc.Awaitable[_groups_pb2.ListSeriesResponse]:
-        """The series of a group, oldest first."""
+        """When a group meets: its series, oldest first."""
 
     @_abc_1.abstractmethod
     def ChangeSeries(
@@ -267,6 +244,26 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         """A calendar: the caller's own, a person's, or a group's, earliest first, with times in the person's zone."""
 
     @_abc_1.abstractmethod
+    def ListActivities(
+        self,
+        request: _calendar_pb2.ListActivitiesRequest,
+        context: _aio.ServicerContext[_calendar_pb2.ListActivitiesRequest, _abc.Awaitable[_calendar_pb2.ListActivitiesResponse]],
+    ) -> _abc.Awaitable[_calendar_pb2.ListActivitiesResponse]:
+        """The calendar of optional activities that everyone may see and book a seat in: social hours, workshops, retreats.
+        Earliest first.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCalendarFeed(
+        self,
+        request: _calendar_pb2.GetCalendarFeedRequest,
+        context: _aio.ServicerContext[_calendar_pb2.GetCalendarFeedRequest, _abc.Awaitable[_calendar_pb2.CalendarFeed]],
+    ) -> _abc.Awaitable[_calendar_pb2.CalendarFeed]:
+        """The person's own sessions as an iCalendar file for a calendar app. Discreet: every entry is called Appointment, with
+        a reminder, and nothing says what it is about.
+        """
+
+    @_abc_1.abstractmethod
     def CancelSession(
         self,
         request: _calendar_pb2.CancelSessionRequest,
@@ -321,67 +318,5 @@ class SchedulingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_calendar_pb2.ListAgendaTemplatesRequest, _abc.Awaitable[_calendar_pb2.ListAgendaTemplatesResponse]],
     ) -> _abc.Awaitable[_calendar_pb2.ListAgendaTemplatesResponse]:
         """Outlines to start an agenda from."""
-
-    @_abc_1.abstractmethod
-    def GetWeek(
-        self,
-        request: _calendar_pb2.GetWeekRequest,
-        context: _aio.ServicerContext[_calendar_pb2.GetWeekRequest, _abc.Awaitable[_calendar_pb2.Week]],
-    ) -> _abc.Awaitable[_calendar_pb2.Week]:
-        """A person's week: sessions by day in their zone, hours and days against the plan, and what is missing."""
-
-    @_abc_1.abstractmethod
-    def PutAvailability(
-        self,
-        request: _people_pb2.PutAvailabilityRequest,
-        context: _aio.ServicerContext[_people_pb2.PutAvailabilityRequest, _abc.Awaitable[_people_pb2.Availability]],
-    ) -> _abc.Awaitable[_people_pb2.Availability]:
-        """Say when a person can attend, around work, school and family."""
-
-    @_abc_1.abstractmethod
-    def GetAvailability(
-        self,
-        request: _people_pb2.GetAvailabilityRequest,
-        context: _aio.ServicerContext[_people_pb2.GetAvailabilityRequest, _abc.Awaitable[_people_pb2.Availability]],
-    ) -> _abc.Awaitable[_people_pb2.Availability]:
-        """When a person can attend."""
-
-    @_abc_1.abstractmethod
-    def ProposeGroups(
-        self,
-        request: _people_pb2.ProposeGroupsRequest,
-        context: _aio.ServicerContext[_people_pb2.ProposeGroupsRequest, _abc.Awaitable[_people_pb2.ProposeGroupsResponse]],
-    ) -> _abc.Awaitable[_people_pb2.ProposeGroupsResponse]:
-        """Groups that together make the week the plan asks for, around availability and what is booked, best first with
-        reasons. Nothing is booked.
-        """
-
-    @_abc_1.abstractmethod
-    def MatchClinicians(
-        self,
-        request: _people_pb2.MatchCliniciansRequest,
-        context: _aio.ServicerContext[_people_pb2.MatchCliniciansRequest, _abc.Awaitable[_people_pb2.MatchCliniciansResponse]],
-    ) -> _abc.Awaitable[_people_pb2.MatchCliniciansResponse]:
-        """Clinicians trained in what is asked for, licensed where the person is, and free when the person is, best first with
-        reasons.
-        """
-
-    @_abc_1.abstractmethod
-    def PutStaffProfile(
-        self,
-        request: _people_pb2.PutStaffProfileRequest,
-        context: _aio.ServicerContext[_people_pb2.PutStaffProfileRequest, _abc.Awaitable[_people_pb2.StaffProfile]],
-    ) -> _abc.Awaitable[_people_pb2.StaffProfile]:
-        """A member of staff's specialties, credentials, languages and working times. Each may write their own; the office may
-        write all.
-        """
-
-    @_abc_1.abstractmethod
-    def GetStaffProfile(
-        self,
-        request: _people_pb2.GetStaffProfileRequest,
-        context: _aio.ServicerContext[_people_pb2.GetStaffProfileRequest, _abc.Awaitable[_people_pb2.StaffProfile]],
-    ) -> _abc.Awaitable[_people_pb2.StaffProfile]:
-        """A member of staff's specialties, credentials and languages, so that people know who leads their group."""
 
 def add_SchedulingServiceServicer_to_server(servicer: SchedulingServiceServicer, server: _aio.Server) -> None: ...
