@@ -10,7 +10,7 @@ from haven.intake.v1 import people_pb2
 from sqlalchemy import Row
 
 from haven_billing.domain import scrub
-from haven_billing.domain.payers import Payer
+from haven_billing.domain.payers import Payer, ProgramKind
 from haven_billing.domain.x12 import claim_837i as x12
 
 _SEX = {people_pb2.SEX_FEMALE: "F", people_pb2.SEX_MALE: "M"}
@@ -33,7 +33,8 @@ class Material:
     charges: Sequence[Row[Any]]
     authorizations: dict[str, Row[Any]]
     authorization_numbers: dict[str, str]
-    part2_consent: bool
+    consents: frozenset[str]
+    """Kinds of consent in force."""
 
 
 def facts(material: Material, today: date) -> scrub.Facts:
@@ -46,14 +47,16 @@ def facts(material: Material, today: date) -> scrub.Facts:
         diagnoses=tuple(profile.diagnoses),
         has_name=bool(profile.family_name),
         has_birth_date=bool(profile.birth_date),
-        has_address=bool(address.lines and address.city and address.state and address.postal_code),
+        has_address=bool(address.lines and address.city and len(address.state) == 2 and address.postal_code)
+        and address.country in ("", "US"),
         active_from=material.coverage_row.active_from,
         active_to=material.coverage_row.active_to,
         authorization_required=any(
             rule.authorization_required for rule in material.payer.per_diems.values() if rule.hcpcs in codes
         ),
         timely_filing_days=material.payer.timely_filing_days,
-        part2_consent=material.part2_consent,
+        billing_consent="billing" in material.consents,
+        part2_consent="part2_disclosure" in material.consents or codes.isdisjoint(_substance_use(material.payer)),
     )
 
 
@@ -82,7 +85,7 @@ def claim(material: Material, control_number: str, bill_frequency: str) -> x12.C
 
 def attending(provider: x12.Provider, profile: people_pb2.BillingProfile) -> x12.Provider:
     """The provider with the clinician who directs this person's care, where intake knows one with an NPI."""
-    if not profile.attending_npi or not profile.attending_name:
+    if not profile.attending_npi or not profile.attending_name.strip():
         return provider
     *given, family = profile.attending_name.split()
     return replace(
@@ -91,6 +94,10 @@ def attending(provider: x12.Provider, profile: people_pb2.BillingProfile) -> x12
         attending_given_name=" ".join(given),
         attending_npi=profile.attending_npi,
     )
+
+
+def _substance_use(payer: Payer) -> set[str]:
+    return {rule.hcpcs for kind, rule in payer.per_diems.items() if kind is ProgramKind.SUBSTANCE_USE}
 
 
 def _day(material: Material, charge: Row[Any]) -> scrub.Day:

@@ -193,7 +193,13 @@ class Office:
         }
         self.intake.profiles[person_id] = people_pb2.BillingProfile(**(values | profile))
         await self.admit(person_id)
+        await self.consent(person_id, "billing")
         return person_id
+
+    async def consent(self, person_id: str, kind: str) -> str:
+        given = intake_events.ConsentGiven(person_id=person_id, consent_id=new_id(), kind=kind)
+        await self.running.react(given, key=person_id)
+        return given.consent_id
 
     async def admit(
         self, person_id: str, track: str = "iop-adult-trauma", days_per_week: int = 5, admission_id: str = ""

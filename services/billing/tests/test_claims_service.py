@@ -8,11 +8,11 @@ import pytest
 from haven.billing.v1 import claims_pb2 as pb
 from haven.billing.v1 import coverage_pb2, events_pb2, ledger_pb2, remittances_pb2
 from haven.intake.v1 import events_pb2 as intake_events
+from haven.intake.v1 import people_pb2
 
 from haven_dev import clearinghouse
 from haven_kit.errors import Conflict, Denied, Invalid, Refused, Stale, Unavailable
 from haven_kit.identity import system
-from haven_kit.ids import new_id
 from haven_kit.testing import eventually
 
 MONDAY, TUESDAY = "2026-03-02", "2026-03-03"
@@ -163,9 +163,37 @@ async def test_substance_use_days_need_the_persons_consent(office, billing):
     await office.attend(person, MONDAY)
     found = await refusal(office, person)
     assert (found.reason, found.violations[0].field) == ("missing_part2_consent", "consent")
-    given = intake_events.ConsentGiven(person_id=person, consent_id=new_id(), kind="part2_disclosure")
-    await billing.react(given, key=person)
+    await office.consent(person, "part2_disclosure")
     assert (await office.api.BuildClaim(build(person))).lines[0].hcpcs == "H0015"
+
+
+async def test_without_consent_nothing_goes_to_the_plan(office, billing):
+    person = await office.newcomer()
+    await office.insure(person, days=5)
+    await office.attend(person, MONDAY)
+    claim = await office.api.BuildClaim(build(person))
+    async with billing.parts.database.transaction(system("test")) as tx:
+        rows = await tx.fetch("SELECT consent_id FROM consent_in_force WHERE person_id = $1", person)
+    revoked = intake_events.ConsentRevoked(person_id=person, consent_id=str(rows[0]["consent_id"]), kind="billing")
+    await billing.react(revoked, key=person)
+    with pytest.raises(Refused) as refused:
+        await office.api.SubmitClaim(pb.SubmitClaimRequest(claim_id=claim.claim_id))
+    assert refused.value.reason == "missing_billing_consent"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        people_pb2.Address(lines=["1 Rue"], city="Paris", state="75", postal_code="75001", country="FR"),
+        people_pb2.Address(lines=["1 Main"], city="Boston", state="Massachusetts", postal_code="02108"),
+        people_pb2.Address(city="Boston", state="MA", postal_code="02108"),
+    ],
+)
+async def test_an_address_that_a_claim_cannot_carry_is_refused(office, address):
+    person = await office.newcomer(address=address)
+    await office.insure(person, days=5)
+    await office.attend(person, MONDAY)
+    assert (await refusal(office, person)).violations[0].field == "person.address"
 
 
 async def test_two_coverages_need_a_choice(office):

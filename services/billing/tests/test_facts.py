@@ -92,6 +92,7 @@ CLEAN = scrub.Facts(
     active_to=None,
     authorization_required=True,
     timely_filing_days=90,
+    billing_consent=True,
     part2_consent=True,
 )
 
@@ -122,6 +123,7 @@ def test_a_clean_claim_has_no_problem():
             "authorization",
             "authorization_expired",
         ),
+        ({"billing_consent": False}, "consent", "missing_billing_consent"),
         ({"part2_consent": False}, "consent", "missing_part2_consent"),
     ],
 )

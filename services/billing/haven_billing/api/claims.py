@@ -13,7 +13,6 @@ from haven_billing import claiming, policy
 from haven_billing.api.base import Base, enum_name, money, period, refuse
 from haven_billing.catalogue import Catalogue
 from haven_billing.domain import scrub
-from haven_billing.domain.payers import ProgramKind
 from haven_billing.domain.rules import RuleBroken
 from haven_billing.domain.x12 import claim_837i as x12
 from haven_billing.domain.x12.segments import Envelope
@@ -28,7 +27,6 @@ from haven_kit.paging import Page
 from haven_kit.service import Parts
 
 INTAKE_SECONDS = 3.0
-_PART2_CONSENTS = frozenset({"billing", "part2_disclosure"})
 
 
 class ClaimCalls(Base):
@@ -158,21 +156,11 @@ class ClaimCalls(Base):
             charges=rows,
             authorizations=authorizations,
             authorization_numbers={each: self._payer_number(row) for each, row in authorizations.items()},
-            part2_consent=await self._part2_consent(call, rows),
+            consents=frozenset(each["kind"] for each in await relations.consents(call.tx, rows[0].person_id)),
         )
         if problems := scrub.problems(claiming.facts(material, call.now.date())):
             refuse(problems)
         return material
-
-    async def _part2_consent(self, call: Call, rows: list[Row[Any]]) -> bool:
-        """Substance-use days go to a payer only with the person's consent (42 CFR 2.31); others need none (45 CFR
-        164.506)."""
-        codes = {rule.hcpcs for payer in self.catalogue.payers.values() for kind, rule in payer.per_diems.items()
-                 if kind is ProgramKind.SUBSTANCE_USE}  # fmt: skip
-        if not any(row.hcpcs in codes for row in rows):
-            return True
-        held = await relations.consents(call.tx, rows[0].person_id)
-        return any(consent["kind"] in _PART2_CONSENTS for consent in held)
 
     def _payer_number(self, row: Row[Any]) -> str:
         context = f"authorization/{row.authorization_id}"

@@ -43,6 +43,8 @@ class Facts:
     active_to: date | None
     authorization_required: bool
     timely_filing_days: int
+    billing_consent: bool
+    """Whether the person allows us to send their plan what a claim needs."""
     part2_consent: bool
     """Whether the person agreed to tell the payer, where the law asks for it: substance-use care, 42 CFR 2.31."""
 
@@ -63,8 +65,10 @@ def _person(facts: Facts) -> Iterator[Problem]:
         yield Problem("person.diagnoses", "missing_diagnosis", "A diagnosis is needed on a claim.")
     elif not all(_DIAGNOSIS.fullmatch(code) for code in facts.diagnoses):
         yield Problem("person.diagnoses", "diagnosis_code", "Each diagnosis must be an ICD-10-CM code.")
+    if not facts.billing_consent:
+        yield Problem("consent", "missing_billing_consent", "The person has not agreed to claims to their plan.")
     if not facts.part2_consent:
-        yield Problem("consent", "missing_part2_consent", "The person has not agreed to share this with the plan.")
+        yield Problem("consent", "missing_part2_consent", "Substance-use care needs a consent of its own.")
 
 
 def _days(facts: Facts) -> Iterator[Problem]:

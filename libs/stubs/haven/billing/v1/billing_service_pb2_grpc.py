@@ -297,7 +297,8 @@ class BillingServiceServicer:
     def BuildClaim(self, request, context):
         """Puts a person's ready charges on a claim. Asks intake for name, address and diagnoses; unavailable (503) without
         it, and then nothing is changed. Refused with the rule's name when the payer would refuse it: nothing_to_bill,
-        missing_diagnosis, timely_filing, authorization_expired, several_coverages.
+        several_coverages, missing_name, missing_birth_date, missing_address, missing_diagnosis, diagnosis_code,
+        missing_billing_consent, missing_part2_consent, timely_filing, coverage_not_active, authorization_expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,8 @@ class BillingServiceStub:
     BuildClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.BuildClaimRequest, _claims_pb2.Claim]
     """Puts a person's ready charges on a claim. Asks intake for name, address and diagnoses; unavailable (503) without
     it, and then nothing is changed. Refused with the rule's name when the payer would refuse it: nothing_to_bill,
-    missing_diagnosis, timely_filing, authorization_expired, several_coverages.
+    several_coverages, missing_name, missing_birth_date, missing_address, missing_diagnosis, diagnosis_code,
+    missing_billing_consent, missing_part2_consent, timely_filing, coverage_not_active, authorization_expired.
     """
     GetClaim: _aio.UnaryUnaryMultiCallable[_claims_pb2.GetClaimRequest, _claims_pb2.Claim]
     """One claim with its lines."""
@@ -220,7 +221,8 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_claims_pb2.Claim]:
         """Puts a person's ready charges on a claim. Asks intake for name, address and diagnoses; unavailable (503) without
         it, and then nothing is changed. Refused with the rule's name when the payer would refuse it: nothing_to_bill,
-        missing_diagnosis, timely_filing, authorization_expired, several_coverages.
+        several_coverages, missing_name, missing_birth_date, missing_address, missing_diagnosis, diagnosis_code,
+        missing_billing_consent, missing_part2_consent, timely_filing, coverage_not_active, authorization_expired.
         """
 
     @_abc_1.abstractmethod

@@ -181,7 +181,7 @@ def _claim(provider: Provider, claim: Claim) -> Iterator[Segment]:
     if claim.condition_codes:
         yield ("HI", *(composite("BG", code) for code in claim.condition_codes))
     family = text("provider.attending_family_name", provider.attending_family_name, 60)
-    given = text("provider.attending_given_name", provider.attending_given_name, 35)
+    given = text("provider.attending_given_name", provider.attending_given_name, 35, required=False)
     yield ("NM1", "71", "1", family, given, "", "", "", "XX", provider.attending_npi)
 
 
