@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -73,7 +74,12 @@ DOCTOR = {
     "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": "1234567893"}],
     "name": [{"family": "Moss", "given": ["Ines"]}],
 }
-HOSPITAL = {"resourceType": "Organization", "id": "o1", "name": "Plains Hospital", "telecom": [{"system": "phone", "value": "555-9"}]}  # fmt: skip
+HOSPITAL = {
+    "resourceType": "Organization",
+    "id": "o1",
+    "name": "Plains Hospital",
+    "telecom": [{"system": "phone", "value": "555-9"}],
+}
 
 
 def bundle(*resources):
@@ -182,9 +188,5 @@ def test_any_element_may_be_wrong_and_nothing_breaks(source):
         resource = source.draw(st.sampled_from(resources))
         name = source.draw(st.sampled_from(sorted(resource)))
         resource[name] = source.draw(json_values)
-    try:
-        found = fhir.read(bundle(*resources), RULES)
-    except fhir.Unusable as unusable:
-        assert unusable.rule
-    else:
-        assert found.patient.identifiers
+    with contextlib.suppress(fhir.Unusable):
+        assert fhir.read(bundle(*resources), RULES).patient.identifiers

@@ -21,14 +21,15 @@ def answers_with_total(instrument, total):
     return values
 
 
-# Kroenke 2001, table 6; Spitzer 2006, "Scoring".
+# Kroenke 2001, table 6.
+PHQ_9 = {(0, 4): "minimal", (5, 9): "mild", (10, 14): "moderate", (15, 19): "moderately severe", (20, 27): "severe"}
+
+
+# Kroenke 2001; Spitzer 2006, "Scoring".
 @pytest.mark.parametrize(
     ("instrument_id", "bands"),
     [
-        (
-            "phq-9",
-            {(0, 4): "minimal", (5, 9): "mild", (10, 14): "moderate", (15, 19): "moderately severe", (20, 27): "severe"},
-        ),
+        ("phq-9", PHQ_9),
         ("gad-7", {(0, 4): "minimal", (5, 9): "mild", (10, 14): "moderate", (15, 21): "severe"}),
         # National Center for PTSD: cut-point 31.
         ("pcl-5", {(0, 30): "below the cut-point", (31, 80): "at or above the cut-point"}),

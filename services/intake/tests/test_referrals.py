@@ -21,15 +21,15 @@ def bundle(person, *, mrn, active=("706893006", "361055000", "73595000")):
             "address": [{"state": "KS", "country": "US"}],
         }
     ]
-    for code in active:
-        resources.append(
-            {
-                "resourceType": "Condition",
-                "subject": {"reference": "Patient/p1"},
-                "code": {"coding": [{"system": "http://snomed.info/sct", "code": code, "display": "Finding"}]},
-                "clinicalStatus": {"coding": [{"code": "active"}]},
-            }
-        )
+    resources.extend(
+        {
+            "resourceType": "Condition",
+            "subject": {"reference": "Patient/p1"},
+            "code": {"coding": [{"system": "http://snomed.info/sct", "code": code, "display": "Finding"}]},
+            "clinicalStatus": {"coding": [{"code": "active"}]},
+        }
+        for code in active
+    )
     return json.dumps({"resourceType": "Bundle", "entry": [{"resource": each} for each in resources]})
 
 

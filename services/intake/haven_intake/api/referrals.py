@@ -99,6 +99,7 @@ class ReferralApi:
         own_state = people_pb2.PERSON_STATE_DUPLICATE if merged else people_pb2.PERSON_STATE_REFERRED
         await people.set_state(call.tx, record.own_person_id, own_state)
         referral.person_id, referral.possible_duplicate = target, request.undecided
+        card_changed(call.tx, await people.touch_card(call.tx, self._cipher, target))
         call.about(target, record.own_person_id)
         return await self._shown(call, await referrals.save(call.tx, self._cipher, record))
 
@@ -161,8 +162,11 @@ class ReferralApi:
             reverse=True,
         )[:MAX_MATCHES]
         certain = [each for verdict, each in matches if verdict.strength is matching.Strength.CERTAIN]
-        own = certain[0].person_id if len(certain) == 1 else await people.add(call.tx, self._cipher, person)
-        if len(certain) != 1:
+        if len(certain) == 1:
+            own = certain[0].person_id
+            card_changed(call.tx, await people.touch_card(call.tx, self._cipher, own))
+        else:
+            own = await people.add(call.tx, self._cipher, person)
             card_changed(call.tx, await people.get(call.tx, self._cipher, own))
             for verdict, each in matches:
                 referral.matches.add(
@@ -182,6 +186,7 @@ class ReferralApi:
         """The other system's newer account. The person's own record, which may have been corrected here, stays."""
         known.message.referrer.CopyFrom(fresh.referrer)
         known.message.summary.CopyFrom(fresh.summary)
+        card_changed(call.tx, await people.touch_card(call.tx, self._cipher, known.person_id))
         return await referrals.save(call.tx, self._cipher, known, content=content)
 
 

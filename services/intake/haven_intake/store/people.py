@@ -96,6 +96,12 @@ async def save(tx: Tx, cipher: Cipher, record: Record, person: pb.Person, *, car
     return await get(tx, cipher, record.person_id)
 
 
+async def touch_card(tx: Tx, cipher: Cipher, person_id: str) -> Record:
+    """Something else that responders know of a person has changed."""
+    await tx.fetch("UPDATE person SET card_version = card_version + 1 WHERE person_id = $1", person_id)
+    return await get(tx, cipher, person_id)
+
+
 async def set_state(tx: Tx, person_id: str, state: pb.PersonState.ValueType) -> None:
     """Move a person on the way through the program."""
     await tx.fetch(
