@@ -113,6 +113,7 @@ class Acceptance:
         """
         if self._directory.version == 0:
             await self._directory.read(tx)
+        planned_by = self._directory.version
         source = facts.source_name(signal.source)
         drill = signal.source == pb.SIGNAL_SOURCE_DRILL
         # Every channel is drafted; the statement leaves out those that the alert's severity does not ask for.
@@ -162,7 +163,7 @@ class Acceptance:
                 if draft.place == 0 or row["severity"] == Severity.IMMEDIATE
             ]
             self._pager.post(tx, chosen)
-            if row["version"] != self._directory.version:
+            if row["version"] != planned_by:
                 await self._page_newcomers(tx, of, row, drafts)
         if row["raised"]:
             _tell(tx, row, signal, drill)

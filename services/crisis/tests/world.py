@@ -131,7 +131,7 @@ class World:
     async def replays(self, alert_id: str) -> None:
         """The timeline gives the very alert that the table holds."""
         async with self.crisis.process.database.transaction(system("test")) as tx:
-            held = await alerts.get(tx, alert_id)
+            held = await alerts.get(tx, alert_id, lock=True)
             assert replay(alert_id, held.person_id, await alerts.entries(tx, alert_id)) == held
 
     def transaction(self) -> Any:
