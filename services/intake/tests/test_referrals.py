@@ -101,6 +101,10 @@ async def test_the_same_identifier_is_the_same_person(people):
         pb.CreateReferralRequest(person=people.unlike_anyone(identifiers=[other_source]))
     )
     assert (form.person_id, form.possible_duplicate) == (first.person_id, False)
+    with pytest.raises(Refused):  # the record was there before: it is not taken for a copy of another
+        await people.desk.referrals.ResolveDuplicate(
+            pb.ResolveDuplicateRequest(referral_id=form.referral_id, person_id=await people.referred())
+        )
 
 
 async def test_accepted_declined_and_reopened(people):

@@ -27,6 +27,7 @@ _STRENGTH = {
     matching.Strength.CERTAIN: pb.MATCH_STRENGTH_CERTAIN,
 }
 _OPEN = frozenset({pb.REFERRAL_STATE_RECEIVED})
+_MERGEABLE = frozenset({people_pb2.PERSON_STATE_REFERRED, people_pb2.PERSON_STATE_DUPLICATE})
 MAX_MATCHES = 20
 
 
@@ -88,6 +89,8 @@ class ReferralApi:
         referral = record.message
         if referral.state not in _OPEN:
             raise Refused("referral_open", "The referral was decided already. Reopen it first.")
+        if not referral.matches:
+            raise Refused("duplicate_question", "Nobody already known was found for this referral.")
         if request.undecided and request.person_id:
             raise Invalid("person_id", "either", "Name a person, or leave the question open: not both.")
         target = request.person_id or record.own_person_id
@@ -95,6 +98,9 @@ class ReferralApi:
             chosen = await people.get(call.tx, self._cipher, target, lock=True)
             if chosen.state == people_pb2.PERSON_STATE_DUPLICATE:
                 raise NotFound("person")
+        own = await people.get(call.tx, self._cipher, record.own_person_id, lock=True)
+        if own.state not in _MERGEABLE:
+            raise Refused("admitted_already", "The person was admitted under the new record; it stays.")
         merged = target != record.own_person_id
         own_state = people_pb2.PERSON_STATE_DUPLICATE if merged else people_pb2.PERSON_STATE_REFERRED
         await people.set_state(call.tx, record.own_person_id, own_state)
