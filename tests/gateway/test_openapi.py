@@ -11,6 +11,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from haven_gateway import openapi
+from haven_gateway.problems import KINDS
 from haven_gateway.surface import Surface, SurfaceError
 from haven_kit import contract
 
@@ -127,6 +128,20 @@ def test_a_stream_is_told_as_server_sent_events(probe):
     assert {"$ref": "#/components/parameters/LastEventId"} in watch["parameters"]
 
 
+def test_the_guide_for_frontends_speaks_of_what_there_is(real):
+    document = openapi.document(real)
+    guide = (COMMITTED.parent / "guides" / "frontend.md").read_text(encoding="utf-8")
+    routes = re.findall(r"`(?:(POST|GET) )?(/v1/[\w{}/:-]+)`", guide)
+    assert len(routes) > 5
+    for verb, path in routes:
+        assert path in document["paths"], path
+        assert not verb or verb.lower() in document["paths"][path]
+    for name in re.findall(r"SIGNAL_SOURCE_\w+", guide):
+        assert f'"{name}"' in json.dumps(document)
+    for kind in re.findall(r"/problems/([a-z-]+)", guide):
+        assert kind.replace("-", "_") in KINDS
+
+
 async def test_answers_are_as_the_document_says(site, probe):
     from .contracts import message
 
@@ -135,7 +150,7 @@ async def test_answers_are_as_the_document_says(site, probe):
     _, _, body = await site.call("GET", "/v1/things/01890a5d-ac96-774b-bcce-b302099a8057")
     _validate(body, "probe.Thing", probe)
     site.crisis.answers["RaiseSignal"] = None
-    _, _, body = await site.call("POST", "/v1/signals", json={"nope": 1})
+    _, _, body = await site.call("POST", "/v1/signals", json={"note": 1})
     _validate(body, "Problem", probe)
     with pytest.raises(jsonschema.ValidationError):
         _validate({"title": 1}, "Problem", probe)

@@ -167,16 +167,12 @@ async def test_a_role_that_the_contract_does_not_open_is_refused_before_the_serv
     assert (await site.call("GET", f"/v1/things/{ID}", headers=site.headers("biller")))[0] == 200
 
 
-@pytest.mark.parametrize(
-    "break_it", ["no token", "wrong role", "bad body", "bad json", "down", "internal", "late", "key"]
-)
+@pytest.mark.parametrize("break_it", ["no token", "wrong role", "bad body", "bad json", "down", "internal", "late"])
 async def test_whoever_calls_for_help_in_vain_is_told_how_to_get_it(site, break_it):
     headers = site.headers("facilitator" if break_it == "wrong role" else "participant")
-    data = b'{"nope": 1}' if break_it == "bad body" else b"{" if break_it == "bad json" else b"{}"
+    data = b'{"note": 1}' if break_it == "bad body" else b"{" if break_it == "bad json" else b"{}"
     if break_it == "no token":
         headers = {}
-    if break_it == "key":
-        headers["Idempotency-Key"] = "not visible"
     site.crisis.answers["RaiseSignal"] = {
         "down": errors.Unavailable("The crisis service"),
         "internal": errors.Internal(),
@@ -189,6 +185,22 @@ async def test_whoever_calls_for_help_in_vain_is_told_how_to_get_it(site, break_
     assert "988" in body["help"]["text"]
     assert "911" in body["help"]["text"]
     assert [contact["call"] for contact in body["help"]["contacts"]] == ["988", "911"]
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "headers"),
+    [
+        ("/v1/signals", b'{"note": "please", "newerField": 1}', {"Content-Type": "application/json"}),
+        ("/v1/signals", b'{"note": "please"}', {"Content-Type": "text/plain"}),
+        ("/v1/signals?utm=1", b'{"note": "please"}', {"Accept": "text/html"}),
+        ("/v1/signals", b'{"note": "please"}', {"Idempotency-Key": "not visible"}),
+    ],
+)
+async def test_nobody_is_refused_help_for_the_form_of_the_request(site, path, data, headers):
+    status, _, _ = await site.call("POST", path, data=data, headers=site.headers() | headers)
+    assert status == 200
+    assert site.crisis.calls[0][1].note == "please"
+    assert len(site.crisis.calls[0][2]["idempotency-key"]) == 36
 
 
 async def test_help_is_told_too_when_the_crisis_service_is_gone(open_site):

@@ -27,9 +27,12 @@ Set = Callable[[Any, str], None]
 class Binding:
     """How one method's request message is filled."""
 
-    def __init__(self, method: Method, max_depth: int) -> None:
+    def __init__(self, method: Method, max_depth: int, *, lenient: bool = False) -> None:
+        """`lenient`: pass over names that are not known rather than refuse the request for them."""
         self._method = method
         self._max_depth = max_depth
+        self._lenient = lenient
+        self._known = frozenset(name for field in method.request.fields for name in (field.name, field.json_name))
         self.new = message_factory.GetMessageClass(method.request)
         self._read = reader(method.request) if method.body == "*" else None
         self._body_field = method.body if method.body not in ("", "*") else ""
@@ -63,6 +66,8 @@ class Binding:
             raise Problem("malformed", "The body is not well-formed JSON.") from None
         if body.count(b"{") + body.count(b"[") > self._max_depth and _deeper_than(value, self._max_depth):
             raise Problem("malformed", f"The body is nested deeper than {self._max_depth} levels.")
+        if self._lenient and isinstance(value, dict):
+            value = {name: item for name, item in value.items() if name in self._known}
         if self._read is not None:
             self._read(value, message)
         elif self._read_field is not None:
@@ -72,6 +77,8 @@ class Binding:
 
     def _fill_query(self, message: Any, query: bytes) -> None:
         if self._method.body == "*":
+            if self._lenient:
+                return
             raise violation("query", "no_query", "this call takes everything in its body")
         try:
             pairs = parse_qsl(query.decode("ascii"), True, True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS)

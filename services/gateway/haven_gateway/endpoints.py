@@ -67,10 +67,10 @@ class Endpoint:
 
     def __init__(self, method: Method, channels: Channels, settings: GatewaySettings, facts: Help) -> None:
         self.method = method
-        self.binding = Binding(method, settings.json_depth)
         self.write = writer(method.response)
         self.call: Call = _call(method, channels)
         self.for_help = method.full_name in facts.calls_for_help
+        self.binding = Binding(method, settings.json_depth, lenient=self.for_help)
         self.help = facts.for_method(method.full_name)
         self.body_limit = settings.body_bytes_of.get(method.full_name, settings.body_bytes)
         self.takes_etag = has_text(method.request, "etag")

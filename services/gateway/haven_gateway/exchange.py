@@ -41,20 +41,17 @@ class Exchange:
         return self.headers.get(name, b"").decode("latin-1")
 
     async def body(self, limit: int, seconds: float) -> bytes:
-        """The whole body. Raises Problem 413, 415, or 408 where it does not arrive in time."""
+        """The whole body. Raises Problem 413, or 408 where it does not arrive in time."""
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
         try:
             async with asyncio.timeout(seconds):
-                body = await self._collect(limit)
+                return await self._collect(limit)
         except TimeoutError:
             raise Problem(
                 "slow_request", "The body did not arrive in time.", headers=[(b"connection", b"close")]
             ) from None
-        if body:
-            self._check_type()
-        return body
 
     async def _collect(self, limit: int) -> bytes:
         message = await self._receive()
@@ -74,7 +71,8 @@ class Exchange:
                 return bytes(collected)
             message = await self._receive()
 
-    def _check_type(self) -> None:
+    def check_type(self) -> None:
+        """Raises Problem 415 for a body that is not plain JSON."""
         given = self.headers.get(b"content-type", b"").strip().lower()
         if given not in _JSON:
             raise Problem("unsupported_media_type", headers=[(b"accept", b"application/json")])

@@ -108,7 +108,8 @@ class Api(BaseRoute):
 
     async def _admitted(self, endpoint: Endpoint, exchange: Exchange, raw_path: bytes, parameters: list[str]) -> int:
         self._limits.admit_address(exchange.client, endpoint.for_help)
-        check_accept(exchange, endpoint.media_type)
+        if not endpoint.for_help:  # nobody is refused help for the form of the request
+            check_accept(exchange, endpoint.media_type)
         principal = await self._identify(exchange)
         if principal.roles.isdisjoint(endpoint.method.roles):
             raise Problem("denied")
@@ -134,15 +135,16 @@ class Api(BaseRoute):
             declared = exchange.headers.get(b"content-length", b"0")
             if declared != b"0" or b"transfer-encoding" in exchange.headers:
                 raise Problem("malformed", "This call takes no body.")
-        return await exchange.body(endpoint.body_limit, self._settings.body_seconds)
+        body = await exchange.body(endpoint.body_limit, self._settings.body_seconds)
+        if body and not endpoint.for_help:
+            exchange.check_type()
+        return body
 
     @staticmethod
     def _metadata(endpoint: Endpoint, exchange: Exchange, principal: Principal) -> list[tuple[str, str]]:
         metadata = [("authorization", f"Bearer {principal.token}")]
         if endpoint.repeatable:
-            key = idempotency_key(exchange)
-            if endpoint.for_help and not key:
-                key = ids.new_id()  # so that the call may be sent again when the service is just coming back
+            key = _key_for_help(exchange) if endpoint.for_help else idempotency_key(exchange)
             if key:
                 metadata.append((IDEMPOTENCY_KEY, key))
         return metadata
@@ -178,6 +180,14 @@ class Api(BaseRoute):
             timer.cancel()
             if watcher is not None:
                 watcher.cancel()
+
+
+def _key_for_help(exchange: Exchange) -> str:
+    """The client's key, or one of ours where it has no good one: so the call can be sent again."""
+    try:
+        return idempotency_key(exchange) or ids.new_id()
+    except Problem:
+        return ids.new_id()
 
 
 async def _reply(endpoint: Endpoint, exchange: Exchange, raw_path: bytes, response: Any) -> int:
