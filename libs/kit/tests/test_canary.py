@@ -123,8 +123,8 @@ def careless(message: Message) -> None:
     library.error("cannot handle %s", message)
     library.error("cannot handle %s of %r", text, [message])
     for key in ("record_id", "haven.state", "record", "db.query.text"):
-        with _refusal_allowed():
-            telemetry.span("look").__enter__().set(**{key.replace(".", "__"): text})
+        with _refusal_allowed(), telemetry.span("look") as scope:
+            scope.set(**{key.replace(".", "__"): text})
     try:
         with telemetry.span("look", record_id="r-1"):
             raise RuntimeError(f"cannot handle {text}")
