@@ -1,0 +1,113 @@
+"""What a program has set up before its day begins: on-call duty, staff, and a group that meets today."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from haven_dev.day.day import ZONE, Day
+
+SESSION_MINUTES = 180
+ESCALATE_AFTER = "2s"
+
+
+async def on_call(day: Day) -> None:
+    """Two responders, each reached by webhook and by email, and the policy that goes from one to the other."""
+    for number, name in enumerate(("first_responder", "second_responder"), start=1):
+        responder = day.people[name]
+        webhook = day.platform.webhook.url.replace("/page", f"/page/{name}")
+        await day.administrator.put(
+            f"/v1/on-call/responders/{responder.sub}",
+            {
+                "name": f"Responder {number}",
+                "channels": [{"webhook": {"url": webhook}}, {"email": {"address": f"{name}@example.org"}}],
+            },
+        )
+    steps = [
+        {"targets": [{"responderId": day.people[name].sub}], "wait": ESCALATE_AFTER}
+        for name in ("first_responder", "second_responder")
+    ]
+    policy_id = "0197c0de-0000-7000-8000-000000000001"
+    await day.administrator.put(
+        f"/v1/on-call/policies/{policy_id}",
+        {
+            "policy": {
+                "policyId": policy_id,
+                "name": "Clinical on call",
+                "steps": steps,
+                "repeats": 2,
+                "lastResort": {"targets": [each["targets"][0] for each in steps], "wait": "60s"},
+                "isDefault": True,
+            }
+        },
+    )
+
+
+async def group(day: Day) -> None:
+    """A trauma group that meets five days a week at nine, with today's agenda."""
+    now = day.clock.now()
+    every_day = [f"WEEKDAY_{name}" for name in ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY")]
+    windows = [{"day": name, "startTime": "07:00", "endTime": "19:00"} for name in every_day]
+    await day.facilitator.put(
+        f"/v1/staff/{day.facilitator.sub}/profile",
+        {
+            "principalId": day.facilitator.sub,
+            "displayName": "Facilitator",
+            "specialties": ["trauma"],
+            "credentials": [{"credential": "lcsw", "jurisdiction": "US-IL", "expiresOn": "2030-01-01"}],
+            "modalities": ["cbt"],
+            "languages": ["en"],
+            "timeZone": ZONE.key,
+            "windows": windows,
+            "acceptsNew": True,
+        },
+    )
+    made = await day.coordinator.post(
+        "/v1/groups",
+        {
+            "details": {
+                "title": "Morning group",
+                "track": "iop-adult-trauma",
+                "kind": "GROUP_KIND_THERAPY",
+                "challenges": ["trauma"],
+                "modalities": ["cbt"],
+                "language": "en",
+                "format": "FORMAT_VIRTUAL",
+                "capacity": 8,
+                "facilitatorId": day.facilitator.sub,
+            }
+        },
+    )
+    day.made["group"] = made["groupId"]
+    await day.coordinator.post(
+        f"/v1/groups/{made['groupId']}/series",
+        {
+            "pattern": {
+                "days": every_day,
+                "startTime": "09:00",
+                "minutes": SESSION_MINUTES,
+                "timeZone": ZONE.key,
+                "firstDate": now.date().isoformat(),
+                "lastDate": (now + timedelta(days=55)).date().isoformat(),
+            }
+        },
+    )
+    listed = await day.coordinator.eventually(
+        "/v1/sessions", lambda found: found.get("sessions"), group_id=made["groupId"], page_size=50
+    )
+    first = min(listed["sessions"], key=lambda each: str(each["startsAt"]))
+    day.made["session"] = first["sessionId"]
+    await day.facilitator.put(
+        f"/v1/sessions/{first['sessionId']}/agenda",
+        {
+            "sessionId": first["sessionId"],
+            "title": "Feeling safe in the body",
+            "objectives": ["Know what today brings", "Practice one grounding skill"],
+            "items": [
+                {"kind": "AGENDA_ITEM_KIND_OPENING", "title": "Arriving", "minutes": 15},
+                {"kind": "AGENDA_ITEM_KIND_SKILL", "title": "Grounding by the senses", "minutes": 60},
+                {"kind": "AGENDA_ITEM_KIND_PET_BREAK", "title": "Pet break", "minutes": 15},
+                {"kind": "AGENDA_ITEM_KIND_BREAKOUT", "title": "Small rooms", "minutes": 60, "optional": True},
+                {"kind": "AGENDA_ITEM_KIND_CLOSING", "title": "Closing", "minutes": 30},
+            ],
+        },
+    )

@@ -1,0 +1,102 @@
+"""The day: who takes part, when it is, and the eight steps in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+
+from haven_dev.day.actor import Actor, Web
+from haven_dev.runner import Platform
+
+ZONE = ZoneInfo("America/Chicago")
+MORNING = 8
+Say = Callable[[str], None]
+
+
+def next_monday(now: datetime) -> datetime:
+    """Eight in the morning of the next Monday, where the program is."""
+    local = now.astimezone(ZONE)
+    day = (local + timedelta(days=7 - local.weekday())).date()
+    return datetime(day.year, day.month, day.day, MORNING, tzinfo=ZONE)
+
+
+class Clock:
+    """The platform's time of day, which the day sets forward."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._ahead = 0.0
+        self.set(next_monday(datetime.now(UTC)))
+
+    def now(self) -> datetime:
+        """The time it is in the story."""
+        return datetime.fromtimestamp(time.time() + self._ahead, ZONE)
+
+    def set(self, to: datetime) -> None:
+        """Make it this time of day; never earlier than it is."""
+        self._ahead = max(self._ahead, to.timestamp() - time.time())
+        self._platform.turn_clock(self._ahead)
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who is referred. A test puts its own words in."""
+
+    given: str = "Rosa"
+    family: str = "Alvarez"
+    record_number: str = "LH-204881"
+
+
+@dataclass
+class Day:
+    """A day under way: the people, and what they have made so far."""
+
+    platform: Platform
+    web: Web
+    say: Say
+    clock: Clock
+    who: Who = field(default_factory=Who)
+    made: dict[str, Any] = field(default_factory=dict)
+    """Ids that later steps need, by name."""
+    people: dict[str, Actor] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, platform: Platform, session: aiohttp.ClientSession, say: Say, who: Who | None = None) -> Day:
+        """Set the clock to Monday morning and sign the staff in."""
+        clock = Clock(platform)
+        day = cls(platform, Web(platform, session, clock.now), say, clock, who or Who())
+        for name, roles in STAFF.items():
+            day.sign_in(name, *roles)
+        return day
+
+    def sign_in(self, name: str, *roles: str, person_id: str | None = None) -> Actor:
+        """Give someone an account and a token."""
+        self.people[name] = Actor(self.web, name, *roles, person_id=person_id)
+        return self.people[name]
+
+    def __getattr__(self, name: str) -> Actor:
+        """`day.rosa`: the person of that name."""
+        try:
+            return self.people[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+STAFF = {
+    "coordinator": ("care_coordinator",),
+    "therapist": ("individual_therapist",),
+    "facilitator": ("facilitator",),
+    "first_responder": ("on_call_responder",),
+    "second_responder": ("on_call_responder",),
+    "biller": ("biller",),
+    "administrator": ("administrator",),
+}
+"""The staff of the story, with the roles that their tokens carry."""
+
+Step = Callable[[Day], Awaitable[None]]

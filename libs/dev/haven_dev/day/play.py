@@ -1,0 +1,41 @@
+"""Play the whole day."""
+
+from __future__ import annotations
+
+import time
+
+import aiohttp
+
+from haven_dev.day import after, arriving, before, room
+from haven_dev.day.day import Day, Say, Who
+from haven_dev.runner import Platform
+
+STEPS = (
+    ("A hospital refers a person", arriving.referral),
+    ("Consents, preferences and screenings", arriving.consents_and_screenings),
+    ("Admission, coverage and a group that fits", arriving.admission),
+    ("The group meets", room.session),
+    ("The quiet button", room.help_button),
+    ("Attendance, claim and ledger", room.attendance_and_claim),
+    ("Who has seen my data", after.accesses),
+    ("One trace from the button to the page", after.trace),
+)
+
+
+async def prepare(day: Day) -> None:
+    """What stands before the day begins."""
+    await before.on_call(day)
+    await before.group(day)
+
+
+async def play(platform: Platform, say: Say, who: Who | None = None) -> Day:
+    """Play all eight steps. Raises where one does not hold."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        day = Day.begin(platform, session, lambda line: say(f"      {line}"), who)
+        await prepare(day)
+        for number, (title, step) in enumerate(STEPS, start=1):
+            began = time.monotonic()
+            say(f"  {number}. {title}")
+            await step(day)
+            say(f"     held ({time.monotonic() - began:.1f} s)")
+        return day
