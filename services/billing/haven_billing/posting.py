@@ -54,6 +54,8 @@ async def _post_claim(
     if row is None:
         about = books.About(None, ledger.Kind.REMITTANCE, day, currency, remittance_id=remittance_id)
         return await books.post(tx, about, ledger.unmatched_payment(payment.paid))
+    if payment.informs_only:
+        return None
     about = books.About(
         row.person_id, ledger.Kind.REMITTANCE, day, row.currency, claim_id=row.claim_id, remittance_id=remittance_id
     )

@@ -21,7 +21,9 @@ from haven.sessions.v1 import events_pb2 as sessions_events
 from haven_billing.__main__ import SPEC
 from haven_billing.domain.x12 import claim_837i as x12
 from haven_billing.domain.x12.segments import Envelope
+from haven_kit import errors
 from haven_kit.clock import FakeClock
+from haven_kit.errors import NotFound
 from haven_kit.ids import new_id
 from haven_kit.tls import Folder
 
@@ -126,9 +128,12 @@ class Intake:
         self.profiles: dict[str, people_pb2.BillingProfile] = {}
 
     async def GetBillingProfile(self, request, context):  # noqa: N802 - gRPC names it
-        if request.person_id not in self.profiles:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "no such person")
-        return self.profiles[request.person_id]
+        profile = self.profiles.get(request.person_id.lower())
+        if profile is None:
+            missing = NotFound("person")
+            details = errors.to_status(missing).SerializeToString()
+            await context.abort(missing.code, missing.message, ((errors.STATUS_DETAILS_KEY, details),))
+        return profile
 
     async def start(self) -> None:
         self._server = aio.server(options=[("grpc.so_reuseport", 0)])

@@ -280,6 +280,18 @@ async def test_a_denial_is_posted_and_told(office, billing):
     assert claim.claim_id in [event.claim_id for event in await billing.told(events_pb2.ClaimDenied)]
 
 
+async def test_what_a_payer_would_pay_is_listed_and_not_posted(office):
+    person = await office.newcomer()
+    await office.insure(person, days=5)
+    claim, document = await office.claimed(person, MONDAY)
+    before = await office.balances(person)
+    text = answered(document, f"P-{claim.patient_control_number}", deny="45").replace("*4*450.00*", "*25*450.00*")
+    (payment,) = (await read(office, text)).claim_payments
+    assert (payment.status_code, payment.claim_id, payment.journal_id) == ("25", claim.claim_id, "")
+    assert await office.balances(person) == before
+    assert (await state_of(office, claim)).state == pb.CLAIM_STATE_SUBMITTED
+
+
 async def test_a_reversal_with_its_correction_and_a_withheld_amount(office):
     person = await office.newcomer()
     await office.insure(person, days=5)

@@ -9,7 +9,7 @@ from haven_billing.domain.rules import broken
 from haven_billing.domain.x12.segments import Segment, component_separator, element, minor_units, read, read_day
 
 GROUPS = frozenset({"CO", "PR", "OA", "PI"})
-DENIED, REVERSAL = "4", "22"
+DENIED, REVERSAL, PREDETERMINED = "4", "22", "25"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class ClaimPayment:
     def denied(self) -> bool:
         """The whole claim was denied."""
         return self.status == DENIED
+
+    @property
+    def informs_only(self) -> bool:
+        """The payer says what it would pay; nothing was decided and nothing is posted."""
+        return self.status == PREDETERMINED
 
     @property
     def reversed(self) -> bool:
