@@ -34,8 +34,8 @@ def import_fhir(
 ) -> None:
     """Import FHIR R4 resources as referrals, one for each patient.
 
-    Can be repeated: what was imported before is recognized, and changes nothing when its content is the same. A bad line
-    is reported and the rest goes on. Ends with status 1 when anything was refused.
+    Can be repeated: what was imported before is recognized, and changes nothing when its content is the same.
+    A bad line is reported and the rest goes on. Ends with status 1 when anything was refused.
     """
     files = files_in(paths)
     if not files:

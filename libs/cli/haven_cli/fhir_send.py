@@ -36,6 +36,7 @@ async def send_all(gateway: str, token: str, referrals: Iterable[Ready]) -> Asyn
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     waiting = iter(referrals)
     running: set[asyncio.Task[Done | Refusal]] = set()
+    finished: set[asyncio.Task[Done | Refusal]] = set()
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         try:
             while True:
@@ -49,7 +50,7 @@ async def send_all(gateway: str, token: str, referrals: Iterable[Ready]) -> Asyn
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*running, *finished, return_exceptions=True)
 
 
 async def _send(session: aiohttp.ClientSession, gateway: str, referral: Ready) -> Done | Refusal:
