@@ -50,6 +50,12 @@ class Auditor:
             _log.error("on_call.misconfigured", count=len(problems))
         return False
 
+    async def refresh(self) -> bool:
+        """Renew this replica's copy of who is on call, so that no signal has to wait for it."""
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            await self._directory.read(tx)
+        return False
+
     async def _page_last_resort(self, tx: Tx, alert_id: str) -> None:
         # Without a lock: whoever holds one may be the very reason why nothing happens.
         alert = await alerts.get(tx, alert_id)

@@ -91,6 +91,14 @@ class Directory:
         """The book as this transaction sees it, with its own changes."""
         return (await self._load(tx))[0]
 
+    def renew(self, tx: Tx) -> None:
+        """The transaction changes the plan: once it is committed, every replica's copy is renewed."""
+        tx.after_commit(self._forget)
+        tx.wake("on-call")
+
+    def _forget(self) -> None:
+        self.version = 0
+
     async def _load(self, tx: Tx) -> tuple[Book, dict[str, Responder]]:
         responders = {}
         for row in await tx.fetch("SELECT responder_id, sealed FROM responder"):

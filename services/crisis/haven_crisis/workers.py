@@ -19,5 +19,6 @@ def workers(pager: Pager, escalator: Escalator, watch: Auditor) -> tuple[Worker,
         Worker("pages", pager.sweep, every=_SWEEP, wake="pages"),
         Worker("escalations", escalator.escalate, every=_SWEEP, wake="escalations"),
         Worker("follow-ups", escalator.miss_follow_up, every=_SWEEP, wake="follow-ups"),
+        Worker("on-call", watch.refresh, every=timedelta(seconds=5), wake="on-call"),
         Worker("auditor", watch.look, every=auditor.EVERY),
     )

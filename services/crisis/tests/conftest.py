@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from haven_dev.receivers import SmtpReceiver, WebhookReceiver
-from haven_kit.clock import FakeClock
 
 from haven_crisis.__main__ import SPEC
+from haven_dev.receivers import SmtpReceiver, WebhookReceiver
+from haven_kit.clock import FakeClock
 
 from .world import World
 

@@ -11,6 +11,7 @@ from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2, events_pb2
 from haven.crisis.v1 import follow_up_service_pb2 as follow_pb
 from haven.crisis.v1.follow_up_service_pb2_grpc import FollowUpServiceStub
+
 from haven_kit import ids
 from haven_kit.errors import Invalid, NotFound, Refused
 

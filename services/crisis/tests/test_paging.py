@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2
-from haven_kit import ids
-from haven_kit.errors import Refused
-from haven_kit.testing import eventually
-from haven_kit.testing.running import Running
 
 from haven_crisis.__main__ import SPEC
 from haven_crisis.domain.alerts import UNANSWERED, State
 from haven_crisis.store import alerts as alert_store
 from haven_crisis.store import pages as page_store
+from haven_kit import ids
+from haven_kit.errors import Refused
+from haven_kit.testing import eventually
+from haven_kit.testing.running import Running
 
 from .world import WAIT, World
 
@@ -44,7 +44,9 @@ async def test_a_provider_that_fails_moves_the_page_to_the_next_channel_at_once(
     await world.later(timedelta(seconds=1))
     await eventually(lambda: _ended(world, raised.alert_id, 3))
     pages = await _pages(world, raised.alert_id)
-    assert {(each.channel, each.state, each.attempt, each.failure) for each in pages if each.responder_id == "first"} == {
+    assert {
+        (each.channel, each.state, each.attempt, each.failure) for each in pages if each.responder_id == "first"
+    } == {
         ("webhook", alerts_pb2.PAGE_STATE_FAILED, 1, "status 503"),
         ("email", alerts_pb2.PAGE_STATE_ACCEPTED, 1, ""),
         ("webhook", alerts_pb2.PAGE_STATE_ACCEPTED, 2, ""),

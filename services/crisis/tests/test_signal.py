@@ -13,6 +13,7 @@ from haven.crisis.v1 import events_pb2, people_pb2, signals_pb2
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.intake.v1 import events_pb2 as intake_events
 from haven.sessions.v1 import events_pb2 as session_events
+
 from haven_kit import ids
 from haven_kit.errors import Conflict, Denied, Invalid, NotFound
 
@@ -144,8 +145,10 @@ async def test_a_withdrawn_signal_leaves_the_alert_open(world: World, person_id:
     assert alert.withdrawn
     assert alert.state != pb.ALERT_STATE_CLOSED
     with pytest.raises(NotFound):
-        await world.participant(ids.new_id()).stub(CrisisServiceStub).WithdrawSignal(
-            signals_pb2.WithdrawSignalRequest(signal_id=raised.signal_id)
+        await (
+            world.participant(ids.new_id())
+            .stub(CrisisServiceStub)
+            .WithdrawSignal(signals_pb2.WithdrawSignalRequest(signal_id=raised.signal_id))
         )
     await world.replays(raised.alert_id)
 

@@ -13,6 +13,9 @@ from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 from haven.crisis.v1.alert_service_pb2_grpc import AlertServiceStub
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
+
+from haven_crisis.domain.alerts import replay
+from haven_crisis.store import alerts
 from haven_dev.receivers import SmtpReceiver, Webhook, WebhookReceiver
 from haven_kit import ids
 from haven_kit.clock import FakeClock
@@ -20,9 +23,6 @@ from haven_kit.database import Tx
 from haven_kit.identity import system
 from haven_kit.testing import eventually
 from haven_kit.testing.running import Caller, Running
-
-from haven_crisis.domain.alerts import replay
-from haven_crisis.store import alerts
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WAIT = timedelta(seconds=60)
@@ -94,7 +94,9 @@ class World:
             return on_call_pb.Channel(email=on_call_pb.Email(address=way))
         return on_call_pb.Channel(webhook=on_call_pb.Webhook(url=self.hooks[way].url, secret=SECRET))
 
-    async def signal(self, person_id: str, caller: Caller | None = None, **given: Any) -> signals_pb2.RaiseSignalResponse:
+    async def signal(
+        self, person_id: str, caller: Caller | None = None, **given: Any
+    ) -> signals_pb2.RaiseSignalResponse:
         who = (caller or self.participant(person_id)).stub(CrisisServiceStub)
         given.setdefault("source", signals_pb2.SIGNAL_SOURCE_HELP_BUTTON)
         response: signals_pb2.RaiseSignalResponse = await who.RaiseSignal(

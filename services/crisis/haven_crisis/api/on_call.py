@@ -29,7 +29,7 @@ class OnCallApi:
 
     async def put_responder(self, call: Call, request: pb.PutResponderRequest) -> pb.Responder:
         _own_or_office(call, request.responder_id)
-        version = await on_call.version(call.tx, "responder", request.responder_id, request.etag)
+        version = await self._version(call, "responder", request.responder_id, request.etag)
         responder = pb.Responder(responder_id=request.responder_id, name=request.name, channels=request.channels)
         if version > 1:
             row = await on_call.get(call.tx, "responder", request.responder_id)
@@ -56,7 +56,7 @@ class OnCallApi:
     async def put_rotation(self, call: Call, request: pb.PutRotationRequest) -> pb.Rotation:
         kept = request.rotation
         kept.rotation_id = request.rotation_id
-        version = await on_call.version(call.tx, "rotation", request.rotation_id, kept.etag)
+        version = await self._version(call, "rotation", request.rotation_id, kept.etag)
         kept.ClearField("etag")
         drafted = directory.rotation_of(kept)
         book = await self._desk.directory.plan(call.tx)
@@ -87,7 +87,7 @@ class OnCallApi:
     async def put_policy(self, call: Call, request: pb.PutPolicyRequest) -> pb.Policy:
         kept = request.policy
         kept.policy_id = request.policy_id
-        version = await on_call.version(call.tx, "policy", request.policy_id, kept.etag)
+        version = await self._version(call, "policy", request.policy_id, kept.etag)
         kept.ClearField("etag")
         book = await self._desk.directory.plan(call.tx)
         _refuse("unreachable_step", escalation.problems(book, directory.policy_of(kept), call.now))
@@ -131,6 +131,10 @@ class OnCallApi:
                 )
                 shown.until.FromDatetime(duty.until)
         return response
+
+    async def _version(self, call: Call, table: str, key: str, etag: str) -> int:
+        self._desk.directory.renew(call.tx)
+        return await on_call.version(call.tx, table, key, etag)
 
     def _responder(self, responder_id: str, version: int, sealed: bytes) -> pb.Responder:
         return _shown(self._cipher.open(pb.Responder, sealed, _context(responder_id)), version)

@@ -25,8 +25,3 @@ class SeverityRules:
     def of(self, source: str) -> Severity:
         """The severity of one signal. A source without a rule counts as high: the rules may not lose a call."""
         return self.by_source.get(source, Severity.HIGH)
-
-    def joined(self, severity: Severity, source: str, signals: int) -> Severity:
-        """After a further signal, the `signals`-th of the alert. Never lower than before."""
-        least = Severity.IMMEDIATE if signals >= self.signals_make_immediate else self.of(source)
-        return max(severity, least)

@@ -55,7 +55,7 @@ async def get(tx: Tx, cipher: Cipher, break_glass_id: str) -> pb.BreakGlassUse:
     """One use, locked. Raises NotFound."""
     row = await tx.fetch_one(
         f"SELECT {_COLUMNS} FROM break_glass WHERE break_glass_id = $1 FOR UPDATE",
-        break_glass_id,  # noqa: S608 - fixed text
+        break_glass_id,
     )
     if row is None:
         raise NotFound("break-glass use")

@@ -1,0 +1,161 @@
+"""The life of an alert, by properties: whatever people do in whatever order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from haven.crisis.v1 import alerts_pb2 as pb
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from haven_crisis.domain import alerts
+from haven_crisis.domain.alerts import ANSWERED, Alert, Entry, Kind, Limits, State, apply, replay
+from haven_crisis.domain.rules import RuleBroken
+from haven_crisis.domain.severity import Severity
+
+LIMITS = Limits(lease=timedelta(minutes=5), close_within=timedelta(hours=1))
+START = datetime(2026, 1, 5, 9, tzinfo=UTC)
+people = st.sampled_from(["ann", "bob"])
+
+
+def raised_entry(at: datetime = START) -> Entry:
+    facts = {"severity": "2", "drill": "false", "session_id": "", "facilitator_id": "", "stage": "0"}
+    return Entry(Kind.RAISED, at, "person", {**facts, **alerts.until(at + timedelta(minutes=1))})
+
+
+class Life(RuleBasedStateMachine):
+    """Everything that can happen to an alert."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.now = START
+        self.entries = [raised_entry()]
+        self.alert = replay("alert", "person", self.entries)
+        self.before = self.alert
+
+    def add(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.before = self.alert
+            self.alert = apply(self.alert, entry)
+            self.entries.append(entry)
+            self.severity_falls_only_by_a_human(entry)
+
+    def severity_falls_only_by_a_human(self, entry: Entry) -> None:
+        if entry.kind is not Kind.SEVERITY_CHANGED:
+            assert self.alert.severity >= self.before.severity
+
+    def attempt(self, command: object, *args: object) -> None:
+        try:
+            self.add(command(self.alert, *args))  # type: ignore[operator]
+        except RuleBroken as broken:
+            assert broken.rule in {"closed", "taken", "no_contact", "not_yours", "follow_up_within_24_hours"}
+
+    @rule(by=people)
+    def acknowledge(self, by: str) -> None:
+        was = self.alert
+        self.attempt(alerts.acknowledge, by, self.now, LIMITS)
+        if was.state in ANSWERED:
+            assert self.alert.responder_id == was.responder_id
+
+    @rule(by=people, reached=st.booleans())
+    def contact(self, by: str, reached: bool) -> None:
+        self.attempt(alerts.contact, by, "phone", reached, self.now, LIMITS)
+
+    @rule(by=people)
+    def stabilise(self, by: str) -> None:
+        self.attempt(alerts.stabilise, by, self.now, LIMITS)
+
+    @rule(by=people, to=people)
+    def reassign(self, by: str, to: str) -> None:
+        self.attempt(alerts.reassign, by, to, self.now, timedelta(seconds=60))
+
+    @rule(by=people, hours=st.integers(-1, 30))
+    def close(self, by: str, hours: int) -> None:
+        was = self.alert
+        self.attempt(alerts.close, by, "follow-up", self.now + timedelta(hours=hours), self.now)
+        if self.alert.state is State.CLOSED and was.state is not State.CLOSED:
+            assert was.state in (State.CONTACTED, State.STABILISED)
+            assert was.contacted_at is not None
+            assert 0 < hours <= 24
+
+    @rule(by=people, severity=st.sampled_from(Severity))
+    def judge(self, by: str, severity: Severity) -> None:
+        self.attempt(alerts.change_severity, by, severity, self.now)
+
+    @rule(severity=st.sampled_from(Severity))
+    def join(self, severity: Severity) -> None:
+        if self.alert.state is State.CLOSED:
+            return
+        reopens = self.alert.state in (State.CONTACTED, State.STABILISED)
+        facts = {"severity": str(int(severity)), "session_id": "", "facilitator_id": "", "stage": "0"}
+        facts |= {"reopens": str(reopens).lower(), **alerts.until(self.now + timedelta(minutes=1))}
+        self.add([Entry(Kind.SIGNAL_JOINED, self.now, "person", facts)])
+        assert self.alert.state not in (State.CONTACTED, State.STABILISED)
+
+    @rule()
+    def withdraw(self) -> None:
+        was = self.alert.state
+        self.add(alerts.withdraw(self.alert, "person", "signal", self.now))
+        assert self.alert.state is was
+
+    @rule(cycle=st.integers(0, 3))
+    def paged(self, cycle: int) -> None:
+        self.add([Entry(Kind.PAGED, self.now, "pager", {"cycle": str(cycle)})])
+
+    @rule(by=st.timedeltas(timedelta(seconds=1), timedelta(hours=2)))
+    def time_passes(self, by: timedelta) -> None:
+        self.now += by
+        deadline = self.alert.next_deadline
+        due = alerts.due(self.alert, alerts.next_stage(self.alert), timedelta(minutes=1), False, "escalator", self.now)
+        assert bool(due) == (deadline is not None and deadline <= self.now)
+        was = self.alert
+        self.add(due)
+        if due and was.state in ANSWERED:
+            assert (self.alert.cycle, self.alert.stage) == (was.cycle + 1, 0)
+        elif due:
+            assert (self.alert.cycle, self.alert.stage) == (was.cycle, was.stage + 1)
+
+    @invariant()
+    def an_open_alert_has_a_deadline_and_a_closed_one_has_none(self) -> None:
+        assert (self.alert.next_deadline is None) == (self.alert.state is State.CLOSED)
+
+    @invariant()
+    def the_timeline_replays_to_the_alert(self) -> None:
+        assert replay("alert", "person", self.entries) == self.alert
+
+    @invariant()
+    def who_has_it_is_known_exactly_while_it_is_answered(self) -> None:
+        if self.alert.state is not State.CLOSED:
+            assert bool(self.alert.responder_id) == (self.alert.state in ANSWERED)
+
+
+Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLife = Life.TestCase
+
+
+def test_a_timeline_begins_with_the_signal() -> None:
+    with pytest.raises(ValueError, match="begins"):
+        replay("alert", "person", [Entry(Kind.PAGED, START, "pager")])
+    with pytest.raises(ValueError, match="empty"):
+        replay("alert", "person", [])
+    with pytest.raises(ValueError, match="once"):
+        replay("alert", "person", [raised_entry(), raised_entry()])
+
+
+def test_numbers_are_those_of_the_contract() -> None:
+    assert {each.name: int(each) for each in State} == _numbers(pb.AlertState, "ALERT_STATE_")
+    assert {each.name: int(each) for each in Kind} == _numbers(pb.EntryKind, "ENTRY_KIND_")
+    assert {each.name: int(each) for each in Severity} == _numbers(pb.Severity, "SEVERITY_")
+
+
+def _numbers(enum: object, prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): number for name, number in enum.items() if number}  # type: ignore[attr-defined]
+
+
+def test_a_page_of_an_earlier_round_does_not_make_the_alert_paged() -> None:
+    alert: Alert = replay("alert", "person", [raised_entry()])
+    late = apply(alert, Entry(Kind.LEASE_EXPIRED, START, "escalator", {"stage": "0", **alerts.until(START)}))
+    assert apply(late, Entry(Kind.PAGED, START, "pager", {"cycle": "0"})).state is State.RAISED
+    assert apply(late, Entry(Kind.PAGED, START, "pager", {"cycle": "1"})).state is State.PAGED

@@ -1,0 +1,191 @@
+"""Safety plan, contacts, place, the responder's one page, and break-glass."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from haven.crisis.v1 import alert_service_pb2 as alert_pb
+from haven.crisis.v1 import alerts_pb2, people_pb2
+from haven.crisis.v1 import break_glass_service_pb2 as glass_pb
+from haven.crisis.v1.break_glass_service_pb2_grpc import BreakGlassServiceStub
+from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
+from haven.crisis.v1.plan_service_pb2_grpc import PlanServiceStub
+from haven.sessions.v1 import events_pb2 as session_events
+
+from haven_kit import ids
+from haven_kit.errors import Denied, Invalid, NotFound, Refused, Stale
+
+from .world import World, care_team
+
+
+async def test_the_person_and_the_care_team_write_the_safety_plan(world: World, person_id: str) -> None:
+    mine = world.participant(person_id).stub(PlanServiceStub)
+    put = people_pb2.PutSafetyPlanRequest(person_id=person_id, plan=people_pb2.SafetyPlan(warning_signs=["no sleep"]))
+    first = await mine.PutSafetyPlan(put)
+    with pytest.raises(Stale):
+        await mine.PutSafetyPlan(put)
+    async with world.transaction() as tx:
+        await care_team(tx, person_id, "therapist-2")
+    therapist: Any = world.staff("therapist-2", "individual_therapist").stub(PlanServiceStub)
+    put.plan.etag = first.etag
+    put.plan.coping.append("walk")
+    await therapist.PutSafetyPlan(put)
+    read = await mine.GetSafetyPlan(people_pb2.GetSafetyPlanRequest(person_id=person_id))
+    assert (list(read.warning_signs), list(read.coping)) == (["no sleep"], ["walk"])
+    outsider = world.staff("outsider", "individual_therapist").stub(PlanServiceStub)
+    with pytest.raises(NotFound):
+        await outsider.GetSafetyPlan(people_pb2.GetSafetyPlanRequest(person_id=person_id))
+    async with world.transaction() as tx:
+        (row,) = await tx.fetch("SELECT sealed FROM person_record WHERE person_id = $1", person_id)
+    assert b"no sleep" not in row["sealed"]
+
+
+async def test_partners_and_family_never_see_contacts(world: World, person_id: str) -> None:
+    mine = world.participant(person_id).stub(PlanServiceStub)
+    contacts = people_pb2.CrisisContacts(
+        contacts=[
+            people_pb2.CrisisContact(name="Partner", never_contact=True),
+            people_pb2.CrisisContact(name="Sister", consented=True),
+        ]
+    )
+    await mine.PutCrisisContacts(people_pb2.PutCrisisContactsRequest(person_id=person_id, contacts=contacts))
+    ask = people_pb2.GetCrisisContactsRequest(person_id=person_id)
+    assert len((await mine.GetCrisisContacts(ask)).contacts) == 2
+    for role in ("partner", "family_member"):
+        with pytest.raises(Denied):
+            await world.crisis.as_role(role, person_id=ids.new_id()).stub(PlanServiceStub).GetCrisisContacts(ask)
+    contacts.contacts[0].consented = True
+    with pytest.raises(Invalid):
+        await mine.PutCrisisContacts(people_pb2.PutCrisisContactsRequest(person_id=person_id, contacts=contacts))
+
+
+async def test_the_responder_has_everything_on_one_page(world: World, person_id: str) -> None:
+    await world.plan()
+    session_id = ids.new_id()
+    await _prepared(world, person_id)
+    joined = session_events.ParticipantJoined(
+        session_id=session_id, person_id=person_id, facilitator_id="facilitator-9"
+    )
+    joined.joined_at.FromDatetime(world.clock.now())
+    await world.crisis.react(joined, key=session_id)
+    world.clock.advance(timedelta(minutes=30))
+    raised = await world.signal(person_id, note="panic")
+    await world.paged("first", raised.alert_id)
+    view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
+    assert (view.person.chosen_name, view.person.pronouns) == ("Robin", "they/them")
+    assert view.safety_plan.warning_signs == ["no sleep"]
+    assert [each.name for each in view.contacts.contacts] == ["Sister", "Ex-partner"]
+    assert view.contacts.contacts[0].ways[0].safe_times == "after 18:00"
+    assert not view.contacts.contacts[1].ways
+    assert view.location.address == "12 Oak Street"
+    assert view.location_age_seconds == 30 * 60
+    assert [each.number for each in view.emergency_lines] == ["911", "988"]
+    assert view.present_facilitator_id == "facilitator-9"
+    assert view.timeline[0].note == "panic"
+    assert view.pages[0].responder_id == "first"
+    assert any("home" in each for each in view.cautions)
+    with pytest.raises(NotFound):
+        await world.alerts("outsider").GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
+    async with world.transaction() as tx:
+        looks = await tx.fetch(
+            "SELECT principal_id FROM audit_entry WHERE person_id = $1 AND action LIKE '%GetResponderView'", person_id
+        )
+    assert [each["principal_id"] for each in looks] == ["first"]
+    left = session_events.ParticipantLeft(session_id=session_id, person_id=person_id)
+    left.left_at.FromDatetime(world.clock.now())
+    await world.crisis.react(left, key=session_id)
+    view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
+    assert not view.present_facilitator_id
+
+
+async def test_what_is_missing_is_said(world: World, person_id: str) -> None:
+    await world.plan()
+    raised = await world.signal(person_id)
+    view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
+    assert len(view.cautions) == 4
+    assert not view.HasField("location")
+
+
+async def test_an_earlier_place_does_not_replace_a_later_one(world: World, person_id: str) -> None:
+    sessions = world.crisis.as_service("sessions").stub(CrisisServiceStub)
+    request = people_pb2.ConfirmLocationRequest(
+        person_id=person_id, location=people_pb2.Location(address="Here", country="CA")
+    )
+    now = await sessions.ConfirmLocation(request)
+    request.location.address = "There"
+    request.location.confirmed_at.FromDatetime(world.clock.now() - timedelta(hours=1))
+    kept = await sessions.ConfirmLocation(request)
+    assert kept.confirmed_at == now.confirmed_at
+    with pytest.raises(NotFound):
+        await world.participant(ids.new_id()).stub(CrisisServiceStub).ConfirmLocation(request)
+
+
+async def test_break_glass_opens_is_loud_and_is_reviewed(world: World, person_id: str) -> None:
+    await world.plan()
+    raised = await world.signal(person_id)
+    outsider = world.staff("outsider", "individual_therapist")
+    ask = alert_pb.GetResponderViewRequest(alert_id=raised.alert_id)
+    with pytest.raises(NotFound):
+        await world.alerts("outsider").GetResponderView(ask)
+    reason = "The person is on the phone with me now"
+    used = await outsider.stub(BreakGlassServiceStub).BreakGlass(
+        glass_pb.BreakGlassRequest(alert_id=raised.alert_id, reason=reason)
+    )
+    view = await world.alerts("outsider").GetResponderView(ask)
+    assert alerts_pb2.ENTRY_KIND_BREAK_GLASS in {each.kind for each in view.timeline}
+    async with world.transaction() as tx:
+        marked = await tx.fetch(
+            """SELECT action FROM audit_entry WHERE person_id = $1 AND principal_id = 'outsider' AND break_glass""",
+            person_id,
+        )
+    assert {each["action"].rpartition("/")[2] for each in marked} == {"BreakGlass", "GetResponderView"}
+    admin = world.staff("admin", "administrator").stub(BreakGlassServiceStub)
+    listed = (await admin.ListBreakGlassUses(glass_pb.ListBreakGlassUsesRequest(unreviewed=True))).uses
+    assert listed[0].reason == reason
+    review = glass_pb.ReviewBreakGlassRequest(break_glass_id=used.break_glass_id, justified=True, note="plausible")
+    reviewed = await admin.ReviewBreakGlass(review)
+    assert reviewed.reviewed_by == "admin"
+    assert reviewed.reason == reason
+    with pytest.raises(Refused):
+        await admin.ReviewBreakGlass(review)
+    world.clock.advance(timedelta(hours=1, seconds=1))
+    with pytest.raises(NotFound):
+        await world.alerts("outsider").GetResponderView(ask)
+
+
+async def test_nobody_reviews_their_own_emergency_access(world: World, person_id: str) -> None:
+    await world.plan()
+    raised = await world.signal(person_id)
+    both = world.crisis.as_role("administrator", "on_call_responder", sub="boss-2").stub(BreakGlassServiceStub)
+    used = await both.BreakGlass(glass_pb.BreakGlassRequest(alert_id=raised.alert_id, reason="nobody else is here"))
+    with pytest.raises(Refused):
+        await both.ReviewBreakGlass(
+            glass_pb.ReviewBreakGlassRequest(break_glass_id=used.break_glass_id, justified=True, note="mine")
+        )
+
+
+async def _prepared(world: World, person_id: str) -> None:
+    intake = world.crisis.as_service("intake").stub(CrisisServiceStub)
+    await intake.PutPersonCard(
+        people_pb2.PutPersonCardRequest(
+            person_id=person_id, version=1, chosen_name="Robin", pronouns="they/them", danger_at_home=True
+        )
+    )
+    mine = world.participant(person_id)
+    plans = mine.stub(PlanServiceStub)
+    plan = people_pb2.SafetyPlan(warning_signs=["no sleep"])
+    await plans.PutSafetyPlan(people_pb2.PutSafetyPlanRequest(person_id=person_id, plan=plan))
+    way = people_pb2.Way(kind="phone", address="+1 555 0100", safe_times="after 18:00", safe_words="about the book")
+    contacts = [
+        people_pb2.CrisisContact(name="Ex-partner", never_contact=True, ways=[way]),
+        people_pb2.CrisisContact(name="Sister", consented=True, ways=[way]),
+    ]
+    await plans.PutCrisisContacts(
+        people_pb2.PutCrisisContactsRequest(person_id=person_id, contacts=people_pb2.CrisisContacts(contacts=contacts))
+    )
+    place = people_pb2.Location(address="12 Oak Street", region="TX", country="US")
+    await mine.stub(CrisisServiceStub).ConfirmLocation(
+        people_pb2.ConfirmLocationRequest(person_id=person_id, location=place)
+    )
