@@ -430,7 +430,7 @@ class Referral(_message.Message):
     def summary(self) -> Global___ClinicalSummary: ...
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
-        """People already known who may be the same. Empty once decided."""
+        """People already known who may be the same, the likeliest first."""
 
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp: ...
