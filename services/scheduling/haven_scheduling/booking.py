@@ -12,7 +12,6 @@ from haven.scheduling.v1 import calendar_pb2, events_pb2, groups_pb2
 from haven_kit.database import Tx
 from haven_kit.errors import Conflict
 from haven_scheduling import times
-from haven_scheduling.domain.intervals import Interval
 from haven_scheduling.store import calendar, groups
 from haven_scheduling.store.rows import PERSON, STAFF, EnrolmentRow, SessionRow
 
@@ -20,7 +19,7 @@ MaySee = Callable[[SessionRow], Awaitable[bool]]
 """Whether a session may be named to the caller."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Holder:
     """Who takes a seat: a person, by an enrolment or not, or the member of staff who leads."""
 
@@ -28,20 +27,31 @@ class Holder:
     id: str
     enrolment_id: str = ""
 
+    @classmethod
+    def person(cls, person_id: str, enrolment_id: str = "") -> Holder:
+        """A person, by the one way to write the id."""
+        return cls(PERSON, person_id.lower(), enrolment_id)
+
 
 async def seat(tx: Tx, holder: Holder, wanted: Sequence[SessionRow]) -> list[SessionRow]:
     """Take the seats that can be taken, and tell of them. Returns the sessions that clash with others."""
+    taken, refused = await _take(tx, holder, wanted)
+    _tell_taken(tx, holder, taken)
+    return refused
+
+
+async def _take(tx: Tx, holder: Holder, wanted: Sequence[SessionRow]) -> tuple[list[str], list[SessionRow]]:
     if not wanted:
-        return []
+        return [], []
     has = await calendar.take_seats(tx, holder.kind, holder.id, wanted, holder.enrolment_id)
     taken = [each.session_id for each in wanted if each.session_id in has and holder.id not in each.person_ids]
+    return taken, [each for each in wanted if each.session_id not in has]
+
+
+def _tell_taken(tx: Tx, holder: Holder, taken: Sequence[str]) -> None:
     if holder.kind == PERSON and taken:
         told = events_pb2.SeatTaken(enrolment_id=holder.enrolment_id, person_id=holder.id, session_ids=taken)
-        tx.emit(
-            told,
-            key=holder.id,
-        )
-    return [each for each in wanted if each.session_id not in has]
+        tx.emit(told, key=holder.id)
 
 
 async def seat_or_refuse(tx: Tx, holder: Holder, wanted: Sequence[SessionRow], may_see: MaySee) -> None:
@@ -66,7 +76,11 @@ async def release(
     """Give up seats in sessions that have not ended, and tell of it. Without a person or enrolment: everyone's."""
     kind = PERSON if person_id or enrolment_id else None
     gone = await calendar.release_seats(
-        tx, session_ids=session_ids, holder_kind=kind, holder_id=person_id, enrolment_id=enrolment_id
+        tx,
+        session_ids=session_ids,
+        holder_kind=kind,
+        holder_id=person_id.lower() if person_id else None,
+        enrolment_id=enrolment_id,
     )
     by_person: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for each in gone:
@@ -97,10 +111,10 @@ async def move(tx: Tx, changed: Sequence[SessionRow], may_see: MaySee) -> list[S
         if each.holder_kind == PERSON:
             # Named as before, so that nobody is told of a seat that was only carried over.
             row = replace(written[each.session_id], person_ids=(each.holder_id,))
-            held[Holder(PERSON, each.holder_id, each.enrolment_id)].append(row)
+            held[Holder.person(each.holder_id, each.enrolment_id)].append(row)
     for row in written.values():
         held[Holder(STAFF, row.facilitator_id)].append(row)
-    for holder in sorted(held, key=lambda each: (each.kind, each.id, each.enrolment_id)):
+    for holder in sorted(held):
         await seat_or_refuse(tx, holder, held[holder], may_see)
     moved = [await calendar.session(tx, each) for each in ids]
     tell(tx, moved)
@@ -136,7 +150,7 @@ async def enrol(tx: Tx, group_id: str, person_id: str, may_see: MaySee) -> Enrol
         return await groups.enrolment(tx, waiting)
     enrolment_id = await groups.add_enrolment(tx, group_id, person_id, groups.ACTIVE)
     coming = await calendar.coming(tx, group_id=group_id)
-    await seat_or_refuse(tx, Holder(PERSON, person_id, enrolment_id), coming, may_see)
+    await seat_or_refuse(tx, Holder.person(person_id, enrolment_id), coming, may_see)
     return await groups.enrolment(tx, enrolment_id)
 
 
@@ -161,27 +175,27 @@ async def promote(tx: Tx, group_id: str) -> None:
     for each in await groups.waiting(tx, group_id):
         if not free:
             return
-        if not await _free_for(tx, each.person_id, coming):
-            continue
-        await groups.set_enrolment(tx, each.enrolment_id, groups.ACTIVE)
-        await seat_or_refuse(tx, Holder(PERSON, each.person_id, each.enrolment_id), coming, _nobody)
-        free -= 1
+        free -= await _promoted(tx, each, coming)
+
+
+class _Elsewhere(Exception):
+    """Somebody has something else at the time of a session."""
+
+
+async def _promoted(tx: Tx, row: EnrolmentRow, coming: Sequence[SessionRow]) -> bool:
+    holder = Holder.person(row.person_id, row.enrolment_id)
+    try:
+        async with tx.savepoint():
+            await groups.set_enrolment(tx, row.enrolment_id, groups.ACTIVE)
+            taken, refused = await _take(tx, holder, coming)
+            if refused:
+                raise _Elsewhere
+    except _Elsewhere:
+        return False
+    _tell_taken(tx, holder, taken)
+    return True
 
 
 def has_begun(details: groups_pb2.GroupDetails, now: datetime) -> bool:
     """Whether it is too late to join: a closed cohort takes people only before its first day."""
     return details.closed_cohort and date.fromisoformat(details.starts_on) <= now.date()
-
-
-async def _nobody(_: SessionRow) -> bool:
-    return False
-
-
-async def _free_for(tx: Tx, person_id: str, wanted: Sequence[SessionRow]) -> bool:
-    if not wanted:
-        return True
-    span = Interval(wanted[0].when.start, max(each.when.end for each in wanted))
-    # The person may already have a seat of their own in one of the sessions: that is not in the way.
-    own = {each.when for each in wanted if person_id in each.person_ids}
-    booked = [each for each in await calendar.booked(tx, PERSON, person_id, span) if each not in own]
-    return not any(each.when.overlaps(other) for each in wanted for other in booked)

@@ -16,7 +16,7 @@ from haven_scheduling.booking import Holder, MaySee
 from haven_scheduling.domain import recurrence
 from haven_scheduling.domain.recurrence import Occurrence
 from haven_scheduling.store import calendar, groups
-from haven_scheduling.store.rows import PERSON, STAFF, SeriesRow, SessionRow
+from haven_scheduling.store.rows import STAFF, SeriesRow, SessionRow
 
 HORIZON: Final = timedelta(weeks=12)
 """How far ahead sessions are on the calendar."""
@@ -91,8 +91,8 @@ def is_optional(details: groups_pb2.GroupDetails | None) -> bool:
 
 async def _members(tx: Tx, row: SeriesRow) -> list[Holder]:
     if row.group_id:
-        return [Holder(PERSON, person, enrolment) for enrolment, person in await groups.active(tx, row.group_id)]
-    return [Holder(PERSON, person) for person in row.person_ids]
+        return [Holder.person(person, enrolment) for enrolment, person in await groups.active(tx, row.group_id)]
+    return [Holder.person(person) for person in row.person_ids]
 
 
 async def _seat_all(tx: Tx, row: SeriesRow, added: Sequence[SessionRow], may_see: MaySee | None) -> None:

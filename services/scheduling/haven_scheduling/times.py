@@ -16,6 +16,9 @@ from haven_scheduling.domain.intervals import Interval
 from haven_scheduling.domain.recurrence import Pattern
 
 END_OF_DAY = "24:00"
+YEARS = (2000, 2100)
+"""The years a calendar knows, the last one not included."""
+_FIRST_SECOND, _END_SECOND = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in YEARS)
 
 
 @cache
@@ -37,9 +40,12 @@ def zone(field: str, name: str) -> ZoneInfo:
 def day(field: str, text: str) -> date:
     """The day of that ISO 8601 date. Raises Invalid where the calendar has none."""
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise Invalid(field, "date", "must be a day of the calendar, such as 2026-03-05") from None
+    if not YEARS[0] <= found.year < YEARS[1]:
+        raise Invalid(field, "date_range", "must be a day between 2000 and 2100")
+    return found
 
 
 def pattern(message: groups_pb2.WeeklyPattern, field: str = "pattern") -> Pattern:
@@ -78,9 +84,11 @@ def availability(message: people_pb2.Availability) -> Availability:
     )
 
 
-def moment(stamp: Timestamp) -> datetime:
-    """The time of a stamp, to the second."""
-    return stamp.ToDatetime(UTC).replace(microsecond=0)
+def moment(field: str, given: Timestamp) -> datetime:
+    """The time of a stamp, to the second. Raises Invalid for one that no calendar needs."""
+    if not _FIRST_SECOND <= given.seconds < _END_SECOND:
+        raise Invalid(field, "time_range", "must be a time between 2000 and 2100")
+    return datetime.fromtimestamp(given.seconds, UTC)
 
 
 def local(at: datetime, where: ZoneInfo) -> str:

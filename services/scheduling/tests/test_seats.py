@@ -7,10 +7,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from haven.scheduling.v1 import calendar_pb2 as cal
 from haven.scheduling.v1 import events_pb2, groups_pb2
 
-from haven_kit.errors import Conflict, Denied, HavenError, NotFound, Refused
+from haven_kit.errors import Conflict, Denied, HavenError, Invalid, NotFound, Refused
 from haven_kit.identity import system
 from haven_kit.ids import new_id
 
@@ -232,3 +233,40 @@ async def test_the_same_key_books_once(world: Any, person: str) -> None:
     key = (("idempotency-key", new_id()),)
     first = await world.office.call.PlanSession(request, metadata=key)
     assert await world.office.call.PlanSession(request, metadata=key) == first
+
+
+async def test_an_id_in_capitals_is_the_same_person(world: Any, person: str) -> None:
+    session = await world.plan(await world.leader(), person.upper())
+    assert list(session.person_ids) == [person]
+    with pytest.raises(Conflict):
+        await world.plan(await world.leader(), person)
+    assert [each.session_id for each in await world.sessions(world.office, person_id=person.upper())] == [
+        session.session_id
+    ]
+
+
+async def test_who_is_named_and_enrolled_gets_one_seat_and_is_told_once(world: Any, person: str) -> None:
+    leader = await world.leader()
+    group = await world.group(leader)
+    enrolled = await world.enrol(group.group_id, person)
+    extra = await world.plan(leader, person, kind=cal.SESSION_KIND_GROUP, group_id=group.group_id)
+    assert (list(extra.person_ids), extra.title) == ([person], "One to one")
+    told = [each for each in await world.running.told(events_pb2.SeatTaken) if each.person_id == person]
+    assert [(each.enrolment_id, list(each.session_ids)) for each in told] == [
+        (enrolled.enrolment_id, [extra.session_id])
+    ]
+
+
+async def test_times_that_no_calendar_needs_are_refused_by_name(world: Any, person: str) -> None:
+    far = Timestamp(seconds=253402300799)
+    since: dict[str, Any] = {"from": far}
+    leader = await world.leader()
+    attempts: dict[str, Any] = {
+        "starts_at": lambda: world.plan(leader, person, starts_at=far),
+        "from": lambda: world.office.call.ListSessions(cal.ListSessionsRequest(**since)),
+        "start": lambda: world.office.call.GetWeek(cal.GetWeekRequest(person_id=person, start="0001-01-01")),
+    }
+    for field, attempt in attempts.items():
+        with pytest.raises(Invalid) as invalid:
+            await attempt()
+        assert [each.field for each in invalid.value.violations] == [field]

@@ -98,8 +98,8 @@ async def _whose(call: Call, request: pb.ListSessionsRequest) -> _Whose:
 
 def _span(request: pb.ListSessionsRequest | pb.ListActivitiesRequest, now: datetime) -> Interval:
     # `from` is a word of the language, so the field is read by name.
-    start = times.moment(getattr(request, "from")) if request.HasField("from") else now
-    end = times.moment(request.to) if request.HasField("to") else start + DEFAULT_SPAN
+    start = times.moment("from", getattr(request, "from")) if request.HasField("from") else now
+    end = times.moment("to", request.to) if request.HasField("to") else start + DEFAULT_SPAN
     if end - start > LONGEST_SPAN:
         raise Invalid("to", "span", "A calendar covers at most 400 days at once.")
     return times.span(start, end, "to")

@@ -42,7 +42,7 @@ class ProposalsApi(Base):
         if plan is None or plan.discharged:
             raise Refused("not_admitted", "Groups are proposed once the person is admitted with a treatment plan.")
         await _check_couple(call, request)
-        zone = ZoneInfo(plan.time_zone)
+        zone = times.zone("time_zone", plan.time_zone or "UTC")
         today = call.now.astimezone(zone).date()
         start = times.day("week_start", request.week_start) if request.week_start else monday_of(today) + timedelta(7)
         span = week_of(start, zone)

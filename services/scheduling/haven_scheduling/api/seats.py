@@ -11,7 +11,7 @@ from haven_scheduling import booking, policy
 from haven_scheduling.api.base import Base, may_see
 from haven_scheduling.booking import Holder
 from haven_scheduling.store import calendar
-from haven_scheduling.store.rows import PERSON, SessionRow
+from haven_scheduling.store.rows import SessionRow
 
 OPTIONAL_ONLY = "You can do this yourself for optional sessions; for others, your care team does it with you."
 
@@ -22,19 +22,19 @@ class SeatsApi(Base):
     async def book_seat(self, call: Call, request: pb.BookSeatRequest) -> pb.Session:
         """Give a person a seat in one session."""
         row = await _coming(call, request.session_id, request.person_id)
-        if request.person_id in row.person_ids:
+        if request.person_id.lower() in row.person_ids:
             raise Conflict("has_seat", "The person has a seat in this session already.")
         if row.kind != pb.SESSION_KIND_GROUP:
             raise Refused("closed_session", "People of this kind of session are named when it is planned.")
         if len(row.person_ids) >= row.seats:
             raise Conflict("session_full", "Every seat of this session is taken.")
-        await booking.seat_or_refuse(call.tx, Holder(PERSON, request.person_id), [row], may_see(call))
+        await booking.seat_or_refuse(call.tx, Holder.person(request.person_id), [row], may_see(call))
         return await self._shown(call, row.session_id)
 
     async def release_seat(self, call: Call, request: pb.ReleaseSeatRequest) -> pb.Session:
         """Give up a person's seat in one session."""
         row = await _coming(call, request.session_id, request.person_id)
-        if request.person_id not in row.person_ids:
+        if request.person_id.lower() not in row.person_ids:
             raise Refused("no_seat", "The person has no seat in this session.")
         await booking.release(call.tx, session_ids=[row.session_id], person_id=request.person_id)
         call.about(request.person_id)

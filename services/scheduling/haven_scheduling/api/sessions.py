@@ -19,7 +19,7 @@ from haven_scheduling.api.groups import UNLICENSED, require_licence
 from haven_scheduling.booking import Holder
 from haven_scheduling.domain.intervals import Interval
 from haven_scheduling.store import calendar, groups
-from haven_scheduling.store.rows import PERSON, STAFF, SessionRow
+from haven_scheduling.store.rows import STAFF, SessionRow
 
 
 class SessionsApi(Base):
@@ -29,7 +29,7 @@ class SessionsApi(Base):
         """Put one session on the calendar."""
         await self._check_plan(call, request)
         zone = times.zone("time_zone", request.time_zone)
-        starts = times.moment(request.starts_at)
+        starts = times.moment("starts_at", request.starts_at)
         if starts <= call.now:
             raise Invalid("starts_at", "in_future", "A session is planned ahead of its start.")
         row = SessionRow(
@@ -50,12 +50,12 @@ class SessionsApi(Base):
         row = replace(row, sealed=self._words.seal_session(row.session_id, request.title, request.place))
         await calendar.add_sessions(call.tx, [row])
         booking.tell(call.tx, [row])
-        holders = [Holder(STAFF, row.facilitator_id), *(Holder(PERSON, each) for each in sorted(request.person_ids))]
+        holders = {Holder(STAFF, row.facilitator_id), *(Holder.person(each) for each in request.person_ids)}
         if request.group_id:
-            holders += [
-                Holder(PERSON, who, enrolled) for enrolled, who in await groups.active(call.tx, request.group_id)
-            ]
-        for holder in holders:
+            enrolled = await groups.active(call.tx, request.group_id)
+            holders -= {Holder.person(person) for _, person in enrolled}
+            holders |= {Holder.person(person, enrolment) for enrolment, person in enrolled}
+        for holder in sorted(holders):
             await booking.seat_or_refuse(call.tx, holder, [row], may_see(call))
         return await self._shown(call, row.session_id)
 
@@ -89,7 +89,7 @@ class SessionsApi(Base):
     async def reschedule_session(self, call: Call, request: pb.RescheduleSessionRequest) -> pb.Session:
         """Move one session, or give it to somebody else to lead."""
         row = await _coming(call, request.session_id, request.etag)
-        starts = times.moment(request.starts_at)
+        starts = times.moment("starts_at", request.starts_at)
         if starts <= call.now:
             raise Invalid("starts_at", "in_future", "A session is moved to a time ahead.")
         length = timedelta(minutes=request.minutes) if request.minutes else row.when.end - row.when.start

@@ -12,7 +12,7 @@ from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 from haven_kit.ids import new_id
 from haven_scheduling.domain.intervals import Interval
-from haven_scheduling.store.rows import SessionRow, text
+from haven_scheduling.store.rows import PERSON, SessionRow, text
 
 PLANNED, CANCELLED = pb.SESSION_STATE_PLANNED, pb.SESSION_STATE_CANCELLED
 
@@ -101,7 +101,7 @@ async def sessions(
         AND ($10::boolean IS NULL OR optional = $10) ORDER BY starts_at, session_id LIMIT $9""",
         span.start,
         span.end,
-        person_id,
+        person_id.lower() if person_id else None,
         facilitator_id,
         group_id,
         cancelled,
@@ -223,7 +223,7 @@ async def booked(tx: Tx, holder_kind: int, holder_id: str, span: Interval) -> tu
         """SELECT lower(during) AS starts_at, upper(during) AS ends_at FROM seat WHERE released_at IS NULL
         AND holder_kind = $1 AND holder_id = $2 AND during && tstzrange($3, $4) ORDER BY 1""",
         holder_kind,
-        holder_id,
+        holder_id.lower() if holder_kind == PERSON else holder_id,
         span.start,
         span.end,
     )
