@@ -25,15 +25,16 @@ from haven_kit.database import Tx
 from haven_kit.errors import Conflict, Internal
 from haven_kit.service import Parts
 
-# The signal goes first: whoever loses the race for its id inserts nothing and joins nothing. An alert that was contacted
-# or stabilised is paged anew; `cycle_signal_id` says whether this signal began the paging.
+# The signal goes first: whoever loses the race for its id inserts nothing and joins nothing. An alert that was
+# contacted or stabilised is paged anew; `cycle_signal_id` says whether this signal began the paging.
 _ACCEPT = """WITH signal AS (
     INSERT INTO signal (signal_id, person_id, source, principal_id, raised_at, accepted_at)
     VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6) ON CONFLICT (signal_id) DO NOTHING RETURNING 1
 ), joined AS (
     INSERT INTO alert AS a (alert_id, person_id, drill, state, severity, raised_at, next_deadline, stage, cycle, seq,
         session_id, facilitator_id, responder_id, withdrawn, signals, cycle_signal_id, traceparent, changed_at)
-    SELECT $7::uuid, $2::uuid, $8, 1, $9, $6, $10, $11, 0, 1, NULLIF($12::text, '')::uuid, $13, '', FALSE, 1, $1::uuid, $14, $6
+    SELECT $7::uuid, $2::uuid, $8, 1, $9, $6, $10, $11, 0, 1, NULLIF($12::text, '')::uuid, $13, '', FALSE, 1, $1::uuid,
+        $14, $6
     FROM signal
     ON CONFLICT (person_id, drill) WHERE state <> 6 DO UPDATE SET
         signals = a.signals + 1,
@@ -64,8 +65,8 @@ _ACCEPT = """WITH signal AS (
 ), paged AS (
     INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent, due_at,
         lease_until, worker, traceparent, created_at, failure)
-    SELECT draft.page_id, joined.alert_id, joined.cycle, $11, draft.responder_id, draft.place, draft.channel, 1, 2, FALSE, $6,
-        $20::timestamptz, $21, $14, $6, ''
+    SELECT draft.page_id, joined.alert_id, joined.cycle, $11, draft.responder_id, draft.place, draft.channel, 1, 2,
+        FALSE, $6, $20::timestamptz, $21, $14, $6, ''
     FROM joined, unnest($22::uuid[], $23::text[], $24::smallint[], $25::text[])
         AS draft (page_id, responder_id, place, channel)
     WHERE joined.paging AND (draft.place = 0 OR joined.severity = 3)

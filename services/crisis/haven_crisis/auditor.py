@@ -24,7 +24,7 @@ _PRINCIPAL = system("crisis/auditor")
 
 
 class Auditor:
-    """Finds alerts, pages and follow-ups that are past due, says so loudly, and pages the last resort for the alerts."""
+    """Finds alerts, pages and follow-ups that are past due, says so loudly, and pages the last resort for alerts."""
 
     def __init__(self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager) -> None:
         self._parts = parts

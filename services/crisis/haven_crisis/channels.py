@@ -23,7 +23,7 @@ from haven_kit.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a send went: ACCEPTED, FAILED, or UNKNOWN where the provider may have taken it. `reason` is ours, not theirs."""
+    """How a send went: ACCEPTED, FAILED, or UNKNOWN where the provider may have taken it. `reason` is our word."""
 
     state: PageState
     reason: str = ""
@@ -112,7 +112,7 @@ class Channels:
 def signature(secret: str, page_id: str, at: int, body: str) -> dict[str, str]:
     """The headers of a webhook, signed as Standard Webhooks 1.0 says: HMAC-SHA256 over `id.timestamp.body`.
 
-    The page's id is the message id, so that a receiver knows one that comes twice. Without a secret there is no signature.
+    The page's id is the message id, so that a receiver knows one that comes twice. Without a secret nothing is signed.
     """
     headers = {"content-type": "application/json", "webhook-id": page_id, "webhook-timestamp": str(at)}
     if secret:

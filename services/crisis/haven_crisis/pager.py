@@ -86,7 +86,7 @@ class Pager:
                 outcome = await self._hand_over(job)
             if outcome is not None:
                 await self._note(job, outcome)
-        except Exception:
+        except Exception:  # noqa: BLE001 - nobody else would hear of it
             # The page stays claimed; when its lease runs out it is sent again.
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
 

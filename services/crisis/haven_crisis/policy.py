@@ -24,7 +24,7 @@ def sees_all(call: Call, book: Book) -> bool:
 
 
 async def may_see(call: Call, alert: Alert, book: Book) -> None:
-    """Raises NotFound unless the caller is on duty, was paged, has the alert, or stands in a relation that the method names.
+    """Raises NotFound unless the caller is on duty, was paged, has the alert, or is on the person's care team.
 
     What only break-glass opened is marked so in the access history.
     """
@@ -43,8 +43,8 @@ async def may_see(call: Call, alert: Alert, book: Book) -> None:
 async def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int]:
     """For whom the caller calls for help, and the signal's source as it may stand.
 
-    A call for help is not refused for a wrong source: it is put right. Raises NotFound where the caller may not call for
-    that person, Invalid where a service or staff names nobody.
+    A call for help is not refused for a wrong source: it is put right. Raises NotFound where the caller may not call
+    for that person, Invalid where a service or staff names nobody.
     """
     principal = call.principal
     if principal.service in call.method.access.services and principal.is_service:

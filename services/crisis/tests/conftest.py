@@ -20,8 +20,9 @@ async def world(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[World]:
     """A crisis service with a clock that the test turns, and receivers for first, second, boss and the last resort."""
     hooks = {name: WebhookReceiver() for name in ("first", "second", "boss", "last")}
     mail = SmtpReceiver()
-    for each in (*hooks.values(), mail):
-        await each.start()
+    for hook in hooks.values():
+        await hook.start()
+    await mail.start()
     clock = FakeClock()
     crisis = await serve(
         SPEC,
@@ -31,8 +32,9 @@ async def world(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[World]:
         console_url="https://console.example/alerts/{alert_id}",
     )
     yield World(crisis, clock, hooks, mail)
-    for each in (*hooks.values(), mail):
-        await each.stop()
+    for hook in hooks.values():
+        await hook.stop()
+    await mail.stop()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,11 +48,9 @@ class Life(RuleBasedStateMachine):
         if entry.kind is not Kind.SEVERITY_CHANGED:
             assert self.alert.severity >= self.before.severity
 
-    def attempt(self, command: object, *args: object) -> None:
-        try:
-            self.add(command(self.alert, *args))  # type: ignore[operator]
-        except RuleBroken as broken:
-            assert broken.rule in {"closed", "taken", "no_contact", "not_yours", "follow_up_within_24_hours"}
+    def attempt(self, command: Callable[..., list[Entry]], *args: object) -> None:
+        with suppress(RuleBroken):
+            self.add(command(self.alert, *args))
 
     @rule(by=people)
     def acknowledge(self, by: str) -> None:

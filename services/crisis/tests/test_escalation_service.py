@@ -97,8 +97,9 @@ async def test_contact_keeps_the_lease_and_closing_has_its_rules(world: World, p
     assert not closed.HasField("next_deadline")
     with pytest.raises(Refused):
         await desk.AcknowledgeAlert(pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
-    for event in (events_pb2.AlertAcknowledged, events_pb2.ContactMade, events_pb2.AlertClosed):
-        assert [each for each in await world.crisis.told(event) if each.alert_id == raised.alert_id]
+    kinds: tuple[Any, ...] = (events_pb2.AlertAcknowledged, events_pb2.ContactMade, events_pb2.AlertClosed)
+    for kind in kinds:
+        assert [each for each in await world.crisis.told(kind) if each.alert_id == raised.alert_id]
     entries = (await desk.GetAlertTimeline(pb.GetAlertTimelineRequest(alert_id=raised.alert_id))).entries
     assert entries[-1].closing.disclosures[0].told == "Sister"
     await world.replays(raised.alert_id)

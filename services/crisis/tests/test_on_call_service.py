@@ -19,7 +19,7 @@ def _admin(world: World) -> Any:
 
 
 def _rotation(**given: Any) -> pb.PutRotationRequest:
-    made = {
+    made: dict[str, Any] = {
         "name": "Days",
         "responder_ids": ["first"],
         "shift_days": 7,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ async def test_two_replicas_send_each_page_once(world: World, serve: Serve) -> N
         )
     )
     for each in raised:
-        await eventually(lambda alert_id=each.alert_id: _ended(world, alert_id, 1))
+        await eventually(partial(_ended, world, each.alert_id, 1))
     world.clock.advance(WAIT)
     await asyncio.gather(
         *(world.step(loop, replica) for loop in ("escalations", "pages") for replica in (world.crisis, other))

@@ -79,8 +79,8 @@ async def test_an_event_alone_is_enough(world: World, person_id: str) -> None:
 async def test_many_signals_at_once_are_one_alert_and_one_page(world: World, person_id: str) -> None:
     await world.plan()
     shared = ids.new_id()
-    given = [{"signal_id": shared if number % 2 else ids.new_id()} for number in range(12)]
-    raised = await asyncio.gather(*(world.signal(person_id, **each) for each in given))
+    signal_ids = [shared if number % 2 else ids.new_id() for number in range(12)]
+    raised = await asyncio.gather(*(world.signal(person_id, signal_id=each) for each in signal_ids))
     (alert_id,) = {each.alert_id for each in raised}
     entries = (await world.alerts().GetAlertTimeline(_timeline(alert_id))).entries
     assert len([each for each in entries if "signal_id" in each.facts]) == 7

@@ -55,7 +55,7 @@ class Desk:
     async def command(
         self, call: Call, alert_id: str, decide: Callable[[Alert], Sequence[Entry]], told: Told | None = None
     ) -> tuple[Alert, Alert]:
-        """The alert before and after what `decide` adds to it. Raises NotFound, and Refused where a rule does not allow it."""
+        """The alert before and after what `decide` adds. Raises NotFound, or Refused where a rule is broken."""
         before = await self.alert(call, alert_id, lock=True)
         try:
             entries = decide(before)

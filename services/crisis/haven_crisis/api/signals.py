@@ -73,7 +73,8 @@ class CrisisApi:
         shown = help_of(alert, self._desk.directory.name(alert.responder_id))
         shown.help_lines.extend(facts.help_lines())
         row = await call.tx.fetch_one(
-            "SELECT signal_id::text FROM timeline WHERE alert_id = $1 AND signal_id IS NOT NULL ORDER BY seq DESC LIMIT 1",
+            """SELECT signal_id::text FROM timeline WHERE alert_id = $1 AND signal_id IS NOT NULL
+            ORDER BY seq DESC LIMIT 1""",
             alert.alert_id,
         )
         shown.signal_id = row["signal_id"] if row is not None and not alert.withdrawn else ""

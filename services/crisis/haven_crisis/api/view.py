@@ -71,7 +71,7 @@ async def _card(tx: Tx, cipher: Cipher, view: pb.ResponderView, who: str) -> peo
 
 
 def _contacts(view: pb.ResponderView, held: people_pb2.CrisisContacts | None) -> None:
-    """Those who may be told first, the others after them and marked; nobody who gave no consent is left looking usable."""
+    """Those who may be told first; the others after them, without a way to reach them."""
     if held is None or not held.contacts:
         view.cautions.append(texts.NO_CONTACTS)
         return

@@ -135,6 +135,10 @@ def apply(alert: Alert, entry: Entry) -> Alert:
     """The alert after one more entry."""
     facts = entry.facts
     after = replace(alert, seq=alert.seq + 1)
+    if entry.kind in _PAGING:
+        return _paged(after, entry)
+    if entry.kind in _HELPING:
+        return _helped(replace(after, next_deadline=_deadline(facts)), entry)
     match entry.kind:
         case Kind.RAISED:
             raise ValueError("an alert is raised once")
@@ -142,30 +146,35 @@ def apply(alert: Alert, entry: Entry) -> Alert:
             return _joined(after, facts)
         case Kind.SIGNAL_WITHDRAWN:
             return replace(after, withdrawn=True)
-        case Kind.PAGED:
-            current = alert.state is State.RAISED and facts["cycle"] == str(alert.cycle)
-            return replace(after, state=State.PAGED) if current else after
-        case Kind.ESCALATED:
-            return replace(after, stage=int(facts["stage"]), next_deadline=_deadline(facts))
-        case Kind.LEASE_EXPIRED | Kind.REASSIGNED:
-            return _again(after, int(facts["stage"]), _deadline(facts))
-        case Kind.ACKNOWLEDGED:
-            taken = replace(after, state=State.ACKNOWLEDGED, responder_id=entry.actor, acknowledged_at=entry.at)
-            return replace(taken, next_deadline=_deadline(facts))
-        case Kind.CONTACT_TRIED:
-            return replace(after, next_deadline=_deadline(facts))
-        case Kind.CONTACTED:
-            reached = replace(after, state=State.CONTACTED, responder_id=entry.actor, contacted_at=entry.at)
-            return replace(reached, next_deadline=_deadline(facts))
-        case Kind.STABILISED:
-            return replace(after, state=State.STABILISED, next_deadline=_deadline(facts))
         case Kind.SEVERITY_CHANGED:
             return replace(after, severity=Severity(int(facts["severity"])))
         case Kind.CLOSED:
             closed = replace(after, state=State.CLOSED, closed_at=entry.at, next_deadline=None)
             return replace(closed, follow_up_id=facts["follow_up_id"])
-        case Kind.PAGE_FAILED | Kind.BREAK_GLASS:
+        case _:
             return after
+
+
+_PAGING = frozenset({Kind.PAGED, Kind.ESCALATED, Kind.LEASE_EXPIRED, Kind.REASSIGNED})
+_HELPING = frozenset({Kind.ACKNOWLEDGED, Kind.CONTACT_TRIED, Kind.CONTACTED, Kind.STABILISED})
+
+
+def _paged(after: Alert, entry: Entry) -> Alert:
+    facts = entry.facts
+    if entry.kind is Kind.PAGED:
+        current = after.state is State.RAISED and facts["cycle"] == str(after.cycle)
+        return replace(after, state=State.PAGED) if current else after
+    if entry.kind is Kind.ESCALATED:
+        return replace(after, stage=int(facts["stage"]), next_deadline=_deadline(facts))
+    return _again(after, int(facts["stage"]), _deadline(facts))
+
+
+def _helped(after: Alert, entry: Entry) -> Alert:
+    if entry.kind is Kind.ACKNOWLEDGED:
+        return replace(after, state=State.ACKNOWLEDGED, responder_id=entry.actor, acknowledged_at=entry.at)
+    if entry.kind is Kind.CONTACTED:
+        return replace(after, state=State.CONTACTED, responder_id=entry.actor, contacted_at=entry.at)
+    return replace(after, state=State.STABILISED) if entry.kind is Kind.STABILISED else after
 
 
 def _joined(after: Alert, facts: Mapping[str, str]) -> Alert:
@@ -215,7 +224,7 @@ def reassign(alert: Alert, by: str, to: str, now: datetime, answer_within: timed
 
 
 def contact(alert: Alert, by: str, way: str, reached: bool, now: datetime, limits: Limits) -> list[Entry]:
-    """`by` was in contact with the person, or tried. Contact counts from whatever state; a try needs the alert taken."""
+    """`by` was in contact with the person, or tried. Contact counts from any state; a try needs the alert taken."""
     _open(alert)
     if reached:
         return [Entry(Kind.CONTACTED, now, by, {"way": way, **until(now + limits.close_within)})]
@@ -262,7 +271,7 @@ def close(alert: Alert, by: str, follow_up_id: str, follow_up_due_at: datetime, 
 
 
 def due(alert: Alert, stage: int, wait: timedelta, last_resort: bool, actor: str, now: datetime) -> list[Entry]:
-    """The deadline passed. Unanswered: on to `stage`. Answered, but without contact or closing in time: paging begins anew.
+    """The deadline passed. Unanswered: on to `stage`. Answered, but no contact or closing in time: paging begins anew.
 
     Nothing to add when the deadline has not passed: somebody acted meanwhile.
     """

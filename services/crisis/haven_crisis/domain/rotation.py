@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 COVERAGE = timedelta(days=90)
@@ -93,20 +94,21 @@ def gaps(rotation: Rotation, start: datetime, end: datetime) -> Sequence[tuple[d
 
 def problems(rotation: Rotation, now: datetime) -> Sequence[str]:
     """Why the rotation may not be saved: sentences that say how to mend it. Empty when it may."""
-    found: list[str] = []
-    for each in rotation.overrides:
-        if each.ends_at <= each.starts_at:
-            found.append(f"The override from {_show(each.starts_at)} ends before it begins. Give it a later end.")
+    found = [
+        f"The override from {_show(each.starts_at)} ends before it begins. Give it a later end."
+        for each in rotation.overrides
+        if each.ends_at <= each.starts_at
+    ]
     ordered = sorted(rotation.overrides, key=lambda each: each.starts_at)
-    for earlier, later in zip(ordered, ordered[1:], strict=False):
-        if later.starts_at < earlier.ends_at:
-            found.append(f"Two overrides overlap from {_show(later.starts_at)}. Shorten one of them.")
-    if not found:
-        for begins, ends in gaps(rotation, now, now + COVERAGE):
-            found.append(
-                f"Nobody is on call from {_show(begins)} to {_show(ends)}. Begin the first turn earlier or add an override."
-            )
-    return found
+    found += [
+        f"Two overrides overlap from {_show(later.starts_at)}. Shorten one of them."
+        for earlier, later in pairwise(ordered)
+        if later.starts_at < earlier.ends_at
+    ]
+    return found or [
+        f"Nobody is on call from {_show(begins)} to {_show(ends)}. Begin the first turn earlier or add an override."
+        for begins, ends in gaps(rotation, now, now + COVERAGE)
+    ]
 
 
 def _show(at: datetime) -> str:

@@ -22,6 +22,8 @@ COLUMNS = """alert_id::text, person_id::text, drill, state, severity, raised_at,
 COALESCE(session_id::text, '') AS session_id, facilitator_id, responder_id, acknowledged_at, contacted_at, closed_at,
 COALESCE(follow_up_id::text, '') AS follow_up_id, withdrawn, signals"""
 
+_GET = f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1"  # noqa: S608 - fixed text
+_GET_LOCKED = f"{_GET} FOR NO KEY UPDATE"
 _SAVE = """WITH saved AS (
     UPDATE alert SET state = $2, severity = $3, next_deadline = $4, stage = $5, cycle = $6, seq = $7, session_id = $8,
         facilitator_id = $9, responder_id = $10, acknowledged_at = $11, contacted_at = $12, closed_at = $13,
@@ -77,10 +79,7 @@ def message(alert: Alert) -> pb.Alert:
 
 async def get(tx: Tx, alert_id: str, *, lock: bool = False) -> Alert:
     """One alert; `lock` keeps it from changing until the commit. Raises NotFound."""
-    row = await tx.fetch_one(
-        f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1{' FOR NO KEY UPDATE' if lock else ''}",  # noqa: S608 - fixed text
-        alert_id,
-    )
+    row = await tx.fetch_one(_GET_LOCKED if lock else _GET, alert_id)
     if row is None:
         raise NotFound("alert")
     return of_row(row)
@@ -214,7 +213,7 @@ async def changed(
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[Alert, str]]:
-    """Open alerts whose deadline has passed, locked, with their trace context. Those that others hold are left to them."""
+    """Open alerts whose deadline has passed, locked, with their trace context; those that others hold are left out."""
     rows = await tx.fetch(
         f"""SELECT {COLUMNS}, traceparent FROM alert WHERE state <> 6 AND next_deadline <= $1
         ORDER BY next_deadline LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED""",  # noqa: S608 - fixed text

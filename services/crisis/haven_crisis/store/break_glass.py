@@ -54,7 +54,7 @@ async def use(
 async def get(tx: Tx, cipher: Cipher, break_glass_id: str) -> pb.BreakGlassUse:
     """One use, locked. Raises NotFound."""
     row = await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM break_glass WHERE break_glass_id = $1 FOR UPDATE",
+        f"SELECT {_COLUMNS} FROM break_glass WHERE break_glass_id = $1 FOR UPDATE",  # noqa: S608 - fixed text
         break_glass_id,
     )
     if row is None:
@@ -67,7 +67,8 @@ async def review(tx: Tx, cipher: Cipher, used: pb.BreakGlassUse, by: str) -> Non
     used.reviewed_by = by
     used.reviewed_at.FromDatetime(tx.now)
     await tx.fetch(
-        "UPDATE break_glass SET reviewed_by = $2, reviewed_at = $3, justified = $4, sealed = $5 WHERE break_glass_id = $1",
+        """UPDATE break_glass SET reviewed_by = $2, reviewed_at = $3, justified = $4, sealed = $5
+        WHERE break_glass_id = $1""",
         used.break_glass_id,
         by,
         tx.now,

@@ -12,8 +12,8 @@ from haven_kit.errors import NotFound
 
 DUE, RECORDED, MISSED = 1, 2, 3
 """Numbers of haven.crisis.v1.FollowUpState."""
-_COLUMNS = """follow_up_id::text, alert_id::text, person_id::text, responder_id, state, due_at, recorded_by, recorded_at,
-COALESCE(new_alert_id::text, '') AS new_alert_id"""
+_COLUMNS = """follow_up_id::text, alert_id::text, person_id::text, responder_id, state, due_at, recorded_by,
+recorded_at, COALESCE(new_alert_id::text, '') AS new_alert_id"""
 
 
 def message(row: asyncpg.Record) -> pb.FollowUp:
@@ -48,7 +48,10 @@ async def create(tx: Tx, follow_up_id: str, alert_id: str, person_id: str, respo
 
 async def get(tx: Tx, follow_up_id: str) -> asyncpg.Record:
     """One follow-up, locked. Raises NotFound."""
-    row = await tx.fetch_one(f"SELECT {_COLUMNS} FROM follow_up WHERE follow_up_id = $1 FOR UPDATE", follow_up_id)  # noqa: S608 - fixed text
+    row = await tx.fetch_one(
+        f"SELECT {_COLUMNS} FROM follow_up WHERE follow_up_id = $1 FOR UPDATE",  # noqa: S608 - fixed text
+        follow_up_id,
+    )
     if row is None:
         raise NotFound("follow-up")
     return row

@@ -1,4 +1,4 @@
-"""Responders, rotations and policies. Every change counts up `on_call_version`, so that every replica's copy is renewed."""
+"""Responders, rotations and policies. Every change counts up `on_call_version`, which tells a copy that is old."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def listed(tx: Tx, table: str, after: str, limit: int) -> list[asyncpg.Rec
 
 
 async def version(tx: Tx, table: str, key: str, etag: str) -> int:
-    """The next version of a row that is about to be written, which stays locked. Raises Stale where the etag is of another.
+    """The next version of a row that is about to be written. Raises Stale where the etag is of another.
 
     The whole on-call plan is locked with it: what is checked against the plan holds until the commit.
     """

@@ -157,8 +157,8 @@ _CLAIM = """WITH due AS (
     ORDER BY page.due_at LIMIT $2 FOR UPDATE OF page SKIP LOCKED FOR SHARE OF alert SKIP LOCKED
 )
 UPDATE page SET state = 2, worker = $3, lease_until = $4 FROM due WHERE page.page_id = due.page_id
-RETURNING page.page_id::text, page.alert_id::text, cycle, stage, responder_id, place, channel, attempt, resent, due.drill,
-    due.raised_at, traceparent, lease_until"""
+RETURNING page.page_id::text, page.alert_id::text, cycle, stage, responder_id, place, channel, attempt, resent,
+    due.drill, due.raised_at, traceparent, lease_until"""
 
 
 async def claim(tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[Job]:

@@ -61,9 +61,11 @@ async def _present(
     # Leaving one room says nothing about another that the person has entered since.
     await tx.fetch(
         """INSERT INTO presence (person_id, session_id, facilitator_id, present, changed_at) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (person_id) DO UPDATE SET session_id = excluded.session_id, facilitator_id = excluded.facilitator_id,
+        ON CONFLICT (person_id) DO UPDATE
+        SET session_id = excluded.session_id, facilitator_id = excluded.facilitator_id,
             present = excluded.present, changed_at = excluded.changed_at
-        WHERE presence.changed_at <= excluded.changed_at AND (excluded.present OR presence.session_id = excluded.session_id)""",
+        WHERE presence.changed_at <= excluded.changed_at
+            AND (excluded.present OR presence.session_id = excluded.session_id)""",
         person_id,
         session_id,
         facilitator_id,
