@@ -41,7 +41,7 @@ class CareApi(Admissions):
         seen = await access(call, self._cipher, request.person_id)
         await people.lock(call.tx, request.person_id)
         old, _ = await documents.read(call.tx, self._cipher, pb.Assessment, request.person_id)
-        new, etag = request.assessment, request.assessment.etag
+        new, etag = request.assessment, request.etag or request.assessment.etag
         policy.keep_hidden(new, old, seen.kinds)
         for field in ("plan_suggestions", "etag"):
             new.ClearField(field)
@@ -79,7 +79,7 @@ class CareApi(Admissions):
         seen = await access(call, self._cipher, request.person_id, "care plan")
         await people.lock(call.tx, request.person_id)
         old, _ = await documents.read(call.tx, self._cipher, pb.CarePlan, request.person_id)
-        new, etag = request.care_plan, request.care_plan.etag
+        new, etag = request.care_plan, request.etag or request.care_plan.etag
         policy.keep_hidden(new, old, seen.kinds)
         if RELATION_SELF in seen.held:
             # The hours that were agreed with the clinician are changed with the clinician.

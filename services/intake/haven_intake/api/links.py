@@ -85,7 +85,7 @@ class LinkApi:
         if link.message.HasField("ended_at"):
             raise Refused("link_ended", "This link has ended; its story can be read, not changed.")
         old, _ = await documents.read(call.tx, self._cipher, pb.CoupleStory, request.link_id, lock=True)
-        new, etag = request.story, request.story.etag
+        new, etag = request.story, request.etag or request.story.etag
         me = call.principal.person_id or ""
         if any(each.person_id not in ("", me) for each in new.private_parts):
             raise Invalid("story.private_parts", "own", "Only your own private part can be written.")

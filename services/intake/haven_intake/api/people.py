@@ -96,7 +96,7 @@ class PeopleApi:
         seen = await access(call, self._cipher, request.person_id)
         record = await people.get(call.tx, self._cipher, request.person_id, lock=True)
         old, _ = await documents.read(call.tx, self._cipher, pb.Preferences, request.person_id)
-        new, etag = request.preferences, request.preferences.etag
+        new, etag = request.preferences, request.etag or request.preferences.etag
         policy.keep_hidden(new, old, seen.kinds)
         new.ClearField("etag")
         new.person_id = request.person_id

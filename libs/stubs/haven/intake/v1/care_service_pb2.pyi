@@ -48,7 +48,10 @@ class PutAssessmentRequest(_message.Message):
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     ASSESSMENT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    etag: _builtins.str
+    """As last read; taken before the one inside. An older one is refused."""
     @_builtins.property
     def assessment(self) -> _care_pb2.Assessment: ...
     def __init__(
@@ -56,10 +59,11 @@ class PutAssessmentRequest(_message.Message):
         *,
         person_id: _builtins.str = ...,
         assessment: _care_pb2.Assessment | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "person_id", b"person_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessment", b"assessment", "etag", b"etag", "person_id", b"person_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,7 +273,10 @@ class UpdateCarePlanRequest(_message.Message):
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     CARE_PLAN_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    etag: _builtins.str
+    """As last read; taken before the one inside. An older one is refused."""
     @_builtins.property
     def care_plan(self) -> _care_pb2.CarePlan: ...
     def __init__(
@@ -277,10 +284,11 @@ class UpdateCarePlanRequest(_message.Message):
         *,
         person_id: _builtins.str = ...,
         care_plan: _care_pb2.CarePlan | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["care_plan", b"care_plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["care_plan", b"care_plan", "person_id", b"person_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["care_plan", b"care_plan", "etag", b"etag", "person_id", b"person_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -307,7 +307,10 @@ class PutCoupleStoryRequest(_message.Message):
 
     LINK_ID_FIELD_NUMBER: _builtins.int
     STORY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     link_id: _builtins.str
+    etag: _builtins.str
+    """As last read; taken before the one inside. An older one is refused."""
     @_builtins.property
     def story(self) -> Global___CoupleStory:
         """private_parts may hold the caller's own part only; leave it out to keep it as it is."""
@@ -317,10 +320,11 @@ class PutCoupleStoryRequest(_message.Message):
         *,
         link_id: _builtins.str = ...,
         story: Global___CoupleStory | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["story", b"story"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["link_id", b"link_id", "story", b"story"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "link_id", b"link_id", "story", b"story"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

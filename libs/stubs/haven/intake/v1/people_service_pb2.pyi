@@ -161,7 +161,10 @@ class SetPreferencesRequest(_message.Message):
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     PREFERENCES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    etag: _builtins.str
+    """As last read; taken before the one inside. An older one is refused."""
     @_builtins.property
     def preferences(self) -> _people_pb2.Preferences: ...
     def __init__(
@@ -169,10 +172,11 @@ class SetPreferencesRequest(_message.Message):
         *,
         person_id: _builtins.str = ...,
         preferences: _people_pb2.Preferences | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preferences", b"preferences"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id", "preferences", b"preferences"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "person_id", b"person_id", "preferences", b"preferences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
