@@ -101,6 +101,16 @@ async def test_pressing_twice_with_one_signal_is_one_call(neighbours: Neighbours
     assert len(await signalled(neighbours, signal_id)) == 1
 
 
+async def test_no_clumsy_request_stands_between_a_person_and_help(neighbours: Neighbours) -> None:
+    group = await plan(neighbours, people=2)
+    ana, ben = group.people
+    first, second = await call(ana, signal_id="my call"), await call(ana, signal_id="my call", note="x" * 5000)
+    assert first.signal_id == second.signal_id
+    assert second.reached_crisis
+    assert len(neighbours.crisis.signals[-1].note) == 2000
+    assert (await call(ben, signal_id="my call")).signal_id != first.signal_id
+
+
 async def test_help_is_there_whatever_the_room_is_in(neighbours: Neighbours) -> None:
     group = await plan(neighbours, people=1)
     (ana,) = group.people

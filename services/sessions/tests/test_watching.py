@@ -100,6 +100,9 @@ async def test_quiet_things_reach_staff_and_never_a_participant(neighbours: Neig
     start = (await group.staff.room()).event_id
     session = {"session_id": group.session_id}
     async with watching(group.staff, start) as staff, watching(ana, start) as own, watching(ben, start) as other:
+        await hands(ben, 1)
+        for each in (staff, own, other):
+            await eventually(each.has("hand_changed"))
         await ana.help.CallForHelp(help_rpc.CallForHelpRequest(**session))
         assert (await ana.taking_part.AskForPause(part.AskForPauseRequest(**session))).text
         pair = pb.ApartPair(member_id=ana.member_id, from_member_id=ben.member_id)
@@ -111,14 +114,14 @@ async def test_quiet_things_reach_staff_and_never_a_participant(neighbours: Neig
         for each in (staff, own, other):
             await eventually(each.has("closed"))
     assert {"help", "pause_asked", "kept_apart", "breakout_opened", "message"} <= set(staff.kinds)
-    assert set(own.kinds) == {"breakout_opened", "breakout_moved", "message", "left", "closed"}
-    assert set(other.kinds) == {"left", "closed"}
+    assert set(own.kinds) == {"hand_changed", "breakout_opened", "breakout_moved", "message", "left", "closed"}
+    assert set(other.kinds) == {"hand_changed", "left", "closed"}
 
 
 async def test_the_stream_ends_when_one_is_moved_out(neighbours: Neighbours) -> None:
     group = await plan(neighbours)
     await group.start()
-    ana = group.people[0]
+    ana, ben = group.people
     target = {"session_id": group.session_id, "member_id": ana.member_id}
     request = rpc.WatchRoomRequest(session_id=group.session_id, last_event_id=(await ana.room()).event_id)
     seen: list[str] = []
@@ -128,10 +131,12 @@ async def test_the_stream_ends_when_one_is_moved_out(neighbours: Neighbours) -> 
             seen.append(str(event.WhichOneof("happened")))  # noqa: PERF401 - what came before the end counts
 
     reading = asyncio.create_task(read())
+    await hands(ben, 1)
+    await eventually(lambda: len(seen) == 2)
     await group.staff.moderation.RemoveMember(moderation.RemoveMemberRequest(**target, reason=pb.REMOVAL_REASON_SAFETY))
     async with asyncio.timeout(10):
         await reading
-    assert seen == ["moderated"]
+    assert seen == ["hand_changed", "hand_changed", "moderated"]
     with pytest.raises(Refused):
         await collect(ana, request)
 

@@ -5,6 +5,7 @@ waits for the other: one is enough.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,8 @@ from haven_sessions.store import people, sessions
 
 _GRACE_SECONDS = 0.5
 """Once one road has arrived, the answer waits so long for the other; that goes on by itself."""
+_NOTE_OF_CRISIS = 2000
+"""As much of a note, in characters, as crisis takes."""
 _log = logs.get(__name__)
 
 
@@ -64,10 +67,10 @@ class HelpApi:
 
     @own_transactions
     async def call_for_help(self, call: Call, request: rpc.CallForHelpRequest) -> rpc.CallForHelpResponse:
-        signal_id = request.signal_id or new_id()
         person_id = call.principal.person_id
         if person_id is None:
             raise HelpUnreached(self._texts.help_unreached)
+        signal_id = _signal_id(request.signal_id, person_id)
         told = self._road(self._tell(signal_id, person_id, request, call.now))
         kept = self._road(self._keep(call, signal_id, person_id, request))
         await _first_to_arrive(told, kept)
@@ -88,7 +91,7 @@ class HelpApi:
             session_id=request.session_id,
             facilitator_id=self._desk.known_facilitator(request.session_id),
             raised_at=stamp(raised_at),
-            note=request.note,
+            note=request.note[:_NOTE_OF_CRISIS],
         )
         await self._crisis.RaiseSignal(
             raised,
@@ -166,6 +169,16 @@ class HelpApi:
         while self._going_on:
             await asyncio.wait(self._going_on)
         await self._database.close()
+
+
+def _signal_id(given: str, person_id: str) -> str:
+    """The call's id. What is no UUID names the call of this person, and the same name is the same call."""
+    if not given:
+        return new_id()
+    try:
+        return str(uuid.UUID(given))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{person_id}/{given}"))
 
 
 async def _logged(going: Coroutine[Any, Any, bool]) -> bool:

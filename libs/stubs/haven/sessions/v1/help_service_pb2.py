@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from haven.options.v1 import options_pb2 as haven_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$haven/sessions/v1/help_service.proto\x12\x11haven.sessions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1ehaven/options/v1/options.proto\"n\n\x12\x43\x61llForHelpRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\tsignal_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1a\n\x04note\x18\x03 \x01(\tB\x0c\xbaH\x05r\x03\x18\xd0\x0f\x90\xb5\x18\x01\"\\\n\x13\x43\x61llForHelpResponse\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x16\n\x0ereached_crisis\x18\x03 \x01(\x08\x12\x0c\n\x04kept\x18\x04 \x01(\x08\"P\n\x13WithdrawHelpRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\tsignal_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x14WithdrawHelpResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x16\n\x0ereached_crisis\x18\x02 \x01(\x08\x32\xf1\x02\n\x0bHelpService\x12\xa8\x01\n\x0b\x43\x61llForHelp\x12%.haven.sessions.v1.CallForHelpRequest\x1a&.haven.sessions.v1.CallForHelpResponse\"J\x8a\xb5\x18\x19\n\x03\x01\x02\x03\x12\x01\x01\"\x0f\x63\x61lled for help\x82\xd3\xe4\x93\x02\'\"\"/v1/rooms/{session_id}:callForHelp:\x01*\x12\xb6\x01\n\x0cWithdrawHelp\x12&.haven.sessions.v1.WithdrawHelpRequest\x1a\'.haven.sessions.v1.WithdrawHelpResponse\"U\x8a\xb5\x18#\n\x03\x01\x02\x03\x12\x01\x01\"\x19took a call for help back\x82\xd3\xe4\x93\x02(\"#/v1/rooms/{session_id}:withdrawHelp:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$haven/sessions/v1/help_service.proto\x12\x11haven.sessions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1ehaven/options/v1/options.proto\"l\n\x12\x43\x61llForHelpRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\tsignal_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1b\n\x04note\x18\x03 \x01(\tB\r\xbaH\x06r\x04\x18\xa0\x9c\x01\x90\xb5\x18\x01\"\\\n\x13\x43\x61llForHelpResponse\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x16\n\x0ereached_crisis\x18\x03 \x01(\x08\x12\x0c\n\x04kept\x18\x04 \x01(\x08\"P\n\x13WithdrawHelpRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\tsignal_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x14WithdrawHelpResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x16\n\x0ereached_crisis\x18\x02 \x01(\x08\x32\xf1\x02\n\x0bHelpService\x12\xa8\x01\n\x0b\x43\x61llForHelp\x12%.haven.sessions.v1.CallForHelpRequest\x1a&.haven.sessions.v1.CallForHelpResponse\"J\x8a\xb5\x18\x19\n\x03\x01\x02\x03\x12\x01\x01\"\x0f\x63\x61lled for help\x82\xd3\xe4\x93\x02\'\"\"/v1/rooms/{session_id}:callForHelp:\x01*\x12\xb6\x01\n\x0cWithdrawHelp\x12&.haven.sessions.v1.WithdrawHelpRequest\x1a\'.haven.sessions.v1.WithdrawHelpResponse\"U\x8a\xb5\x18#\n\x03\x01\x02\x03\x12\x01\x01\"\x19took a call for help back\x82\xd3\xe4\x93\x02(\"#/v1/rooms/{session_id}:withdrawHelp:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,9 +37,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLFORHELPREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_CALLFORHELPREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CALLFORHELPREQUEST'].fields_by_name['signal_id']._loaded_options = None
-  _globals['_CALLFORHELPREQUEST'].fields_by_name['signal_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_CALLFORHELPREQUEST'].fields_by_name['signal_id']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_CALLFORHELPREQUEST'].fields_by_name['note']._loaded_options = None
-  _globals['_CALLFORHELPREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\320\017\220\265\030\001'
+  _globals['_CALLFORHELPREQUEST'].fields_by_name['note']._serialized_options = b'\272H\006r\004\030\240\234\001\220\265\030\001'
   _globals['_WITHDRAWHELPREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_WITHDRAWHELPREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_WITHDRAWHELPREQUEST'].fields_by_name['signal_id']._loaded_options = None
@@ -49,13 +49,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELPSERVICE'].methods_by_name['WithdrawHelp']._loaded_options = None
   _globals['_HELPSERVICE'].methods_by_name['WithdrawHelp']._serialized_options = b'\212\265\030#\n\003\001\002\003\022\001\001\"\031took a call for help back\202\323\344\223\002(\"#/v1/rooms/{session_id}:withdrawHelp:\001*'
   _globals['_CALLFORHELPREQUEST']._serialized_start=150
-  _globals['_CALLFORHELPREQUEST']._serialized_end=260
-  _globals['_CALLFORHELPRESPONSE']._serialized_start=262
-  _globals['_CALLFORHELPRESPONSE']._serialized_end=354
-  _globals['_WITHDRAWHELPREQUEST']._serialized_start=356
-  _globals['_WITHDRAWHELPREQUEST']._serialized_end=436
-  _globals['_WITHDRAWHELPRESPONSE']._serialized_start=438
-  _globals['_WITHDRAWHELPRESPONSE']._serialized_end=498
-  _globals['_HELPSERVICE']._serialized_start=501
-  _globals['_HELPSERVICE']._serialized_end=870
+  _globals['_CALLFORHELPREQUEST']._serialized_end=258
+  _globals['_CALLFORHELPRESPONSE']._serialized_start=260
+  _globals['_CALLFORHELPRESPONSE']._serialized_end=352
+  _globals['_WITHDRAWHELPREQUEST']._serialized_start=354
+  _globals['_WITHDRAWHELPREQUEST']._serialized_end=434
+  _globals['_WITHDRAWHELPRESPONSE']._serialized_start=436
+  _globals['_WITHDRAWHELPRESPONSE']._serialized_end=496
+  _globals['_HELPSERVICE']._serialized_start=499
+  _globals['_HELPSERVICE']._serialized_end=868
 # @@protoc_insertion_point(module_scope)

@@ -28,9 +28,11 @@ class CallForHelpRequest(_message.Message):
     session_id: _builtins.str
     """The session whose room it is."""
     signal_id: _builtins.str
-    """Made by the client, so that pressing twice on a bad connection is one call (UUID). May be empty."""
+    """Made by the client, so that pressing twice on a bad connection is one call. Best a UUID; anything else is taken as a
+    name for the call rather than refused. May be empty.
+    """
     note: _builtins.str
-    """Anything the person wants to say. Shown to the responder only."""
+    """Anything the person wants to say. Shown to the responder only, who sees the first 2,000 characters."""
     def __init__(
         self,
         *,
