@@ -46,7 +46,7 @@ def facts(material: Material, today: date) -> scrub.Facts:
         today=today,
         diagnoses=tuple(profile.diagnoses),
         has_name=bool(profile.family_name),
-        has_birth_date=bool(profile.birth_date),
+        has_birth_date=_is_day(profile.birth_date),
         has_address=bool(address.lines and address.city and len(address.state) == 2 and address.postal_code)
         and address.country in ("", "US"),
         active_from=material.coverage_row.active_from,
@@ -94,6 +94,14 @@ def attending(provider: x12.Provider, profile: people_pb2.BillingProfile) -> x12
         attending_given_name=" ".join(given),
         attending_npi=profile.attending_npi,
     )
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _substance_use(payer: Payer) -> set[str]:

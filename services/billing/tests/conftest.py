@@ -17,6 +17,7 @@ from haven.common.v1.money_pb2 import Money
 from haven.intake.v1 import events_pb2 as intake_events
 from haven.intake.v1 import people_pb2, people_service_pb2
 from haven.sessions.v1 import events_pb2 as sessions_events
+from hypothesis import settings
 
 from haven_billing.__main__ import SPEC
 from haven_billing.domain.x12 import claim_837i as x12
@@ -26,6 +27,9 @@ from haven_kit.clock import FakeClock
 from haven_kit.errors import NotFound
 from haven_kit.ids import new_id
 from haven_kit.tls import Folder
+
+settings.register_profile("billing", deadline=None)  # properties are about what holds, not how fast
+settings.load_profile("billing")
 
 PPO = "01970000-0000-7000-8000-000000000001"
 HMO = "01970000-0000-7000-8000-000000000002"

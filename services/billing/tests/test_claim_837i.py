@@ -79,7 +79,7 @@ names = st.text(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=25, deadline=None, suppress_health_check=SUPPRESSED)
 @given(family=names, given_name=names)
 def test_no_name_breaks_the_claim(claim, person, provider, envelope, pyx12_findings, family, given_name):
     text, problems = written(envelope, provider, claim(patient=person(family, given_name)))

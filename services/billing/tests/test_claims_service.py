@@ -134,6 +134,8 @@ async def test_what_the_payer_would_refuse_is_refused_by_name(office, billing):
     found = await refusal(office, person)
     assert found.reason == "missing_birth_date"
     assert [violation.field for violation in found.violations] == ["person.birth_date", "person.diagnoses"]
+    office.intake.profiles[person].birth_date = "1990-02-30"
+    assert (await refusal(office, person)).reason == "missing_birth_date"
     office.intake.profiles[person].birth_date = "1990-01-01"
     office.intake.profiles[person].diagnoses.append("F4310")
     office.intake.profiles[person].family_name = "李"

@@ -74,7 +74,7 @@ def test_adjustments_of_the_claim_and_of_the_payment(billed, pyx12_findings):
     assert read.total == read.claims[0].paid - 480
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     contractual=st.integers(0, 10000),
     copay=st.integers(0, 10000),
@@ -119,7 +119,7 @@ def test_what_does_not_hold_together_is_refused_by_name(billed, old, new, field,
     assert (refused.value.problems[0].field, refused.value.problems[0].rule) == (field, rule)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_but_never_crashes(billed, data):
     good = payment(answer(billed, contractual=9000, copay=3000))
