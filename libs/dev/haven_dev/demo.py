@@ -8,9 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import aiohttp
+
 from haven_dev import project
 from haven_dev.day.actor import CallFailed
-from haven_dev.day.play import play
+from haven_dev.day.play import FAST, play
 from haven_dev.process import StartFailed
 from haven_dev.runner import Platform
 
@@ -20,9 +22,10 @@ async def demo() -> int:
     folder = project.home() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     state = Path(tempfile.mkdtemp(dir=folder))
-    async with Platform(state, ephemeral=True, say=print) as platform:
+    async with Platform(state, ephemeral=True, environment=FAST, say=print) as platform:
         try:
-            day = await play(platform, print)
+            async with aiohttp.ClientSession() as session:
+                day = await play(platform, session, print)
         except (CallFailed, AssertionError) as failure:
             print(f"     did not hold: {failure}")
             return 1

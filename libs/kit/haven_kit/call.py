@@ -65,8 +65,9 @@ class Call:
     def write_audit(self, tx: Tx) -> None:
         """Put the call's audit entries into the transaction. The kit calls this before the commit."""
         access = self.method.access
-        role = next((r for r in access.roles if r in self.principal.roles), options_pb2.ROLE_UNSPECIFIED)
-        name = options_pb2.Role.Name(role).removeprefix("ROLE_").lower() if role else ""
+        held = sorted(self.principal.roles)
+        used = [role for role in access.roles if role in held] or held
+        name = options_pb2.Role.Name(used[0]).removeprefix("ROLE_").lower() if used else ""  # type: ignore[arg-type]
         for person_id in sorted(self._about or ()):
             tx.audit(
                 person_id,

@@ -146,6 +146,12 @@ class Tx:
         """Call this once the commit is durable. It must not fail and not wait."""
         self._gathered.after.append(call)
 
+    @property
+    def writes(self) -> bool:
+        """Whether anything was gathered that the commit has to write."""
+        gathered = self._gathered
+        return bool(gathered.events or gathered.audit or gathered.answer)
+
     def committed(self, wake: Wake) -> None:
         """Wake and call what waited for the commit."""
         for name in self._gathered.wakes:
@@ -229,8 +235,7 @@ class Database:
             try:
                 yield tx
                 with _reachable():
-                    await tx.flush()
-                    await driver.execute("COMMIT")
+                    await _commit(tx, driver)
             except BaseException:
                 await self._roll_back(connection, driver)
                 raise
@@ -271,6 +276,15 @@ class Database:
         # A connection whose statement was cut off is in an unknown state: it goes, rather than back to the pool.
         if driver.is_closed() or not await asyncio.shield(_rolled_back(driver)):
             await asyncio.shield(connection.invalidate())
+
+
+async def _commit(tx: Tx, driver: asyncpg.Connection) -> None:
+    if not tx.writes:
+        await driver.execute("COMMIT")
+        return
+    with telemetry.client_span("commit", db__system__name="postgresql"):
+        await tx.flush()
+        await driver.execute("COMMIT")
 
 
 async def _rolled_back(driver: asyncpg.Connection) -> bool:

@@ -15,7 +15,7 @@ FACTS = {"emotionalBehavioral": 2, "relapsePotential": 1, "hoursPerWeek": 15}
 async def referral(day: Day) -> None:
     """Step 1. The hospital's bundle becomes a referral; coming twice it stays one; the person gets an account."""
     text = {
-        "bundleJson": bundle(day.who.given, day.who.family, day.who.record_number),
+        "bundleJson": bundle(day.who),
         "kind": "REFERRAL_KIND_HOSPITAL",
     }
     first = await day.coordinator.post("/v1/referrals:import", text)
@@ -65,7 +65,7 @@ async def _preferences(day: Day, person: str) -> None:
                 "display": "DISPLAY_PREFERENCE_CHOSEN_NAME",
                 "triggers": [{"what": "raised voices", "whatHelps": "a pause"}],
                 "grounding": ["naming five things I see"],
-                "safeContacts": [{"channel": "phone", "value": "312-555-0142", "when": "mornings"}],
+                "safeContacts": [{"channel": "phone", "value": day.who.phone, "when": "mornings"}],
                 "neverContactPartner": True,
                 "animals": [{"name": "Luna", "kind": "ANIMAL_KIND_COMPANION", "species": "dog"}],
             }

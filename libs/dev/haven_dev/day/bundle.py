@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from haven_dev.day.day import Who
+
 SNOMED = "http://snomed.info/sct"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 
@@ -25,8 +27,8 @@ def _condition(number: int, code: str, text: str) -> dict[str, Any]:
     }
 
 
-def bundle(given: str, family: str, mrn: str) -> str:
-    """The bundle as JSON text. Names and number let a test put its own in."""
+def bundle(who: Who) -> str:
+    """The bundle as JSON text."""
     patient = {
         "resourceType": "Patient",
         "id": "rosa",
@@ -34,16 +36,16 @@ def bundle(given: str, family: str, mrn: str) -> str:
             {
                 "type": _coded("http://terminology.hl7.org/CodeSystem/v2-0203", "MR", "Medical record number"),
                 "system": "https://hospital.example/mrn",
-                "value": mrn,
+                "value": who.record_number,
             }
         ],
-        "name": [{"use": "official", "family": family, "given": [given]}],
+        "name": [{"use": "official", "family": who.family, "given": [who.given]}],
         "telecom": [
-            {"system": "phone", "value": "312-555-0142", "use": "mobile"},
-            {"system": "email", "value": "rosa@example.org"},
+            {"system": "phone", "value": who.phone, "use": "mobile"},
+            {"system": "email", "value": who.email},
         ],
         "gender": "female",
-        "birthDate": "1991-04-17",
+        "birthDate": who.birth_date,
         "address": [
             {"line": ["18 Elm Street"], "city": "Chicago", "state": "IL", "postalCode": "60601", "country": "US"}
         ],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -51,6 +52,17 @@ class Who:
     given: str = "Rosa"
     family: str = "Alvarez"
     record_number: str = "LH-204881"
+    birth_date: str = "1991-04-17"
+    phone: str = "312-555-0142"
+    email: str = "rosa@example.org"
+
+    @classmethod
+    def anyone(cls) -> Who:
+        """Someone nobody was ever mistaken for."""
+        word = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(20)).capitalize()
+        born = date(1950, 1, 1) + timedelta(days=secrets.randbelow(19_000))
+        phone = f"{secrets.randbelow(800) + 200}-555-{secrets.randbelow(10_000):04}"
+        return cls(word[:10], word[10:], word, born.isoformat(), phone, f"{word}@example.org")
 
 
 @dataclass

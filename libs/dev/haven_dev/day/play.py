@@ -10,6 +10,9 @@ from haven_dev.day import after, arriving, before, room
 from haven_dev.day.day import Day, Say, Who
 from haven_dev.runner import Platform
 
+FAST = {"sessions": {"HAVEN_HEARTBEAT_SECONDS": "300", "HAVEN_LAPSE_SECONDS": "900"}}
+"""Settings for a clock that is set forward: signs of life as far apart as the room permits."""
+
 STEPS = (
     ("A hospital refers a person", arriving.referral),
     ("Consents, preferences and screenings", arriving.consents_and_screenings),
@@ -28,14 +31,13 @@ async def prepare(day: Day) -> None:
     await before.group(day)
 
 
-async def play(platform: Platform, say: Say, who: Who | None = None) -> Day:
+async def play(platform: Platform, session: aiohttp.ClientSession, say: Say, who: Who | None = None) -> Day:
     """Play all eight steps. Raises where one does not hold."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-        day = Day.begin(platform, session, lambda line: say(f"      {line}"), who)
-        await prepare(day)
-        for number, (title, step) in enumerate(STEPS, start=1):
-            began = time.monotonic()
-            say(f"  {number}. {title}")
-            await step(day)
-            say(f"     held ({time.monotonic() - began:.1f} s)")
-        return day
+    day = Day.begin(platform, session, lambda line: say(f"      {line}"), who)
+    await prepare(day)
+    for number, (title, step) in enumerate(STEPS, start=1):
+        began = time.monotonic()
+        say(f"  {number}. {title}")
+        await step(day)
+        say(f"     held ({time.monotonic() - began:.1f} s)")
+    return day

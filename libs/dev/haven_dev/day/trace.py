@@ -20,6 +20,7 @@ def missing(spans: list[Span]) -> list[str]:
         "the gateway's request": any("callForHelp" in name for name in names),
         "the call to sessions": any(name.endswith("HelpService/CallForHelp") for name in names),
         "the call to crisis": any(name.endswith("CrisisService/RaiseSignal") for name in names),
+        "the commit": any(span.name == "commit" and span.service == "crisis" for span in spans),
         "the event's publication": any(name.startswith("publish haven.sessions") for name in names),
         "the reaction in crisis": any(name.startswith("react") for name in names),
         "the page": any("page" in name for name in names),
