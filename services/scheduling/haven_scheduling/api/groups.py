@@ -73,6 +73,7 @@ class GroupsApi(Base):
 async def _hand_over(call: Call, group_id: str, facilitator_id: str) -> None:
     await groups.hand_over_series(call.tx, group_id, facilitator_id)
     coming = await calendar.coming(call.tx, group_id=group_id)
+    call.about(*(person for each in coming for person in each.person_ids))
     if coming:
         changed = [replace(each, facilitator_id=facilitator_id) for each in coming]
         await booking.move(call.tx, changed, may_see(call))
