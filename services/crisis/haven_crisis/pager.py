@@ -128,30 +128,32 @@ class Pager:
         return text
 
     async def _note(self, job: Job, outcome: Outcome) -> None:
+        facts = {
+            "page_id": job.page_id,
+            "responder_id": job.responder_id,
+            "channel": job.channel,
+            "cycle": str(job.cycle),
+            "stage": str(job.stage),
+            "reason": outcome.reason,
+        }
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
-            alert = await alerts.get(tx, job.alert_id, lock=True)
-            if not await pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
-                return
-            accepted = outcome.state is PageState.ACCEPTED
-            facts = {
-                "page_id": job.page_id,
-                "responder_id": job.responder_id,
-                "channel": job.channel,
-                "cycle": str(job.cycle),
-                "stage": str(job.stage),
-                "reason": outcome.reason,
-            }
-            kind = Kind.PAGED if accepted else Kind.PAGE_FAILED
-            await alerts.add(tx, self._parts.cipher, alert, [Entry(kind, tx.now, _PRINCIPAL.id, facts)])
-            if accepted:
+            if outcome.state is not PageState.ACCEPTED:
+                await self._failed(tx, job, outcome, facts)
+            elif await pages.accepted(tx, job.page_id, self.worker_id, facts):
                 _told(tx, job)
-            elif alert.state in UNANSWERED and alert.cycle == job.cycle:
-                await self._try_on(tx, job, unknown=outcome.state is PageState.UNKNOWN)
-        if accepted and job.cycle == 0 and job.stage == 0:
+                tx.wake("watch")
+        if outcome.state is PageState.ACCEPTED and job.cycle == 0 and job.stage == 0:
             metrics.TO_PAGE.observe((self._parts.clock.now() - job.raised_at).total_seconds())
-        _log.info(
-            "page.sent" if accepted else "page.failed", page_id=job.page_id, alert_id=job.alert_id, channel=job.channel
-        )
+        _log.info("page.sent", page_id=job.page_id, alert_id=job.alert_id, outcome=outcome.state.name.lower())
+
+    async def _failed(self, tx: Tx, job: Job, outcome: Outcome, facts: dict[str, str]) -> None:
+        alert = await alerts.get(tx, job.alert_id, lock=True)
+        if not await pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
+            return
+        entry = Entry(Kind.PAGE_FAILED, tx.now, _PRINCIPAL.id, facts)
+        await alerts.add(tx, self._parts.cipher, alert, [entry])
+        if alert.state in UNANSWERED and alert.cycle == job.cycle:
+            await self._try_on(tx, job, unknown=outcome.state is PageState.UNKNOWN)
 
     async def _try_on(self, tx: Tx, job: Job, *, unknown: bool) -> None:
         """The next channel at once, and this one again after a while."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
 import asyncpg
+import orjson
 from haven.crisis.v1 import alerts_pb2 as pb
 
 from haven_kit import ids
@@ -168,19 +169,38 @@ async def claim(tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[
     return [Job(**row) for row in await tx.fetch(_CLAIM, tx.now, limit, worker, lease_until)]
 
 
+# One statement, because every page ends here: the page, the alert's state and place in its timeline, and the entry.
+_ACCEPTED = """WITH ended AS (
+    UPDATE page SET state = 3, lease_until = NULL, accepted_at = $3
+    WHERE page_id = $1 AND worker = $2 AND state = 2 RETURNING alert_id, cycle
+), touched AS (
+    UPDATE alert SET seq = alert.seq + 1, changed_at = $3,
+        state = CASE WHEN alert.state = 1 AND alert.cycle = ended.cycle THEN 2 ELSE alert.state END
+    FROM ended WHERE alert.alert_id = ended.alert_id RETURNING alert.alert_id, alert.seq
+)
+INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts)
+SELECT alert_id, seq, $4, 4, $3, $5, $6::text::jsonb FROM touched RETURNING 1"""
+
+
+async def accepted(tx: Tx, page_id: str, worker: str, facts: Mapping[str, str]) -> bool:
+    """Note that a provider took a page. False when its lease had run out and it is no longer this replica's."""
+    row = await tx.fetch_one(
+        _ACCEPTED, page_id, worker, tx.now, ids.new_id(), tx.principal.id, orjson.dumps(facts).decode()
+    )
+    return row is not None
+
+
 async def ended(tx: Tx, page_id: str, worker: str, state: PageState, failure: str) -> bool:
-    """Note how a page went. False when its lease had run out and it is no longer this replica's."""
-    rows = await tx.fetch(
-        """UPDATE page SET state = $3::smallint, failure = $4, lease_until = NULL,
-            accepted_at = CASE WHEN $3::smallint = 3 THEN $5::timestamptz END
+    """Note a page that no provider took for certain. False when its lease had run out, so that it is another's now."""
+    row = await tx.fetch_one(
+        """UPDATE page SET state = $3, failure = $4, lease_until = NULL
         WHERE page_id = $1 AND worker = $2 AND state = 2 RETURNING 1""",
         page_id,
         worker,
         int(state),
         failure,
-        tx.now,
     )
-    return bool(rows)
+    return row is not None
 
 
 _LIST = """SELECT page_id::text, responder_id, channel, stage, attempt, state, resent, created_at, accepted_at, failure
