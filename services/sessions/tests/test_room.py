@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from haven_sessions.domain import audience, breakouts, events, rules, shares
+from haven_sessions.domain import attendance, audience, breakouts, events, rules, shares
 from haven_sessions.domain.errors import BadInput, Broken, Missing
 from haven_sessions.domain.events import Event, HelpState, Moderation, Participation
 from haven_sessions.domain.room import Happened, Life, Place, Room, replay
@@ -266,6 +267,7 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.story = Story()
         self.made = 0
+        self.seconds_inside: Counter[str] = Counter()
 
     def act(self, decide: object, *args: object, **kwargs: object) -> None:
         before = len(self.story.happened)
@@ -346,6 +348,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(0, 600))
     def time_passes(self, seconds: int) -> None:
+        self.seconds_inside.update({each.person_id: seconds for each in self.story.room.present() if each.person_id})
         self.story.now += timedelta(seconds=seconds)
 
     @invariant()
@@ -365,6 +368,14 @@ class AnyOrder(RuleBasedStateMachine):
                 assert not member.hand_raised
                 assert room.floor != member.member_id
             assert not member.breakout_id or member.breakout_id in room.breakouts
+
+    @invariant()
+    def attendance_is_the_time_they_were_inside(self) -> None:
+        found = attendance.by_person(self.story.happened, self.story.now)
+        seconds = {person: sum(each.length.total_seconds() for each in spans) for person, spans in found.items()}
+        assert {person: each for person, each in seconds.items() if each} == {
+            person: each for person, each in self.seconds_inside.items() if each
+        }
 
     @invariant()
     def nobody_kept_apart_shares_a_breakout(self) -> None:
