@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -92,7 +91,7 @@ class AlertApi:
                 since = max(since, at)
                 yield pb.WatchAlertsResponse(event_id=str(micros(at)), alert=alerts.message(each))
             first = False
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self._desk.parts.database.wake.wait("watch", LOOK_EVERY_S)
 
     async def acknowledge_alert(self, call: Call, request: pb.AcknowledgeAlertRequest) -> alerts_pb2.Alert:
         who = call.principal.id
