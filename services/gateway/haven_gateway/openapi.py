@@ -32,10 +32,12 @@ to tell support. Problems of calls for help carry `help`: what to show a person 
 
 def document(surface: Surface) -> dict[str, Any]:
     """The document."""
-    schemas = Schemas(surface.comments)
+    components: dict[str, Schema] = {}
+    takes = Schemas(surface.comments, components, answers=False)
+    gives = Schemas(surface.comments, components, answers=True)
     paths: dict[str, dict[str, Any]] = {}
     for method in sorted(surface.methods, key=lambda m: (m.public_path, m.verb)):
-        paths.setdefault(method.public_path, {})[method.verb.lower()] = _operation(method, surface, schemas)
+        paths.setdefault(method.public_path, {})[method.verb.lower()] = _operation(method, surface, takes, gives)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Haven", "version": VERSION, "description": _ABOUT, "license": _LICENSE},
@@ -44,7 +46,7 @@ def document(surface: Surface) -> dict[str, Any]:
         "tags": _tags(surface),
         "paths": paths,
         "components": {
-            "schemas": dict(sorted({**schemas.components, **_PROBLEM_SCHEMAS}.items())),
+            "schemas": dict(sorted({**components, **_PROBLEM_SCHEMAS}.items())),
             "parameters": _PARAMETERS,
             "headers": _HEADERS,
             "responses": {"Problem": _PROBLEM_RESPONSE},
@@ -70,7 +72,7 @@ def _tag(method: Method) -> str:
     return words if words == method.service else f"{method.service}: {words}"
 
 
-def _operation(method: Method, surface: Surface, schemas: Schemas) -> dict[str, Any]:
+def _operation(method: Method, surface: Surface, takes: Schemas, gives: Schemas) -> dict[str, Any]:
     comment = surface.comments.get(method.full_name.strip("/").replace("/", "."), method.name)
     operation: dict[str, Any] = {
         "operationId": f"{method.service}_{method.name[0].lower()}{method.name[1:]}",
@@ -83,11 +85,11 @@ def _operation(method: Method, surface: Surface, schemas: Schemas) -> dict[str, 
         operation["x-haven-seen-as"] = method.seen_as
     if method.deprecated:
         operation["deprecated"] = True
-    if parameters := [*_path(method, schemas), *_query(method, schemas), *_headers(method)]:
+    if parameters := [*_path(method, takes), *_query(method, takes), *_headers(method)]:
         operation["parameters"] = parameters
     if method.body:
-        operation["requestBody"] = _body(method, schemas)
-    operation["responses"] = _responses(method, schemas)
+        operation["requestBody"] = _body(method, takes)
+    operation["responses"] = _responses(method, gives)
     return operation
 
 

@@ -54,11 +54,16 @@ _NOT_EMPTY_FORMATS = frozenset(_FORMATS) | {"tuuid", "ip", "address", "host_and_
 
 
 class Schemas:
-    """The schemas of all messages that are asked for, by component name."""
+    """The schemas of all messages that are asked for, by component name.
 
-    def __init__(self, comments: dict[str, str]) -> None:
+    What a request takes and what an answer holds are two schemas: the first has the rules, the second names the fields
+    that are always there.
+    """
+
+    def __init__(self, comments: dict[str, str], components: dict[str, Schema], *, answers: bool) -> None:
         self._comments = comments
-        self.components: dict[str, Schema] = {}
+        self._answers = answers
+        self.components = components
 
     def message(self, message_type: Descriptor) -> Schema:
         """A schema or a reference for a message."""
@@ -68,7 +73,7 @@ class Schemas:
                 kinds = inner["type"] if isinstance(inner["type"], list) else [inner["type"]]
                 return {**inner, "type": [*kinds, "null"]}
             return dict(_WELL_KNOWN[message_type.name])
-        name = component_name(message_type.full_name)
+        name = component_name(message_type.full_name) + ("" if self._answers else "Input")
         if name not in self.components:
             self.components[name] = {}  # stands for the message inside itself
             self.components[name] = self.object(message_type)
@@ -77,8 +82,9 @@ class Schemas:
     def object(self, message_type: Descriptor, *, without: frozenset[str] = frozenset()) -> Schema:
         """The schema of a message's fields, less those named."""
         fields = [field for field in message_type.fields if field.name not in without]
-        required = [field.json_name for field in fields if is_required(field)]
-        schema: Schema = {"type": "object", "additionalProperties": False}
+        needed = _is_always_there if self._answers else is_required
+        required = [field.json_name for field in fields if needed(field)]
+        schema: Schema = {"type": "object"} if self._answers else {"type": "object", "additionalProperties": False}
         if comment := self._described(message_type):
             schema["description"] = comment
         if fields:
@@ -97,8 +103,7 @@ class Schemas:
 
     def field(self, field: FieldDescriptor) -> Schema:
         """The schema of one field, rules and comment included."""
-        rules = rules_of(field)
-        schema = self._value(field, rules)
+        schema = self._value(field, validate_pb2.FieldRules() if self._answers else rules_of(field))
         if comment := self._comments.get(field.full_name):
             inner = schema.pop("description", "")
             schema["description"] = f"{comment} {inner}".strip()
@@ -173,6 +178,10 @@ def is_required(field: FieldDescriptor) -> bool:
         number = getattr(rules, kind)
         return bool(number.gte > 0 or (number.HasField("gt") and number.gt >= 0))
     return False
+
+
+def _is_always_there(field: FieldDescriptor) -> bool:
+    return not field.has_presence
 
 
 def _string(rules: Any) -> Schema:
