@@ -31,11 +31,15 @@ async def post(tx: Tx, catalogue: Catalogue, remittance_id: str, read: Remittanc
     for payment in read.claims:
         row = await claims.by_control_number(tx, payment.control_number)
         shown = _shown(catalogue, payment, row.currency if row is not None else currency)
-        shown.journal_id = await _post_claim(tx, remittance_id, read.paid_on, payment, row, currency) or ""
-        if row is None:
-            message.unmatched += 1
-        else:
+        if row is not None:
             shown.claim_id = row.claim_id
+            row = await _reopened(tx, row, payment, read.paid_on)
+        if row is not None and _fits(payment, row):
+            shown.journal_id = await _post_claim(tx, remittance_id, read.paid_on, payment, row) or ""
+        else:
+            about = books.About(None, ledger.Kind.REMITTANCE, read.paid_on, currency, remittance_id=remittance_id)
+            shown.journal_id = await books.post(tx, about, ledger.unmatched_payment(payment.paid)) or ""
+            message.unmatched += 1
         message.claim_payments.append(shown)
     for adjustment in read.provider_adjustments:
         about = books.About(None, ledger.Kind.REMITTANCE, read.paid_on, currency, remittance_id=remittance_id)
@@ -48,12 +52,39 @@ async def post(tx: Tx, catalogue: Catalogue, remittance_id: str, read: Remittanc
     return message
 
 
-async def _post_claim(
-    tx: Tx, remittance_id: str, day: date, payment: ClaimPayment, row: Row[Any] | None, currency: str
-) -> str | None:
-    if row is None:
-        about = books.About(None, ledger.Kind.REMITTANCE, day, currency, remittance_id=remittance_id)
-        return await books.post(tx, about, ledger.unmatched_payment(payment.paid))
+def _answered(row: Row[Any]) -> int:
+    """How much of a claim payers have answered."""
+    return int(row.paid + row.adjusted + row.person_owes)
+
+
+def _fits(payment: ClaimPayment, row: Row[Any]) -> bool:
+    """Whether the claim has that much left to answer, or that much answered to take back.
+
+    A payer may answer in parts; what goes beyond the claim, such as a second payment, is no answer to it.
+    """
+    return payment.informs_only or 0 <= _answered(row) + payment.charged <= row.total
+
+
+async def _reopened(tx: Tx, row: Row[Any], payment: ClaimPayment, day: date) -> Row[Any]:
+    """A denied claim that the payer decides again without a reversal is first put back to unanswered."""
+    if row.state != claims.DENIED or payment.reversed or payment.informs_only:
+        return row
+    for journal in await books.open_of_claim(tx, row.claim_id):
+        legs = books.legs_of((await books.legs(tx, [journal.journal_id]))[journal.journal_id])
+        about = books.About(
+            row.person_id,
+            ledger.Kind.REVERSAL,
+            day,
+            row.currency,
+            claim_id=row.claim_id,
+            reverses_journal_id=journal.journal_id,
+        )
+        await books.post(tx, about, ledger.reversal(legs))
+    await claims.change(tx, row.claim_id, state=claims.SUBMITTED, paid=0, adjusted=0, person_owes=0)
+    return await claims.claim(tx, row.claim_id)
+
+
+async def _post_claim(tx: Tx, remittance_id: str, day: date, payment: ClaimPayment, row: Row[Any]) -> str | None:
     if payment.informs_only:
         return None
     about = books.About(

@@ -320,6 +320,42 @@ async def test_a_reversal_with_its_correction_and_a_withheld_amount(office):
     assert (held["receivable_payer"], held["cash"], held["receivable_patient"]) == (0, 36500, 500)
 
 
+async def test_a_denied_claim_is_decided_again(office, billing):
+    person = await office.newcomer()
+    await office.insure(person, days=5)
+    claim, document = await office.claimed(person, MONDAY)
+    number = claim.patient_control_number
+    await read(office, answered(document, f"N1-{number}", deny="16"))
+    await read(office, answered(document, f"N2-{number}", deny="18"))
+    held = await office.balances(person)
+    assert (held["denial"], held["receivable_payer"]) == (45000, 0)
+    await read(office, answered(document, f"N3-{number}", contractual=9000, copay=3000))
+    held = await office.balances(person)
+    assert (held["denial"], held["receivable_payer"], held["cash"], held["receivable_patient"]) == (0, 0, 33000, 3000)
+    now = await state_of(office, claim)
+    assert (now.state, now.paid.minor_units, now.adjusted.minor_units, now.person_owes.minor_units) == (
+        pb.CLAIM_STATE_PAID,
+        33000,
+        9000,
+        3000,
+    )
+
+
+async def test_a_second_payment_is_no_answer_to_the_claim(office):
+    person = await office.newcomer()
+    await office.insure(person, days=5)
+    claim, document = await office.claimed(person, MONDAY)
+    number = claim.patient_control_number
+    await read(office, answered(document, f"S1-{number}", contractual=9000))
+    before = await office.balances(person)
+    again = await read(office, answered(document, f"S2-{number}", contractual=9000))
+    assert (again.unmatched, again.claim_payments[0].claim_id) == (1, claim.claim_id)
+    late = await read(office, answered(document, f"S3-{number}", deny="18"))
+    assert late.unmatched == 1
+    assert await office.balances(person) == before
+    assert (await state_of(office, claim)).state == pb.CLAIM_STATE_PAID
+
+
 async def test_payments_for_nobody_here_are_listed_and_their_money_kept(office, billing):
     person = await office.newcomer()
     await office.insure(person, days=5)

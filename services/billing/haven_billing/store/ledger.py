@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, exists, func, insert, select
 
 from haven_billing.domain.ledger import Account, Kind, Leg, Legs
 from haven_billing.store.tables import journals, postings
@@ -68,6 +68,18 @@ async def journal_of_charge(tx: Tx, charge_id: str) -> Row[Any] | None:
     """The journal that charged a day."""
     found = select(journals).where(journals.c.charge_id == charge_id, journals.c.kind == Kind.CHARGE.value)
     return (await tx.execute(found.order_by(journals.c.journal_id.desc()).limit(1))).one_or_none()
+
+
+async def open_of_claim(tx: Tx, claim_id: str) -> list[Row[Any]]:
+    """The journals that remittances posted for a claim and that nothing has undone."""
+    later = journals.alias()
+    undone = exists().where(later.c.reverses_journal_id == journals.c.journal_id)
+    query = select(journals).where(
+        journals.c.claim_id == claim_id,
+        journals.c.kind == Kind.REMITTANCE.value,
+        ~undone,
+    )
+    return list(await tx.execute(query.order_by(journals.c.journal_id)))
 
 
 async def is_reversed(tx: Tx, journal_id: str) -> bool:

@@ -174,7 +174,9 @@ class Remittance(_message.Message):
     paid_on: _builtins.str
     """ISO 8601."""
     unmatched: _builtins.int
-    """Payments that match no claim here. Their money is kept in the unapplied account until someone places it."""
+    """Payments that match no claim here, or go beyond what it asks for. Their money is kept in the unapplied account until
+    someone places it.
+    """
     @_builtins.property
     def total(self) -> _money_pb2.Money:
         """What was paid in all (BPR02)."""
