@@ -8,14 +8,19 @@ import hashlib
 import hmac
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2 as pb
 from haven.crisis.v1 import events_pb2, people_pb2, signals_pb2
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.intake.v1 import events_pb2 as intake_events
 from haven.sessions.v1 import events_pb2 as session_events
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from haven_kit import ids
+from haven_kit import ids, telemetry
 from haven_kit.errors import Conflict, Denied, Invalid, NotFound
+from haven_kit.paging import Page
+from haven_kit.testing import eventually
 
 from .world import SECRET, World
 
@@ -185,3 +190,33 @@ def _timeline(alert_id: str) -> object:
     from haven.crisis.v1.alert_service_pb2 import GetAlertTimelineRequest
 
     return GetAlertTimelineRequest(alert_id=alert_id, page_size=200)
+
+
+async def test_a_page_belongs_to_the_trace_of_its_signal(world: World, person_id: str) -> None:
+    await world.plan()
+    spans = InMemorySpanExporter()
+    tracing = telemetry.setup(world.crisis.process.settings, exporter=spans, always=True)
+    try:
+        raised = await world.signal(person_id)
+        await world.paged("first", raised.alert_id)
+        page = await eventually(lambda: [each for each in spans.get_finished_spans() if each.name == "page webhook"])
+        call = [each for each in spans.get_finished_spans() if each.name.endswith("RaiseSignal")]
+    finally:
+        tracing.close()
+    assert {each.context.trace_id for each in page} == {each.context.trace_id for each in call}
+    assert page[0].attributes is not None
+    assert page[0].attributes["haven.alert_id"] == raised.alert_id
+    received = world.hooks["first"].received[-1]
+    assert received.headers["traceparent"].split("-")[1] == f"{page[0].context.trace_id:032x}"
+
+
+async def test_page_tokens_that_were_not_made_here_are_named(world: World) -> None:
+    await world.plan()
+    made = Page.of(alert_pb.ListAlertsRequest()).next_token(("soon", "nowhere"))
+    with pytest.raises(Invalid) as unknown:
+        await world.alerts().ListAlerts(alert_pb.ListAlertsRequest(page_token=made))
+    assert unknown.value.violations[0].field == "page_token"
+    with pytest.raises(Invalid):
+        await world.alerts().WatchAlerts(alert_pb.WatchAlertsRequest(last_event_id="x")).__anext__()
+    with pytest.raises(Invalid):
+        await world.signal("", world.staff("first"), raised_at=Timestamp(seconds=10**15))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2, events_pb2
 
 from haven_crisis import metrics, policy
 from haven_crisis.api import view
-from haven_crisis.api.desk import EPOCH, Desk, after, micros
+from haven_crisis.api.desk import EPOCH, Desk, after, key_of, micros
 from haven_crisis.domain import alerts as rules
 from haven_crisis.domain.alerts import Alert, Entry
 from haven_crisis.domain.severity import Severity
@@ -68,7 +69,7 @@ class AlertApi:
     async def list_pages(self, call: Call, request: pb.ListPagesRequest) -> pb.ListPagesResponse:
         page = Page.of(request)
         alert = await self._desk.alert(call, request.alert_id)
-        start = str(page.after[0]) if page.after else pages.FIRST
+        start = _uuid(key_of(page))
         found = await pages.of_alert(call.tx, alert.alert_id, start, page.size + 1)
         response = pb.ListPagesResponse(pages=found[: page.size])
         if len(found) > page.size:
@@ -186,9 +187,16 @@ class AlertApi:
 def _number(page: Page) -> int:
     if page.after is None:
         return 0
-    if len(page.after) != 1 or not isinstance(page.after[0], int):
+    if len(page.after) != 1 or not isinstance(page.after[0], int) or not 0 <= page.after[0] < 2**31:
         raise Invalid("page_token", "known_token", "The page token was not made by this service.")
     return page.after[0]
+
+
+def _uuid(key: str) -> str:
+    try:
+        return str(UUID(key)) if key else pages.FIRST
+    except ValueError as error:
+        raise Invalid("page_token", "known_token", "The page token was not made by this service.") from error
 
 
 def _resume(event_id: str) -> datetime:

@@ -10,13 +10,13 @@ from haven.crisis.v1 import on_call_service_pb2 as pb
 from haven.options.v1 import options_pb2 as options
 
 from haven_crisis import directory
-from haven_crisis.api.desk import Desk
+from haven_crisis.api.desk import Desk, key_of
 from haven_crisis.domain import escalation, rotation
 from haven_crisis.domain.escalation import Book
 from haven_crisis.store import on_call
 from haven_kit import etags
 from haven_kit.call import Call
-from haven_kit.errors import Invalid, NotFound, Refused
+from haven_kit.errors import NotFound, Refused
 from haven_kit.paging import Page
 
 
@@ -45,7 +45,7 @@ class OnCallApi:
 
     async def list_responders(self, call: Call, request: pb.ListRespondersRequest) -> pb.ListRespondersResponse:
         page = Page.of(request)
-        rows = await on_call.listed(call.tx, "responder", _key(page), page.size + 1)
+        rows = await on_call.listed(call.tx, "responder", key_of(page), page.size + 1)
         response = pb.ListRespondersResponse(
             responders=[self._responder(row["key"], row["version"], row["body"]) for row in rows[: page.size]]
         )
@@ -76,7 +76,7 @@ class OnCallApi:
 
     async def list_rotations(self, call: Call, request: pb.ListRotationsRequest) -> pb.ListRotationsResponse:
         page = Page.of(request)
-        rows = await on_call.listed(call.tx, "rotation", _key(page), page.size + 1)
+        rows = await on_call.listed(call.tx, "rotation", key_of(page), page.size + 1)
         response = pb.ListRotationsResponse(
             rotations=[_rotation(row["version"], row["body"]) for row in rows[: page.size]]
         )
@@ -108,7 +108,7 @@ class OnCallApi:
     async def list_policies(self, call: Call, request: pb.ListPoliciesRequest) -> pb.ListPoliciesResponse:
         page = Page.of(request)
         book = await self._desk.book(call.tx)
-        rows = await on_call.listed(call.tx, "policy", _key(page), page.size + 1)
+        rows = await on_call.listed(call.tx, "policy", key_of(page), page.size + 1)
         response = pb.ListPoliciesResponse(
             policies=[_policy(row["version"], row["body"], book.default_policy_id) for row in rows[: page.size]]
         )
@@ -121,7 +121,8 @@ class OnCallApi:
         book = await self._desk.book(call.tx)
         response = pb.GetOnCallResponse(problems=self._desk.directory.problems())
         for row in await on_call.listed(call.tx, "rotation", "", 200):
-            duty = rotation.who_is_on_call(book.rotations[row["key"]], at)
+            drafted = book.rotations.get(row["key"])
+            duty = rotation.who_is_on_call(drafted, at) if drafted is not None else None
             if duty is not None:
                 shown = response.duties.add(
                     rotation_id=row["key"],
@@ -187,11 +188,3 @@ def _policy(version: int, body: bytes, default_id: str) -> pb.Policy:
 
 def _context(responder_id: str) -> str:
     return f"responder/{responder_id}"
-
-
-def _key(page: Page) -> str:
-    if page.after is None:
-        return ""
-    if len(page.after) != 1 or not isinstance(page.after[0], str):
-        raise Invalid("page_token", "known_token", "The page token was not made by this service.")
-    return page.after[0]
