@@ -98,6 +98,14 @@ def test_rules_and_comments_become_schema(probe):
     assert thing["properties"]["madeAt"]["format"] == "date-time"
 
 
+def test_what_is_taken_has_rules_and_what_is_given_is_always_there(probe):
+    schemas = probe["components"]["schemas"]
+    assert schemas["probe.Thing"]["required"] == ["thingId", "name", "color", "etag", "weight"]
+    assert "additionalProperties" not in schemas["probe.Thing"]
+    assert "required" not in schemas["probe.ThingInput"]
+    assert schemas["probe.ThingInput"]["additionalProperties"] is False
+
+
 def test_parameters_headers_and_bodies_are_those_of_the_route(probe):
     listing = {
         p.get("name") or p["$ref"].rpartition("/")[2]: p for p in probe["paths"]["/v1/things"]["get"]["parameters"]
@@ -124,7 +132,8 @@ def test_parameters_headers_and_bodies_are_those_of_the_route(probe):
 def test_a_stream_is_told_as_server_sent_events(probe):
     watch = probe["paths"]["/v1/things:watch"]["get"]
     content = watch["responses"]["200"]["content"]["text/event-stream"]
-    assert content["x-haven-event"] == {"$ref": "#/components/schemas/probe.ThingEvent"}
+    data = content["schema"]["properties"]["data"]
+    assert data["contentSchema"] == {"$ref": "#/components/schemas/probe.ThingEvent"}
     assert {"$ref": "#/components/parameters/LastEventId"} in watch["parameters"]
 
 

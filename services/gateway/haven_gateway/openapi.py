@@ -159,9 +159,9 @@ def _responses(method: Method, schemas: Schemas) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Done."}
     if method.streaming:
         success["description"] = (
-            "The stream; each event's `data` is the JSON of `x-haven-event`, its `id` the `eventId`."
+            "The stream. The schema is that of each event; its `id` is the `eventId` of its `data`."
         )
-        success["content"] = {"text/event-stream": {"schema": {"type": "string"}, "x-haven-event": answer}}
+        success["content"] = {"text/event-stream": {"schema": _event(answer)}}
     else:
         success["content"] = {"application/json": {"schema": answer}}
     headers = {}
@@ -176,6 +176,20 @@ def _responses(method: Method, schemas: Schemas) -> dict[str, Any]:
         responses["304"] = {"description": "Not changed since the ETag in `If-None-Match`."}
     problem = {"$ref": "#/components/responses/Problem"}
     return {**responses, "4XX": problem, "5XX": problem}
+
+
+def _event(data: Schema) -> Schema:
+    """One server-sent event, in the manner of OpenAPI 3.2."""
+    text = {"type": "string"}
+    return {
+        "type": "object",
+        "properties": {
+            "event": text,
+            "id": text,
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": data},
+        },
+        "required": ["data"],
+    }
 
 
 _LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
