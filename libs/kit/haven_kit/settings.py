@@ -24,6 +24,9 @@ _BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 # What Kubernetes adds by itself for every Service of the namespace whose name begins with "haven-".
 _SERVICE_LINK = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)")
 
+# What the `haven` command and the tests read from the same shell.
+_OF_TOOLS = frozenset({"GATEWAY", "TOKEN", "FHIR_SAMPLES"})
+
 
 class Settings(BaseSettings):
     """What every service needs to be told. A service's own settings are a subclass with more fields.
@@ -147,7 +150,7 @@ class _Environment(PydanticBaseSettingsSource):
                     values.setdefault("targets", {})[key.removeprefix(_TARGET).lower().replace("_", "-")] = text
                 elif key.endswith(_FILE) and field.removesuffix(_FILE.lower()) in fields:
                     self._from_file(name, field.removesuffix(_FILE.lower()), text, values)
-                elif not _SERVICE_LINK.fullmatch(key):
+                elif key not in _OF_TOOLS and not _SERVICE_LINK.fullmatch(key):
                     raise ValueError(f"no such setting{_hint(field, list(fields))}")
             except (ValueError, OSError) as error:
                 refused.append(f"{name}: {error.strerror if isinstance(error, OSError) else error}")

@@ -52,6 +52,11 @@ def shown(principal: Principal, held: frozenset[int], consents: Consents) -> fro
     return frozenset(kinds)
 
 
+def shown_to_office(*, named: bool) -> frozenset[int]:
+    """The protected kinds that the intake desk sees; `named` by the person's consent under 42 CFR 2.31, or not."""
+    return _PROTECTED if named else _PROTECTED - {PHI_SUBSTANCE_USE}
+
+
 def _may_see_substance_use(principal: Principal, held: frozenset[int], consents: Consents) -> bool:
     # Within the program the record goes to those who treat substance use (42 CFR 2.12(c)(3)); others need to be named.
     if RELATION_CARE_TEAM in held and principal.has(ROLE_SUBSTANCE_USE_COUNSELOR):

@@ -1,7 +1,9 @@
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from haven.intake.v1 import events_pb2, people_pb2, people_service_pb2
 from haven.intake.v1 import referral_service_pb2 as pb
 
@@ -135,6 +137,18 @@ async def test_who_sees_a_referral(people):
     request = pb.GetReferralRequest(referral_id=referral.referral_id)
     with pytest.raises(NotFound):
         await people.staff("individual_therapist").referrals.GetReferral(request)
+    listing = pb.ListReferralsRequest(page_size=200)
+
+    async def listed():
+        found = await people.desk.referrals.ListReferrals(listing)
+        return next(each for each in found.referrals if each.person_id == referral.person_id).summary
+
+    assert (bool((await listed()).partner_flags), bool((await listed()).substance_use_flags)) == (True, False)
+    until = Timestamp()
+    until.FromDatetime(datetime.now(UTC) + timedelta(days=30))
+    named = {"grantee_id": people.desk.id, "grantee_name": "The desk", "purpose": "Intake", "expires_at": until}
+    await people.consent(referral.person_id, "part2_disclosure", **named)
+    assert [each.kind for each in (await listed()).substance_use_flags] == ["drug_misuse"]
     therapist, counselor = people.staff("individual_therapist"), people.staff("substance_use_counselor")
     await people.care_team(
         referral.person_id, (therapist.id, "individual_therapist"), (counselor.id, "substance_use_counselor")

@@ -145,6 +145,7 @@ class PeopleApi:
     async def get_care_team(self, call: Call, request: rpc.GetCareTeamRequest) -> pb.CareTeam:
         """The people who care for a person, with the role each has on this team."""
         await relations.require(call, request.person_id)
+        await people.get(call.tx, self._cipher, request.person_id)
         found, version = await documents.read(call.tx, self._cipher, pb.CareTeam, request.person_id)
         found.person_id = request.person_id
         found.etag = etags.of(version) if version else ""

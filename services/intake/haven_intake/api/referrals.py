@@ -8,13 +8,13 @@ import orjson
 from haven.intake.v1 import events_pb2, people_pb2
 from haven.intake.v1 import referral_service_pb2 as pb
 
-from haven_intake import data
+from haven_intake import data, policy
 from haven_intake.api.events import card_changed
 from haven_intake.api.from_fhir import person_of, referral_of
 from haven_intake.api.reading import access
 from haven_intake.domain import fhir, matching
 from haven_intake.settings import IntakeSettings
-from haven_intake.store import people, referrals
+from haven_intake.store import consents, people, referrals
 from haven_kit import etags, relations
 from haven_kit.call import Call
 from haven_kit.errors import Invalid, NotFound, Refused
@@ -78,9 +78,11 @@ class ReferralApi:
             call.tx, self._cipher, request.state, page, duplicates_only=request.possible_duplicates_only
         )
         shown = found[: page.size]
-        call.about(*(each.person_id for each in shown))
+        about = [each.person_id for each in shown]
+        call.about(*about)
+        named = await consents.naming(call.tx, "part2_disclosure", call.principal.id, about)
+        listed = [policy.visible(each.message, policy.shown_to_office(named=each.person_id in named)) for each in shown]
         token = page.next_token([shown[-1].referral_id]) if len(found) > page.size else ""
-        listed = [await self._shown(call, each) for each in shown]
         return pb.ListReferralsResponse(referrals=listed, next_page_token=token)
 
     async def resolve_duplicate(self, call: Call, request: pb.ResolveDuplicateRequest) -> pb.Referral:

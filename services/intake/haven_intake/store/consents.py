@@ -3,6 +3,8 @@
 # ruff: noqa: S608 - statements are put together from this file's own constants
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 from haven.intake.v1 import consent_service_pb2 as pb
 
@@ -86,6 +88,19 @@ async def in_force(tx: Tx, cipher: Cipher, person_id: str, *kinds: str) -> list[
         list(kinds),
     )
     return [_message(tx, cipher, row) for row in rows]
+
+
+async def naming(tx: Tx, kind: str, grantee_id: str, person_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these people have a consent of the kind in force that names the grantee."""
+    rows = await tx.fetch(
+        """SELECT DISTINCT person_id::text AS person_id FROM consent WHERE kind = $1 AND grantee_id = $2
+        AND person_id = ANY($3::uuid[]) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)""",
+        kind,
+        grantee_id,
+        list(person_ids),
+        tx.now,
+    )
+    return frozenset(row["person_id"] for row in rows)
 
 
 async def expire(tx: Tx, limit: int) -> list[asyncpg.Record]:
