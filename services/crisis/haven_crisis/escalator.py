@@ -84,6 +84,9 @@ class Escalator:
             )
             accepted = await self._acceptance.accept(tx, signal)
             await follow_ups.miss(tx, row["follow_up_id"], accepted.alert_id)
+            tx.audit(
+                row["person_id"], action=_PRINCIPAL.id, seen_as="called for help because nobody had looked in on you"
+            )
             event = events_pb2.FollowUpMissed(
                 alert_id=row["alert_id"], new_alert_id=accepted.alert_id, person_id=row["person_id"]
             )

@@ -19,6 +19,11 @@ from haven_kit.reactions import Reaction
 def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
     """Every event that crisis reacts to."""
 
+    async def accept(tx: Tx, signal: Signal) -> None:
+        accepted = await acceptance.accept(tx, signal)
+        if accepted.raised:
+            tx.audit(signal.person_id, action=signal.actor, seen_as="called for help for you")
+
     async def distress_signalled(tx: Tx, event: sessions.DistressSignalled) -> None:
         signal = Signal(
             signal_id=event.signal_id,
@@ -29,7 +34,7 @@ def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
             session_id=event.session_id,
             facilitator_id=event.facilitator_id,
         )
-        await acceptance.accept(tx, signal)
+        await accept(tx, signal)
 
     async def concern_raised(tx: Tx, event: intake.ConcernRaised) -> None:
         signal = Signal(
@@ -39,7 +44,7 @@ def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
             actor=tx.principal.id,
             raised_at=event.raised_at.ToDatetime(UTC),
         )
-        await acceptance.accept(tx, signal)
+        await accept(tx, signal)
 
     return (
         Reaction(sessions.DistressSignalled, distress_signalled),

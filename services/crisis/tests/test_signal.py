@@ -79,6 +79,9 @@ async def test_an_event_alone_is_enough(world: World, person_id: str) -> None:
     told = [each for each in await world.crisis.told(events_pb2.AlertRaised) if each.person_id == person_id]
     assert len(told) == 1
     await world.paged("first", told[0].alert_id)
+    async with world.transaction() as tx:
+        noted = await tx.fetch("SELECT principal_id FROM audit_entry WHERE person_id = $1", person_id)
+    assert [each["principal_id"] for each in noted] == ["system:crisis/concern_raised"]
 
 
 async def test_many_signals_at_once_are_one_alert_and_one_page(world: World, person_id: str) -> None:
