@@ -241,6 +241,8 @@ class _UnaryUnary:
     async def __call__(self, request: Message, *, timeout: float | None = None, metadata: Metadata = ()) -> Any:
         method = self._method
         ends = _ends(timeout, method.target.default_timeout)
+        if ends <= time.monotonic():
+            raise DeadlineExceeded(f"There was no time left to call the {method.target.name} service.")
         attempts = _ATTEMPTS if method.is_repeatable(request, metadata) else 1
         with telemetry.Scope(method.label, SpanKind.CLIENT, None, method.attributes) as scope:
             carried = _carried(metadata)
