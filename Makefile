@@ -5,7 +5,7 @@ STAMP := .venv/.haven-setup
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 TESTS ?=
 
-.PHONY: help setup lock protos protos-check lint format test demo run clean
+.PHONY: help setup lock protos protos-check lint format test demo capabilities run clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: setup ## Run all tests (TESTS=path for some)
 
 demo: setup ## Play the day in the program from referral to claim, show its trace, stop
 	@exec $(BIN)/python -m haven_dev.demo
+
+capabilities: setup ## Print which capabilities are proven, by which tests
+	@$(BIN)/python scripts/capabilities.py
 
 run: setup ## Start the platform and keep it running; Ctrl-C stops it
 	@exec $(BIN)/haven run
