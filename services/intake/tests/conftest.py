@@ -58,11 +58,13 @@ class People:
     def person(self, person_id: str, role: str = "participant") -> Who:
         return Who(self.intake.as_role(role, person_id=person_id))
 
-    async def referred(self, **given: Any) -> str:
+    async def referred(self, summary: Any = None, **given: Any) -> str:
         """A person with a new referral; nobody like them is known."""
         person = unlike_anyone(**given)
         referral = await self.desk.referrals.CreateReferral(
-            referral_service_pb2.CreateReferralRequest(person=person, kind=referral_service_pb2.REFERRAL_KIND_CLINICIAN)
+            referral_service_pb2.CreateReferralRequest(
+                person=person, summary=summary, kind=referral_service_pb2.REFERRAL_KIND_CLINICIAN
+            )
         )
         return str(referral.person_id)
 
@@ -137,9 +139,9 @@ class People:
         await therapist.care.Admit(self.admission(person_id))
         return person_id, therapist
 
-    async def couple(self) -> tuple[str, str, Any]:
+    async def couple(self, summary: Any = None) -> tuple[str, str, Any]:
         """Two linked people: the participant, the partner, the link."""
-        one, other = await self.referred(), await self.referred()
+        one, other = await self.referred(summary), await self.referred()
         await self.consent(one, "relationship", grantee_id=other, grantee_name="Partner")
         await self.consent(other, "relationship", role="partner", grantee_id=one, grantee_name="Partner")
         link = await self.desk.links.LinkPeople(
