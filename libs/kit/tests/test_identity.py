@@ -36,6 +36,7 @@ class Issuer:
         self.extra: list[dict[str, Any]] = []
         self.fetches = 0
         self.down = False
+        self.moved = False
         self.hanging: asyncio.Event | None = None
         self.raw: bytes | None = None
         self.named: str | None = None
@@ -45,6 +46,7 @@ class Issuer:
     async def start(self) -> None:
         app = web.Application()
         app.add_routes([web.get("/.well-known/openid-configuration", self._discovery), web.get("/keys", self._jwks)])
+        app.add_routes([web.get("/elsewhere", self._elsewhere)])
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -61,7 +63,12 @@ class Issuer:
             raise web.HTTPServiceUnavailable
         return web.json_response({"issuer": self.named or self.url, "jwks_uri": f"{self.url}/keys"})
 
+    async def _elsewhere(self, _: web.Request) -> web.Response:
+        return web.Response(body=self.document())
+
     async def _jwks(self, _: web.Request) -> web.Response:
+        if self.moved:
+            raise web.HTTPFound("/elsewhere")
         self.fetches += 1
         if self.down:
             raise web.HTTPServiceUnavailable
@@ -243,6 +250,7 @@ async def test_unknown_keys_do_not_make_us_press_the_issuer(
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     clock.advance(timedelta(seconds=11))
     for number in range(50):
+        clock.advance(timedelta(milliseconds=100))
         token = issuer.token(clock, f"unknown-{number}", key=stranger)
         assert await refused(verifier, token) == "token_key"
     assert issuer.fetches == 2  # the start's, and one
@@ -324,6 +332,21 @@ async def test_a_damaged_key_document_changes_nothing(
     assert await refused(verifier, issuer.token(clock, "unknown", key=_RSA)) == "token_key"
     assert issuer.fetches == 2
     assert (await verifier.verify(issuer.token(clock))).id == "user-1"
+
+
+async def test_a_key_document_that_is_too_large_or_elsewhere_is_not_taken(
+    verifier: TokenVerifier, issuer: Issuer, clock: FakeClock
+) -> None:
+    issuer.keys["next"] = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    issuer.raw = issuer.document() + b" " * 300_000
+    clock.advance(timedelta(seconds=11))
+    assert await refused(verifier, issuer.token(clock, "next")) == "token_key"
+    issuer.raw, issuer.moved = None, True
+    clock.advance(timedelta(seconds=11))
+    assert await refused(verifier, issuer.token(clock, "next")) == "token_key"
+    issuer.moved = False
+    clock.advance(timedelta(seconds=11))
+    assert (await verifier.verify(issuer.token(clock, "next"))).id == "user-1"
 
 
 async def test_keys_are_refreshed_in_the_background(keys: IssuerKeys, issuer: Issuer, clock: FakeClock) -> None:
