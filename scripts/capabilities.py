@@ -33,9 +33,8 @@ def main() -> int:
         tests = results.get(each["id"], {})
         passed = sorted(name for name, outcome in tests.items() if outcome == "passed")
         proven = bool(passed) and len(passed) == len(tests)
-        print(
-            f"{each['id']}  {each['service']:<11} {each['state'] if proven == _said(each) else 'DIFFERS':<8} {each['need']}"
-        )
+        state = each["state"] if proven == _said(each) else "DIFFERS"
+        print(f"{each['id']}  {each['service']:<11} {state:<8} {each['need']}")
         for name in passed:
             print(f"        {name}")
         if _said(each) and not proven:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,6 +42,10 @@ class Web:
     """The platform's time of day."""
     before_call: Callable[[str], None] = field(default=lambda _: None)
     """Called with the method and path before each call; a test ends a service here."""
+    change_body: Callable[[str, str, Any], Any] = field(default=lambda _method, _path, body: body)
+    """Called with method, path and JSON body of each command; what it returns is sent."""
+    after_answer: Callable[[int, str, Mapping[str, str]], None] = field(default=lambda _status, _text, _headers: None)
+    """Called with each answer's status, text and headers."""
 
 
 class Actor:
@@ -122,6 +126,7 @@ class Actor:
         headers = self._headers() | (given.pop("headers", None) or {})
         if method != "GET":
             headers.setdefault("Idempotency-Key", str(uuid.uuid4()))
+            given["json"] = self._web.change_body(method, path, given.get("json"))
         deadline = time.monotonic() + PATIENCE_S
         while True:
             self._web.before_call(f"{method} {path}")
@@ -137,6 +142,7 @@ class Actor:
         try:
             async with self._web.session.request(method, url, headers=headers, **given) as answer:
                 text = await answer.text()
+                self._web.after_answer(answer.status, text, answer.headers)
                 return (json.loads(text) if text else {}), answer.status
         except aiohttp.ClientError as error:
             return {"title": type(error).__name__}, 503

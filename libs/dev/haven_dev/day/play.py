@@ -32,12 +32,17 @@ async def prepare(day: Day) -> None:
 
 
 async def play(platform: Platform, session: aiohttp.ClientSession, say: Say, who: Who | None = None) -> Day:
-    """Play all eight steps. Raises where one does not hold."""
+    """Play the whole day. Raises where a step does not hold."""
     day = Day.begin(platform, session, lambda line: say(f"      {line}"), who)
+    await play_steps(day, say)
+    return day
+
+
+async def play_steps(day: Day, say: Say) -> None:
+    """Prepare, then play all eight steps."""
     await prepare(day)
     for number, (title, step) in enumerate(STEPS, start=1):
         began = time.monotonic()
         say(f"  {number}. {title}")
         await step(day)
         say(f"     held ({time.monotonic() - began:.1f} s)")
-    return day
