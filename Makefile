@@ -5,7 +5,7 @@ STAMP := .venv/.haven-setup
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 TESTS ?=
 
-.PHONY: help setup lock protos protos-check lint format test demo capabilities run clean
+.PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,8 @@ test: setup ## Run all tests (TESTS=path for some)
 demo: setup ## Play the day in the program from referral to claim, show its trace, stop
 	@exec $(BIN)/python -m haven_dev.demo
 
-capabilities: setup ## Print which capabilities are proven, by which tests
-	@$(BIN)/python scripts/capabilities.py
+capabilities: setup ## Print which capabilities are proven, by which tests (LAST=1: from the last test run)
+	@$(BIN)/python scripts/capabilities.py $(if $(LAST),--last)
 
 run: setup ## Start the platform and keep it running; Ctrl-C stops it
 	@exec $(BIN)/haven run
@@ -48,3 +48,6 @@ clean: ## Stop leftovers and remove all that was made here, the environment too
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m haven_dev.clean; fi
 	@rm -rf .venv .tools .haven .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+openapi: setup ## Write docs/openapi.json from the contracts
+	@$(BIN)/python -m haven_gateway openapi > docs/openapi.json

@@ -19,10 +19,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Call:
     """Who calls what, and the transaction it happens in."""
 
-    __slots__ = ("_about", "_audited", "_database", "_tx", "break_glass", "method", "principal")
+    __slots__ = (
+        "_about", "_audited", "_database", "_tx", "break_glass", "idempotency_key", "method", "principal",
+    )  # fmt: skip
 
-    def __init__(self, method: Method, principal: Principal, database: Database) -> None:
+    def __init__(self, method: Method, principal: Principal, database: Database, idempotency_key: str = "") -> None:
         self.method = method
+        self.idempotency_key = idempotency_key
+        """The caller's key, for methods marked `own_transactions`; the kit itself answers for all others."""
         self.principal = principal
         self.break_glass = False
         """Set it where only emergency access opened the record: the audit entry then says so."""

@@ -132,7 +132,7 @@ class Pipeline:
         principal = await self._identify(metadata, context)
         authorize(method, principal)
         validate(request)
-        return Call(method, principal, self._database)
+        return Call(method, principal, self._database, metadata.get(IDEMPOTENCY_KEY, ""))
 
     async def _identify(self, metadata: dict[str, str], context: Context) -> Principal:
         peer = peer_service(context)

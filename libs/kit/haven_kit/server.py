@@ -91,6 +91,7 @@ class Server:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        self.state = {**self.state, "accepting": False}
         await self._health.enter_graceful_shutdown()
         self._pipeline.draining.set()
         await self._server.stop(grace)

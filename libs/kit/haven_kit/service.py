@@ -171,6 +171,7 @@ class Process(Generic[S]):
         await self.server.drain(grace)
         await self._consumer.stop(grace)
         await asyncio.gather(*(loop.stop(grace / 4) for loop in self._workers))
+        self._warming.cancel()
         await asyncio.gather(self._warming, return_exceptions=True)
         for hook in self.service.on_stop:
             await hook()

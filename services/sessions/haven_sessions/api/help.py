@@ -70,7 +70,7 @@ class HelpApi:
         person_id = call.principal.person_id
         if person_id is None:
             raise HelpUnreached(self._texts.help_unreached)
-        signal_id = _signal_id(request.signal_id, person_id)
+        signal_id = _signal_id(request.signal_id or call.idempotency_key, person_id)
         told = self._road(self._tell(signal_id, person_id, request, call.now))
         kept = self._road(self._keep(call, signal_id, person_id, request))
         await _first_to_arrive(told, kept)
