@@ -5,8 +5,9 @@ This is the one place where a signal becomes durable. Where it is kept while the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID, uuid5
 
 import asyncpg
 from haven.crisis.v1 import events_pb2
@@ -22,7 +23,7 @@ from haven_crisis.store import alerts, pages
 from haven_crisis.store.pages import Draft, Round
 from haven_kit import ids, telemetry
 from haven_kit.database import Tx
-from haven_kit.errors import Conflict, Internal
+from haven_kit.errors import Internal
 from haven_kit.service import Parts
 
 # The signal goes first: whoever loses the race for its id inserts nothing and joins nothing. An alert that was
@@ -94,6 +95,7 @@ class Signal:
 class Accepted:
     """What became of a signal."""
 
+    signal_id: str
     alert_id: str
     raised: bool
     """It opened the alert. False: it joined one, or was known already."""
@@ -110,7 +112,7 @@ class Acceptance:
     async def accept(self, tx: Tx, signal: Signal) -> Accepted:
         """Make a signal durable, and page for it once the transaction commits. The same signal_id twice is one signal.
 
-        Raises Conflict where the id was used for another person.
+        An id that another person's signal has is not taken from them: the signal gets one of its own, and is not lost.
         """
         if self._directory.version == 0:
             await self._directory.read(tx)
@@ -155,7 +157,8 @@ class Acceptance:
         )
         metrics.SIGNALS.labels(source, "no" if row is not None else "yes").inc()
         if row is None:
-            return await _known(tx, signal)
+            known = await _known(tx, signal)
+            return known or await self.accept(tx, replace(signal, signal_id=_own_id(signal)))
         of = Round(row["alert_id"], row["cycle"], stage.number, drill, row["raised_at"], traceparent)
         if row["paging"]:
             chosen = [
@@ -169,7 +172,7 @@ class Acceptance:
         if row["raised"]:
             _tell(tx, row, signal, drill)
         tx.wake("watch")
-        return Accepted(row["alert_id"], row["raised"])
+        return Accepted(signal.signal_id, row["alert_id"], row["raised"])
 
     async def _page_newcomers(self, tx: Tx, of: Round, row: asyncpg.Record, known: list[Draft]) -> None:
         """The on-call plan had just changed: whoever is on call by the new one is paged too."""
@@ -180,7 +183,11 @@ class Acceptance:
         await self._pager.page(tx, of, self._pager.drafts(newcomers, row["severity"]))
 
 
-async def _known(tx: Tx, signal: Signal) -> Accepted:
+def _own_id(signal: Signal) -> str:
+    return str(uuid5(UUID(signal.signal_id), signal.person_id))
+
+
+async def _known(tx: Tx, signal: Signal) -> Accepted | None:
     row = await tx.fetch_one(
         """SELECT timeline.alert_id::text, person_id::text FROM signal JOIN timeline USING (signal_id)
         WHERE signal_id = $1""",
@@ -190,8 +197,8 @@ async def _known(tx: Tx, signal: Signal) -> Accepted:
         # The statement's snapshot was older than the signal's commit; the next one sees it.
         raise Internal
     if row["person_id"] != signal.person_id:
-        raise Conflict("signal_id_used", "This signal_id was used before. Use a new one.")
-    return Accepted(row["alert_id"], raised=False)
+        return None
+    return Accepted(signal.signal_id, row["alert_id"], raised=False)
 
 
 def _tell(tx: Tx, row: asyncpg.Record, signal: Signal, drill: bool) -> None:

@@ -18,7 +18,7 @@ from haven.sessions.v1 import events_pb2 as session_events
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from haven_kit import ids, telemetry
-from haven_kit.errors import Conflict, Denied, Invalid, NotFound
+from haven_kit.errors import Denied, Invalid, NotFound
 from haven_kit.paging import Page
 from haven_kit.testing import eventually
 
@@ -134,11 +134,16 @@ async def test_a_participant_cannot_make_a_real_call_a_drill(world: World, perso
     assert not (await world.alert(raised.alert_id)).drill
 
 
-async def test_a_used_signal_id_of_somebody_else_is_a_conflict(world: World, person_id: str) -> None:
+async def test_a_call_for_help_with_an_id_that_somebody_else_used_is_not_lost(world: World, person_id: str) -> None:
     await world.plan()
     raised = await world.signal(person_id)
-    with pytest.raises(Conflict):
-        await world.signal(ids.new_id(), signal_id=raised.signal_id)
+    other = ids.new_id()
+    second = await world.signal(other, signal_id=raised.signal_id)
+    assert second.signal_id != raised.signal_id
+    assert second.alert_id != raised.alert_id
+    assert len(await world.paged("first", second.alert_id)) == 1
+    again = await world.signal(other, signal_id=raised.signal_id)
+    assert (again.signal_id, again.alert_id) == (second.signal_id, second.alert_id)
 
 
 async def test_a_withdrawn_signal_leaves_the_alert_open(world: World, person_id: str) -> None:

@@ -40,7 +40,7 @@ class CrisisApi:
         )
         accepted = await self._desk.acceptance.accept(call.tx, signal)
         response = pb.RaiseSignalResponse(
-            signal_id=signal.signal_id,
+            signal_id=accepted.signal_id,
             alert_id=accepted.alert_id,
             message=_answer(source, person_id == call.principal.person_id),
             help_lines=facts.help_lines(),
