@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.haven-setup
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 TESTS ?=
+REPEATS ?= 5
+SECONDS ?= 4
 
 .PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi clean
 
@@ -43,6 +45,9 @@ capabilities: setup ## Print which capabilities are proven, by which tests (LAST
 
 run: setup ## Start the platform and keep it running; Ctrl-C stops it
 	@exec $(BIN)/haven run
+
+bench: setup ## Measure the platform beside the bare path (REPEATS=5 SECONDS=4)
+	@exec $(BIN)/python tests/bench --repeats $(REPEATS) --seconds $(SECONDS)
 
 clean: ## Stop leftovers and remove all that was made here, the environment too
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m haven_dev.clean; fi

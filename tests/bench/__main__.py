@@ -1,0 +1,184 @@
+"""`make bench`: what the platform costs beside the bare path, as ratios measured in one run.
+
+`python tests/bench [--repeats 5] [--seconds 4]`. Each measurement alternates between the two sides, and each ratio is
+of medians over the repeats: on a shared machine only ratios mean something. docs/operate/performance.md says what is
+measured and what was reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import uvloop
+from load import closed, open_loop, percentile
+from sides import Side, World
+
+from haven_dev import project
+
+AT_ONCE = (1, 32)
+SIGNAL_RATES = (1, 50, 200)
+EVENT_RATE = 50
+WARM_S = 1.0
+PATIENCE_S = 20.0
+
+Numbers = dict[str, float]
+Measure = Callable[[Side, int], Awaitable[Numbers]]
+
+
+def say(text: str) -> None:
+    """Show progress."""
+    sys.stderr.write(f"bench: {text}\n")
+
+
+def _spread(values: list[float]) -> Numbers:
+    return {"p50_ms": percentile(values, 0.5), "p99_ms": percentile(values, 0.99), "count": len(values)}
+
+
+class Bench:
+    """The measurements."""
+
+    def __init__(self, world: World, repeats: int, seconds: float) -> None:
+        self._world = world
+        self._repeats = repeats
+        self._seconds = seconds
+
+    async def all(self, only: str = "") -> dict[str, Any]:
+        """Everything whose name contains `only`, by name."""
+        found: dict[str, Any] = {}
+        for name, measure in ((name, measure) for name, measure in self._measures() if only in name):
+            for side in self._world.sides:
+                await self._warm(side)
+            found[name] = await self._alternating(name, measure)
+        return found
+
+    def _measures(self) -> list[tuple[str, Measure]]:
+        measures: list[tuple[str, Measure]] = []
+        for at_once in AT_ONCE:
+            measures.append((f"check-in, {at_once} at once", self._command(at_once, Side.check_in)))
+        measures.append((f"consent, {AT_ONCE[-1]} at once", self._command(AT_ONCE[-1], Side.consent)))
+        for rate in SIGNAL_RATES:
+            measures.append((f"signal to page, {rate}/s", self._signals(rate)))
+        measures.append((f"commit to consumed, {EVENT_RATE}/s", self._events))
+        return measures
+
+    async def _alternating(self, name: str, measure: Measure) -> dict[str, Any]:
+        runs: dict[str, list[Numbers]] = {side.name: [] for side in self._world.sides}
+        for repeat in range(self._repeats):
+            say(f"{name}: repeat {repeat + 1} of {self._repeats}")
+            sides = self._world.sides if repeat % 2 == 0 else self._world.sides[::-1]
+            for side in sides:
+                runs[side.name].append(await measure(side, repeat))
+        middle = {
+            side: {key: statistics.median(run[key] for run in each) for key in each[0]} for side, each in runs.items()
+        }
+        ratio = {key: middle["haven"][key] / middle["bare"][key] for key in middle["bare"] if key != "count"}
+        return {"ratio": ratio, **middle, "runs": runs}
+
+    async def _warm(self, side: Side) -> None:
+        async def one() -> None:
+            await asyncio.gather(side.check_in(), side.consent(), side.signal())
+
+        await closed(one, at_once=4, seconds=WARM_S)
+        await asyncio.sleep(0.2)
+        await self._world.taken()
+
+    def _command(self, at_once: int, command: Callable[[Side], Awaitable[None]]) -> Measure:
+        async def measure(side: Side, _: int) -> Numbers:
+            rate, took = await closed(lambda: command(side), at_once=at_once, seconds=self._seconds)
+            return {"per_s": rate} | _spread(took)
+
+        return measure
+
+    def _signals(self, rate: float) -> Measure:
+        async def measure(side: Side, repeat: int) -> Numbers:
+            sent: dict[str, float] = {}
+
+            async def send() -> None:
+                at = time.perf_counter()
+                sent[await side.signal()] = at
+
+            await open_loop(send, rate=rate, seconds=self._seconds, seed=repeat)
+            taken: dict[str, float] = {}
+            async with asyncio.timeout(PATIENCE_S):
+                while not sent.keys() <= taken.keys():
+                    taken |= await self._world.taken()
+            return _spread([(taken[alert] - at) * 1000 for alert, at in sent.items()])
+
+        return measure
+
+    async def _events(self, side: Side, repeat: int) -> Numbers:
+        since = datetime.now(UTC)
+        await open_loop(side.consent, rate=EVENT_RATE, seconds=self._seconds, seed=repeat)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(KeyError):  # one is still on its way
+                    return _spread(await side.commits(since))
+                await asyncio.sleep(0.05)
+
+
+AIMS = {
+    "check-in, 32 at once": {"per_s": (0.75, 1)},
+    "signal to page, 50/s": {"p50_ms": (1.5, -1), "p99_ms": (2.5, -1)},
+    "signal to page, 200/s": {"p99_ms": (3.0, -1)},
+    f"commit to consumed, {EVENT_RATE}/s": {"p99_ms": (3.0, -1)},
+}
+"""By measurement and number: the ratio to reach, and whether it is to be at least (1) or at most (-1) that."""
+
+
+def table(found: dict[str, Any]) -> str:
+    """The result as text."""
+    lines = [f"{'':<28} {'':>7} {'bare':>9} {'haven':>9} {'ratio':>7}   aim"]
+    for name, each in found.items():
+        for number, (key, ratio) in enumerate(each["ratio"].items()):
+            unit = key.replace("_ms", ", ms").replace("per_s", "/s")
+            numbers = f"{each['bare'][key]:>9.1f} {each['haven'][key]:>9.1f} {ratio:>7.2f}"
+            lines.append(f"{'' if number else name:<28} {unit:>7} {numbers}   {_aim(name, key, ratio)}".rstrip())
+    return "\n".join(lines)
+
+
+def _aim(name: str, key: str, ratio: float) -> str:
+    if key not in AIMS.get(name, {}):
+        return ""
+    aim, sense = AIMS[name][key]
+    return f"{'≥' if sense > 0 else '≤'} {aim:<4} {'reached' if ratio * sense >= aim * sense else 'not reached'}"
+
+
+async def bench(repeats: int, seconds: float, only: str) -> None:
+    """Run everything, print the table, keep the numbers."""
+    began = time.monotonic()
+    async with World(say) as world:
+        found = await Bench(world, repeats, seconds).all(only)
+    path = project.home() / "bench.json"
+    path.write_text(json.dumps({"repeats": repeats, "seconds": seconds, "found": found}, indent=2))
+    sys.stdout.write(f"{table(found)}\n")
+    say(f"took {time.monotonic() - began:.0f} s; every number is in {path.relative_to(project.root())}")
+
+
+async def _until_stopped(repeats: int, seconds: float, only: str) -> int:
+    running = asyncio.create_task(bench(repeats, seconds, only))
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(each, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--only", default="", help="measurements whose name contains this")
+    given = parser.parse_args()
+    sys.exit(uvloop.run(_until_stopped(given.repeats, given.seconds, given.only)))
