@@ -7,7 +7,7 @@ TESTS ?=
 REPEATS ?= 5
 SECONDS ?= 4
 
-.PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi clean
+.PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi events bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ clean: ## Stop leftovers and remove all that was made here, the environment too
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m haven_dev.clean; fi
 	@rm -rf .venv .tools .haven .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+events: setup ## Write docs/events.md, the catalogue of events, from the contracts
+	@$(BIN)/python scripts/events.py
 
 openapi: setup ## Write docs/openapi.json from the contracts
 	@$(BIN)/python -m haven_gateway openapi > docs/openapi.json

@@ -17,6 +17,7 @@ def main() -> int:
     """Run the checks, or those named on the command line."""
     checks = {
         "contracts generated": [sys.executable, "scripts/protos.py", "--check"],
+        "events catalogue": [sys.executable, "scripts/events.py", "--check"],
         "contracts (buf lint)": [_tool("buf"), "lint", DESCRIPTORS, "--config", "buf.yaml"],
         "contracts (buf breaking)": [sys.executable, "scripts/breaking.py"],
         "style (ruff)": [_tool("ruff"), "check", "--quiet", "--output-format", "concise", "."],
