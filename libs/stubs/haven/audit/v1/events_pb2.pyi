@@ -48,7 +48,9 @@ class Access(_message.Message):
     break_glass: _builtins.bool
     """The call was made under break-glass."""
     @_builtins.property
-    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -83,12 +85,17 @@ class AccessesSealed(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     ACCESSES_FIELD_NUMBER: _builtins.int
     service: _builtins.str
+    """The sealing service."""
     first_seq: _builtins.int
+    """Number of the stretch's first entry in the chain."""
     last_seq: _builtins.int
+    """Number of its last entry."""
     head: _builtins.str
     """SHA-256 of the chain after last_seq, in hex."""
     @_builtins.property
-    def accesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Access]: ...
+    def accesses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Access]:
+        """The entries that are about a person."""
+
     def __init__(
         self,
         *,

@@ -27,8 +27,11 @@ class CoverageVerified(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     PAYER_ID_FIELD_NUMBER: _builtins.int
     coverage_id: _builtins.str
+    """The coverage."""
     person_id: _builtins.str
+    """The person whom it is about."""
     payer_id: _builtins.str
+    """The payer, as in the payers' facts."""
     def __init__(
         self,
         *,
@@ -54,8 +57,11 @@ class AuthorizationRunningOut(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     DAYS_LEFT_FIELD_NUMBER: _builtins.int
     authorization_id: _builtins.str
+    """The authorization."""
     person_id: _builtins.str
+    """The person whom it is about."""
     days_left: _builtins.int
+    """Authorized days that are not used yet."""
     def __init__(
         self,
         *,
@@ -81,9 +87,13 @@ class ClaimSubmitted(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     SUBMITTED_AT_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """The claim."""
     person_id: _builtins.str
+    """The person whom it is about."""
     @_builtins.property
-    def submitted_at(self) -> _timestamp_pb2.Timestamp: ...
+    def submitted_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -108,7 +118,9 @@ class ClaimPaid(_message.Message):
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     PERSON_ID_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """The claim."""
     person_id: _builtins.str
+    """The person whom it is about."""
     def __init__(
         self,
         *,
@@ -132,7 +144,9 @@ class ClaimDenied(_message.Message):
     CLAIM_ID_FIELD_NUMBER: _builtins.int
     PERSON_ID_FIELD_NUMBER: _builtins.int
     claim_id: _builtins.str
+    """The claim."""
     person_id: _builtins.str
+    """The person whom it is about."""
     def __init__(
         self,
         *,

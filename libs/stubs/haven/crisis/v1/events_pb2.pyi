@@ -29,12 +29,17 @@ class AlertRaised(_message.Message):
     RAISED_AT_FIELD_NUMBER: _builtins.int
     DRILL_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
+    """The alert."""
     person_id: _builtins.str
+    """The person whom it is about."""
     session_id: _builtins.str
     """The session the person is in, if any."""
     drill: _builtins.bool
+    """A drill, and nobody's call for help."""
     @_builtins.property
-    def raised_at(self) -> _timestamp_pb2.Timestamp: ...
+    def raised_at(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
     def __init__(
         self,
         *,
@@ -64,11 +69,17 @@ class AlertPaged(_message.Message):
     CHANNEL_FIELD_NUMBER: _builtins.int
     PAGED_AT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
+    """The alert."""
     page_id: _builtins.str
+    """The page."""
     responder_id: _builtins.str
+    """The subject of the responder's tokens."""
     channel: _builtins.str
+    """The kind of channel: "webhook" or "email"."""
     @_builtins.property
-    def paged_at(self) -> _timestamp_pb2.Timestamp: ...
+    def paged_at(self) -> _timestamp_pb2.Timestamp:
+        """When the provider took it."""
+
     def __init__(
         self,
         *,
@@ -98,11 +109,17 @@ class AlertAcknowledged(_message.Message):
     RESPONDER_ID_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_AT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
+    """The alert."""
     person_id: _builtins.str
+    """The person whom it is about."""
     session_id: _builtins.str
+    """The session the person was in, if any."""
     responder_id: _builtins.str
+    """The subject of the responder's tokens."""
     @_builtins.property
-    def acknowledged_at(self) -> _timestamp_pb2.Timestamp: ...
+    def acknowledged_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -130,9 +147,13 @@ class AlertEscalated(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     ESCALATED_AT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
+    """The alert."""
     step: _builtins.int
+    """The stage of the escalation that was begun; 0 is the first page."""
     @_builtins.property
-    def escalated_at(self) -> _timestamp_pb2.Timestamp: ...
+    def escalated_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -160,11 +181,17 @@ class ContactMade(_message.Message):
     RESPONDER_ID_FIELD_NUMBER: _builtins.int
     CONTACTED_AT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
+    """The alert."""
     person_id: _builtins.str
+    """The person whom it is about."""
     session_id: _builtins.str
+    """The session the person was in, if any."""
     responder_id: _builtins.str
+    """The subject of the responder's tokens."""
     @_builtins.property
-    def contacted_at(self) -> _timestamp_pb2.Timestamp: ...
+    def contacted_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -194,12 +221,19 @@ class AlertClosed(_message.Message):
     CLOSED_AT_FIELD_NUMBER: _builtins.int
     FOLLOW_UP_DUE_AT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
+    """The alert."""
     person_id: _builtins.str
+    """The person whom it is about."""
     session_id: _builtins.str
+    """The session the person was in, if any."""
     @_builtins.property
-    def closed_at(self) -> _timestamp_pb2.Timestamp: ...
+    def closed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     @_builtins.property
-    def follow_up_due_at(self) -> _timestamp_pb2.Timestamp: ...
+    def follow_up_due_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when somebody looks in on the person."""
+
     def __init__(
         self,
         *,
@@ -227,8 +261,11 @@ class FollowUpMissed(_message.Message):
     NEW_ALERT_ID_FIELD_NUMBER: _builtins.int
     PERSON_ID_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
+    """The closed alert whose follow-up it was."""
     new_alert_id: _builtins.str
+    """The alert that was raised for it."""
     person_id: _builtins.str
+    """The person whom it is about."""
     def __init__(
         self,
         *,

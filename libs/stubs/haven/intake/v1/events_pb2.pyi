@@ -29,8 +29,11 @@ class ReferralReceived(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     POSSIBLE_DUPLICATE_FIELD_NUMBER: _builtins.int
     referral_id: _builtins.str
+    """The referral."""
     person_id: _builtins.str
+    """The person whom it is about."""
     possible_duplicate: _builtins.bool
+    """Somebody known may be the same person; a member of staff decides."""
     def __init__(
         self,
         *,
@@ -57,7 +60,9 @@ class ConsentGiven(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     GRANTEE_ID_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     consent_id: _builtins.str
+    """The consent."""
     kind: _builtins.str
     """The kind of consent, as in ConsentKind."""
     grantee_id: _builtins.str
@@ -89,9 +94,13 @@ class ConsentRevoked(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     GRANTEE_ID_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     consent_id: _builtins.str
+    """The consent."""
     kind: _builtins.str
+    """The kind of consent, as in ConsentKind."""
     grantee_id: _builtins.str
+    """Whom it let in: another person or a member of staff. Empty for the program as a whole."""
     def __init__(
         self,
         *,
@@ -144,10 +153,13 @@ class CareTeamChanged(_message.Message):
     MEMBERS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     version: _builtins.int
     """Rises with each change; a smaller one arrives late and is ignored."""
     @_builtins.property
-    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___CareTeamMember]: ...
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___CareTeamMember]:
+        """Everyone on the team. Empty: nobody is left on it."""
+
     def __init__(
         self,
         *,
@@ -176,6 +188,7 @@ class PeopleLinked(_message.Message):
     ENDED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     link_id: _builtins.str
+    """The link."""
     person_id: _builtins.str
     """The participant."""
     linked_person_id: _builtins.str
@@ -183,7 +196,9 @@ class PeopleLinked(_message.Message):
     kind: _builtins.str
     """"couple" or "family"."""
     ended: _builtins.bool
+    """The link holds no longer."""
     version: _builtins.int
+    """Rises with each change; a smaller one arrives late and is ignored."""
     def __init__(
         self,
         *,
@@ -216,16 +231,21 @@ class PersonAdmitted(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     ADMITTED_AT_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     admission_id: _builtins.str
+    """The admission."""
     track: _builtins.str
     """The track of the program, such as "iop-adult-trauma"."""
     days_per_week: _builtins.int
-    """Days a week and hours a week that the treatment plan asks for."""
+    """Days a week that the treatment plan asks for."""
     hours_per_week: _builtins.int
+    """Hours a week that it asks for."""
     time_zone: _builtins.str
     """IANA zone in which the person lives."""
     @_builtins.property
-    def admitted_at(self) -> _timestamp_pb2.Timestamp: ...
+    def admitted_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -256,9 +276,13 @@ class LevelOfCareChanged(_message.Message):
     DAYS_PER_WEEK_FIELD_NUMBER: _builtins.int
     HOURS_PER_WEEK_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     admission_id: _builtins.str
+    """The admission."""
     days_per_week: _builtins.int
+    """Days a week that the treatment plan asks for."""
     hours_per_week: _builtins.int
+    """Hours a week that the treatment plan asks for."""
     def __init__(
         self,
         *,
@@ -285,9 +309,13 @@ class PersonDischarged(_message.Message):
     ADMISSION_ID_FIELD_NUMBER: _builtins.int
     DISCHARGED_AT_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     admission_id: _builtins.str
+    """The admission."""
     @_builtins.property
-    def discharged_at(self) -> _timestamp_pb2.Timestamp: ...
+    def discharged_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -312,7 +340,9 @@ class ScreeningScored(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     SCREENING_ID_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     screening_id: _builtins.str
+    """The screening."""
     def __init__(
         self,
         *,
@@ -340,10 +370,15 @@ class ConcernRaised(_message.Message):
     SCREENING_ID_FIELD_NUMBER: _builtins.int
     RAISED_AT_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
+    """The call for help; the same by whichever road it comes."""
     person_id: _builtins.str
+    """The person whom it is about."""
     screening_id: _builtins.str
+    """The screening."""
     @_builtins.property
-    def raised_at(self) -> _timestamp_pb2.Timestamp: ...
+    def raised_at(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
     def __init__(
         self,
         *,
@@ -369,7 +404,9 @@ class PersonCardChanged(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
+    """The person whom it is about."""
     version: _builtins.int
+    """Rises with each change of the card."""
     def __init__(
         self,
         *,

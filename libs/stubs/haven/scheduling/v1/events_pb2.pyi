@@ -35,6 +35,7 @@ class SessionPlanned(_message.Message):
     FACILITATOR_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session."""
     series_id: _builtins.str
     """Empty for a session outside a series."""
     group_id: _builtins.str
@@ -44,12 +45,17 @@ class SessionPlanned(_message.Message):
     time_zone: _builtins.str
     """IANA zone of the series."""
     facilitator_id: _builtins.str
+    """The subject of the tokens of who leads it."""
     version: _builtins.int
     """Rises with each change."""
     @_builtins.property
-    def starts_at(self) -> _timestamp_pb2.Timestamp: ...
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """When it begins."""
+
     @_builtins.property
-    def ends_at(self) -> _timestamp_pb2.Timestamp: ...
+    def ends_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ends."""
+
     def __init__(
         self,
         *,
@@ -80,7 +86,9 @@ class SessionCancelled(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session."""
     version: _builtins.int
+    """Rises with each change; a smaller one arrives late and is ignored."""
     def __init__(
         self,
         *,
@@ -105,7 +113,9 @@ class SeatTaken(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     SESSION_IDS_FIELD_NUMBER: _builtins.int
     enrolment_id: _builtins.str
+    """The enrolment that gave the seat; empty where none did."""
     person_id: _builtins.str
+    """The person whom it is about."""
     @_builtins.property
     def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Sessions in which the person now has a seat."""
@@ -135,9 +145,13 @@ class SeatReleased(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     SESSION_IDS_FIELD_NUMBER: _builtins.int
     enrolment_id: _builtins.str
+    """The enrolment that gave the seat; empty where none did."""
     person_id: _builtins.str
+    """The person whom it is about."""
     @_builtins.property
-    def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sessions whose seat was given up."""
+
     def __init__(
         self,
         *,

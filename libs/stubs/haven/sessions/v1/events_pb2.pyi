@@ -26,8 +26,11 @@ class RoomOpened(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     OPENED_AT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     @_builtins.property
-    def opened_at(self) -> _timestamp_pb2.Timestamp: ...
+    def opened_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -51,8 +54,11 @@ class RoomClosed(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     CLOSED_AT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session whose room it is."""
     @_builtins.property
-    def closed_at(self) -> _timestamp_pb2.Timestamp: ...
+    def closed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -78,10 +84,15 @@ class ParticipantJoined(_message.Message):
     FACILITATOR_ID_FIELD_NUMBER: _builtins.int
     JOINED_AT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session."""
     person_id: _builtins.str
+    """The person whom it is about."""
     facilitator_id: _builtins.str
+    """The subject of the facilitator's tokens."""
     @_builtins.property
-    def joined_at(self) -> _timestamp_pb2.Timestamp: ...
+    def joined_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -108,9 +119,13 @@ class ParticipantLeft(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     LEFT_AT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session."""
     person_id: _builtins.str
+    """The person whom it is about."""
     @_builtins.property
-    def left_at(self) -> _timestamp_pb2.Timestamp: ...
+    def left_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
     def __init__(
         self,
         *,
@@ -138,11 +153,17 @@ class DistressSignalled(_message.Message):
     FACILITATOR_ID_FIELD_NUMBER: _builtins.int
     RAISED_AT_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
+    """The call for help; the same by whichever road it comes."""
     person_id: _builtins.str
+    """The person whom it is about."""
     session_id: _builtins.str
+    """The session."""
     facilitator_id: _builtins.str
+    """The subject of the facilitator's tokens."""
     @_builtins.property
-    def raised_at(self) -> _timestamp_pb2.Timestamp: ...
+    def raised_at(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
     def __init__(
         self,
         *,
@@ -175,8 +196,11 @@ class AttendanceRecorded(_message.Message):
     SERVICE_DATE_FIELD_NUMBER: _builtins.int
     FACILITATOR_ID_FIELD_NUMBER: _builtins.int
     attendance_id: _builtins.str
+    """The record of attendance; the same when it is corrected."""
     session_id: _builtins.str
+    """The session."""
     person_id: _builtins.str
+    """The person whom it is about."""
     kind: _builtins.str
     """"group", "individual", "couples", "family", "check_in"."""
     attended_minutes: _builtins.int
@@ -184,8 +208,11 @@ class AttendanceRecorded(_message.Message):
     service_date: _builtins.str
     """The calendar day of the session in its own zone, ISO 8601: 2026-03-05."""
     facilitator_id: _builtins.str
+    """The subject of the facilitator's tokens."""
     @_builtins.property
-    def starts_at(self) -> _timestamp_pb2.Timestamp: ...
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """When the session began, as planned."""
+
     def __init__(
         self,
         *,
