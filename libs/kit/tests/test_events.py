@@ -56,6 +56,15 @@ class Pair:
         async with self.reacted.transaction(WHO) as tx:
             return [row["kind"] for row in await tx.fetch("SELECT kind FROM consent_in_force ORDER BY consent_id")]
 
+    async def all_published(self) -> None:
+        """Wait until the relay has marked everything published, which it does after the reaction may have run."""
+
+        async def none_waits() -> bool:
+            async with self.teller.transaction(WHO) as tx:
+                return not await tx.fetch("SELECT 1 FROM outbox WHERE published_at IS NULL")
+
+        await eventually(none_waits)
+
     async def all_effects(self, expected: list[str]) -> None:
         """Wait for exactly these."""
 
@@ -168,6 +177,7 @@ async def test_while_nats_is_away_commands_succeed_and_everything_arrives_once_a
 async def test_a_replay_brings_lost_events_and_repeats_none(road: Pair) -> None:
     await road.tell("a", "b")
     await road.all_effects(["a", "b"])
+    await road.all_published()
     async with road.reacted.transaction(WHO) as tx:  # as if the consumer had never had "b"
         await tx.fetch("DELETE FROM consent_in_force WHERE kind = 'b'")
         await tx.fetch("DELETE FROM inbox WHERE event_id = (SELECT max(event_id::text)::uuid FROM inbox)")
