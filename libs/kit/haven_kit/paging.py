@@ -3,8 +3,8 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
-from typing import Any, Final, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Self, TypeVar
 
 import orjson
 from google.protobuf.message import Message
@@ -15,6 +15,7 @@ DEFAULT_SIZE: Final = 50
 MAX_SIZE: Final = 200
 
 Key = Sequence[str | int | float | bool | None]
+R = TypeVar("R")
 
 
 class Page:
@@ -41,6 +42,14 @@ class Page:
             raise Invalid("page_size", "min", "The page size must not be negative.")
         after = _decode(request.page_token, request) if request.page_token else None
         return cls(request, min(request.page_size or DEFAULT_SIZE, MAX_SIZE), after)
+
+    def cut(self, rows: Sequence[R], key: Callable[[R], Key]) -> tuple[Sequence[R], str]:
+        """The rows to show, and the token for the next page; empty on the last one.
+
+        `rows` holds one row more than the size where there are more; `key` gives a row's sort key.
+        """
+        shown = rows[: self.size]
+        return shown, self.next_token(key(shown[-1])) if len(rows) > self.size else ""
 
     def next_token(self, key: Key) -> str:
         """The token for the page after the row with this sort key. Times are given as text or numbers by the caller."""

@@ -1,6 +1,6 @@
 """Billing's composition root."""
 
-from haven_billing import catalogue, provider
+from haven_billing import facts, provider
 from haven_billing.api import BillingApi
 from haven_billing.reactions import reactions
 from haven_billing.settings import BillingSettings
@@ -11,7 +11,7 @@ from haven_kit.service import Parts, Service, Spec, main
 
 def build(parts: Parts[BillingSettings]) -> Service:
     """Wires the service."""
-    known = catalogue.load()
+    known = facts.load()
     return Service(
         apis=[Api("haven.billing.v1.BillingService", BillingApi(parts, known, provider.load(parts.settings)))],
         reactions=reactions(known),

@@ -9,17 +9,17 @@ from haven.billing.v1.events_pb2 import ClaimDenied, ClaimPaid
 from haven.common.v1.money_pb2 import Money
 from sqlalchemy import Row
 
-from haven_billing.catalogue import Catalogue
 from haven_billing.domain import ledger
 from haven_billing.domain.x12.remittance_835 import ClaimPayment, Remittance
+from haven_billing.facts import Facts
 from haven_billing.store import claims
 from haven_billing.store import ledger as books
 from haven_kit.database import Tx
 
 
-async def post(tx: Tx, catalogue: Catalogue, remittance_id: str, read: Remittance) -> pb.Remittance:
+async def post(tx: Tx, facts: Facts, remittance_id: str, read: Remittance) -> pb.Remittance:
     """Posts everything and returns the remittance as it is shown. The remittance must balance."""
-    currency = catalogue.program.currency
+    currency = facts.program.currency
     message = pb.Remittance(
         remittance_id=remittance_id,
         payer_identifier=read.payer_identifier,
@@ -30,7 +30,7 @@ async def post(tx: Tx, catalogue: Catalogue, remittance_id: str, read: Remittanc
     message.read_at.FromDatetime(tx.now)
     for payment in read.claims:
         row = await claims.by_control_number(tx, payment.control_number)
-        shown = _shown(catalogue, payment, row.currency if row is not None else currency)
+        shown = _shown(facts, payment, row.currency if row is not None else currency)
         if row is not None:
             shown.claim_id = row.claim_id
             row = await _reopened(tx, row, payment, read.paid_on)
@@ -119,7 +119,7 @@ def _state(payment: ClaimPayment) -> str:
     return claims.REVERSED if payment.reversed else claims.PAID
 
 
-def _shown(catalogue: Catalogue, payment: ClaimPayment, currency: str) -> pb.ClaimPayment:
+def _shown(facts: Facts, payment: ClaimPayment, currency: str) -> pb.ClaimPayment:
     owes = sum(each.amount for each in payment.adjustments if each.group == "PR")
     return pb.ClaimPayment(
         patient_control_number=payment.control_number,
@@ -132,7 +132,7 @@ def _shown(catalogue: Catalogue, payment: ClaimPayment, currency: str) -> pb.Cla
             pb.Adjustment(
                 group=each.group,
                 reason=each.reason,
-                label=catalogue.adjustment_labels.get(each.reason, ""),
+                label=facts.adjustment_labels.get(each.reason, ""),
                 amount=Money(minor_units=each.amount, currency=currency),
             )
             for each in payment.adjustments

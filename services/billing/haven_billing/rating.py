@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from haven_billing.catalogue import Catalogue
 from haven_billing.domain import ledger, per_diem
 from haven_billing.domain.payers import Payer, PerDiemRule
 from haven_billing.domain.per_diem import Authorized, Decision, Reason, Standing, State
+from haven_billing.facts import Facts
 from haven_billing.store import charges, coverages
 from haven_billing.store import ledger as books
 from haven_kit.database import Tx
@@ -34,7 +34,7 @@ class _Situation:
         return Standing.ACTIVE if self.coverage.verified_at is not None else Standing.UNVERIFIED
 
 
-async def rate_day(tx: Tx, catalogue: Catalogue, person_id: str, day: date) -> None:
+async def rate_day(tx: Tx, facts: Facts, person_id: str, day: date) -> None:
     """Decides about one day and writes charge, authorized day and ledger entry together. A day settled before only has
     its minutes brought up to date."""
     await books.lock_person(tx, person_id)
@@ -46,7 +46,7 @@ async def rate_day(tx: Tx, catalogue: Catalogue, person_id: str, day: date) -> N
         if known.attended_minutes != minutes:
             await charges.change(tx, known.charge_id, attended_minutes=minutes)
         return
-    situation = await _situation(tx, catalogue, person_id, day)
+    situation = await _situation(tx, facts, person_id, day)
     decision, authorization_id = await _decide(tx, person_id, day, minutes, situation)
     values = {
         "attended_minutes": minutes,
@@ -55,7 +55,7 @@ async def rate_day(tx: Tx, catalogue: Catalogue, person_id: str, day: date) -> N
         "coverage_id": situation.coverage.coverage_id if situation.coverage is not None else None,
         "payer_id": situation.payer.payer_id if situation.payer is not None else None,
         "authorization_id": authorization_id,
-        "currency": situation.payer.currency if situation.payer is not None else catalogue.program.currency,
+        "currency": situation.payer.currency if situation.payer is not None else facts.program.currency,
         **_priced(situation.rule, decision),
     }
     charge_id = known.charge_id if known is not None else new_id()
@@ -68,20 +68,20 @@ async def rate_day(tx: Tx, catalogue: Catalogue, person_id: str, day: date) -> N
         await books.post(tx, about, ledger.charge(values["amount"]))
 
 
-async def rate_waiting(tx: Tx, catalogue: Catalogue, person_id: str) -> None:
+async def rate_waiting(tx: Tx, facts: Facts, person_id: str) -> None:
     """Decides again about every day that waits, oldest first."""
     await books.lock_person(tx, person_id)
     for day in await charges.waiting_days(tx, person_id):
-        await rate_day(tx, catalogue, person_id, day)
+        await rate_day(tx, facts, person_id, day)
 
 
-async def _situation(tx: Tx, catalogue: Catalogue, person_id: str, day: date) -> _Situation:
+async def _situation(tx: Tx, facts: Facts, person_id: str, day: date) -> _Situation:
     coverage = await coverages.covering(tx, person_id, day)
-    payer = catalogue.payers.get(coverage.payer_id) if coverage is not None else None
+    payer = facts.payers.get(coverage.payer_id) if coverage is not None else None
     if payer is None:
         return _Situation(coverage, None, None)
     plan = await charges.plan(tx, person_id)
-    kind = catalogue.program.kind(plan.track if plan is not None else "")
+    kind = facts.program.kind(plan.track if plan is not None else "")
     return _Situation(coverage, payer, payer.per_diems.get(kind))
 
 

@@ -8,14 +8,14 @@ from haven.intake.v1.events_pb2 import LevelOfCareChanged, PersonAdmitted, Perso
 from haven.sessions.v1.events_pb2 import AttendanceRecorded
 
 from haven_billing import rating
-from haven_billing.catalogue import Catalogue
+from haven_billing.facts import Facts
 from haven_billing.store import charges
 from haven_kit import relations
 from haven_kit.database import Tx
 from haven_kit.reactions import Reaction
 
 
-def reactions(catalogue: Catalogue) -> Sequence[Reaction[Any]]:
+def reactions(facts: Facts) -> Sequence[Reaction[Any]]:
     """Billing's reactions."""
 
     async def attendance(tx: Tx, event: AttendanceRecorded) -> None:
@@ -24,7 +24,7 @@ def reactions(catalogue: Catalogue) -> Sequence[Reaction[Any]]:
         await charges.keep_attendance(
             tx, event.attendance_id, event.person_id, event.session_id, day, event.attended_minutes
         )
-        await rating.rate_day(tx, catalogue, event.person_id, day)
+        await rating.rate_day(tx, facts, event.person_id, day)
 
     return (
         Reaction(AttendanceRecorded, attendance, name="billing.attendance"),

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from haven.billing.v1.events_pb2 import AuthorizationRunningOut
 
-from haven_billing.catalogue import Catalogue
+from haven_billing.facts import Facts
 from haven_billing.settings import BillingSettings
 from haven_billing.store import coverages
 from haven_kit.identity import system
@@ -13,13 +13,13 @@ from haven_kit.service import Parts
 from haven_kit.workers import Worker
 
 
-def workers(parts: Parts[BillingSettings], catalogue: Catalogue) -> Sequence[Worker]:
+def workers(parts: Parts[BillingSettings], facts: Facts) -> Sequence[Worker]:
     """Billing's loops."""
 
     async def watch_authorizations() -> bool:
         """Warns once about each authorization that runs out."""
         async with parts.database.transaction(system("billing/authorizations")) as tx:
-            rows = await coverages.running_out(tx, catalogue.program.authorization_warning_days, tx.now.date())
+            rows = await coverages.running_out(tx, facts.program.authorization_warning_days, tx.now.date())
             for row in rows:
                 event = AuthorizationRunningOut(
                     authorization_id=row.authorization_id, person_id=row.person_id, days_left=row.days - row.days_used

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haven_billing import catalogue, provider
+from haven_billing import facts, provider
 from haven_billing.domain import scrub, statement
 from haven_billing.domain.ledger import Kind, charge, claim_payment, payment, reversal
 from haven_billing.domain.payers import Benefit, ProgramKind, ServiceLine, covers
@@ -22,7 +22,7 @@ FILING_INDICATORS = {"12", "HM", "CI", "MA", "MC"}
 
 @pytest.fixture(scope="module")
 def known():
-    return catalogue.load()
+    return facts.load()
 
 
 def test_per_diems_carry_the_published_codes(known):
@@ -56,7 +56,7 @@ def test_medicare_is_never_billed_a_per_diem_code_it_does_not_pay(known):
 
 def test_a_bad_payer_file_is_named(known):
     with pytest.raises(ValueError, match=r"x\.yaml"):
-        catalogue._named("x.yaml", catalogue._payer, {"network": "sideways"})
+        facts._named("x.yaml", facts._payer, {"network": "sideways"})
 
 
 def test_adjustment_labels_are_short(known):

@@ -1,15 +1,15 @@
 """The billing service's calls."""
 
-from haven_billing.api.accounts import AccountCalls
-from haven_billing.api.charges import ChargeCalls
-from haven_billing.api.claims import ClaimCalls
-from haven_billing.api.coverages import CoverageCalls
-from haven_billing.api.estimates import EstimateCalls
-from haven_billing.api.payers import PayerCalls
-from haven_billing.api.remittances import RemittanceCalls
+from haven_billing.api.accounts import AccountApi
+from haven_billing.api.charges import ChargeApi
+from haven_billing.api.claims import ClaimApi
+from haven_billing.api.coverages import CoverageApi
+from haven_billing.api.estimates import EstimateApi
+from haven_billing.api.payers import PayerApi
+from haven_billing.api.remittances import RemittanceApi
 
 
-class BillingApi(PayerCalls, CoverageCalls, ChargeCalls, ClaimCalls, RemittanceCalls, AccountCalls, EstimateCalls):
+class BillingApi(PayerApi, CoverageApi, ChargeApi, ClaimApi, RemittanceApi, AccountApi, EstimateApi):
     """Every RPC of haven.billing.v1.BillingService."""
 
 

@@ -8,10 +8,11 @@ from haven.common.v1.money_pb2 import Money
 from sqlalchemy import Row
 
 from haven_billing import policy
-from haven_billing.api.base import Base, amount, enum_name, money
+from haven_billing.api.base import Base, amount, money
 from haven_billing.domain import ledger
 from haven_billing.domain.ledger import Account, Kind, Legs
 from haven_billing.store import ledger as books
+from haven_kit import words
 from haven_kit.call import Call
 from haven_kit.errors import Refused
 from haven_kit.paging import Page
@@ -19,7 +20,7 @@ from haven_kit.paging import Page
 _UNDOABLE = frozenset({Kind.PAYMENT.value, Kind.REFUND.value, Kind.WRITE_OFF.value})
 
 
-class AccountCalls(Base):
+class AccountApi(Base):
     """Journals and balances."""
 
     async def list_ledger(self, call: Call, request: pb.ListLedgerRequest) -> pb.ListLedgerResponse:
@@ -27,11 +28,11 @@ class AccountCalls(Base):
         await policy.may_see(call, request.person_id, "person")
         page = Page.of(request)
         rows = await books.page(call.tx, request.person_id, page)
-        shown = rows[: page.size]
+        shown, token = page.cut(rows, lambda row: [row.journal_id])
         legs = await books.legs(call.tx, [row.journal_id for row in shown])
         return pb.ListLedgerResponse(
             journals=[journal_message(row, legs[row.journal_id]) for row in shown],
-            next_page_token=page.next_token([shown[-1].journal_id]) if len(rows) > page.size else "",
+            next_page_token=token,
         )
 
     async def get_account(self, call: Call, request: pb.GetAccountRequest) -> pb.AccountBalances:
@@ -90,13 +91,13 @@ class AccountCalls(Base):
 
     async def _owed(self, call: Call, person_id: str) -> int:
         await policy.may_see(call, person_id, "person")
-        return await books.balance(call.tx, person_id, Account.RECEIVABLE_PATIENT, self.catalogue.program.currency)
+        return await books.balance(call.tx, person_id, Account.RECEIVABLE_PATIENT, self.facts.program.currency)
 
     async def _post(
         self, call: Call, person_id: str, given: Money, kind: Kind, legs: Callable[[int], Legs]
     ) -> pb.Journal:
         await policy.may_see(call, person_id, "person")
-        currency = self.catalogue.program.currency
+        currency = self.facts.program.currency
         value = amount("amount", given, currency)
         about = books.About(person_id, kind, call.now.date(), currency)
         return await self._shown_journal(call, about, legs(value))
@@ -114,11 +115,9 @@ def journal_message(row: Row[Any], postings: list[Row[Any]]) -> pb.Journal:
     message = pb.Journal(
         journal_id=row.journal_id,
         person_id=row.person_id or "",
-        kind=pb.JournalKind.Value(enum_name(row.kind, "JOURNAL_KIND_")),
+        kind=words.number(pb.JournalKind, row.kind),
         postings=[
-            pb.Posting(
-                account=pb.Account.Value(enum_name(each.account, "ACCOUNT_")), amount=money(each.amount, each.currency)
-            )
+            pb.Posting(account=words.number(pb.Account, each.account), amount=money(each.amount, each.currency))
             for each in postings
         ],
         charge_id=row.charge_id or "",
@@ -133,6 +132,6 @@ def journal_message(row: Row[Any], postings: list[Row[Any]]) -> pb.Journal:
 def _balances(held: list[tuple[Account, str, int]]) -> list[pb.Balance]:
     in_order = sorted(held, key=lambda each: (list(Account).index(each[0]), each[1]))
     return [
-        pb.Balance(account=pb.Account.Value(enum_name(account, "ACCOUNT_")), amount=money(balance, currency))
+        pb.Balance(account=words.number(pb.Account, account), amount=money(balance, currency))
         for account, currency, balance in in_order
     ]

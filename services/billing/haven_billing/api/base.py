@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import date
 from typing import NoReturn
 
-from haven.billing.v1 import coverage_pb2, payers_pb2
+from haven.billing.v1 import coverage_pb2
 from haven.common.v1.money_pb2 import Money
 
-from haven_billing.catalogue import Catalogue
 from haven_billing.domain.payers import Payer
 from haven_billing.domain.rules import Problem
+from haven_billing.facts import Facts
 from haven_billing.settings import BillingSettings
+from haven_kit import times
 from haven_kit.errors import Invalid, Refused, Violation
 from haven_kit.service import Parts
 
@@ -21,13 +22,13 @@ MAXIMUM_AMOUNT = 100_000_000
 class Base:
     """Holds the parts."""
 
-    def __init__(self, parts: Parts[BillingSettings], catalogue: Catalogue) -> None:
+    def __init__(self, parts: Parts[BillingSettings], facts: Facts) -> None:
         self.parts = parts
-        self.catalogue = catalogue
+        self.facts = facts
 
     def payer(self, payer_id: str) -> Payer:
         """A payer that a stored record names."""
-        return self.catalogue.payers[payer_id]
+        return self.facts.payers[payer_id]
 
     def open_coverage(self, coverage_id: str, sealed: bytes) -> coverage_pb2.Coverage:
         """The health information of a coverage."""
@@ -39,17 +40,9 @@ def money(minor_units: int, currency: str) -> Money:
     return Money(minor_units=minor_units, currency=currency)
 
 
-def day(field: str, value: str) -> date:
-    """A day of the calendar. Raises Invalid naming the field."""
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise Invalid(field, "date", "Is not a day of the calendar.") from None
-
-
 def period(first_field: str, first: str, last_field: str, last: str) -> tuple[date, date]:
     """First and last day, in order. Raises Invalid."""
-    begin, end = day(first_field, first), day(last_field, last)
+    begin, end = times.day(first_field, first), times.day(last_field, last)
     if end < begin:
         raise Invalid(last_field, "order", "Is before the first day.")
     return begin, end
@@ -81,14 +74,3 @@ def refuse(problems: Sequence[Problem]) -> NoReturn:
 def invalid(prefix: str, problems: Sequence[Problem]) -> NoReturn:
     """Raises Invalid with every problem named, each field inside `prefix`."""
     raise Invalid.all(Violation(f"{prefix}.{each.field}", each.rule, each.sentence) for each in problems)
-
-
-def enum_name(value: str, prefix: str) -> str:
-    """The name of a contract's enum value for a word of the domain: `with_authorization` →
-    `BENEFIT_WITH_AUTHORIZATION`."""
-    return prefix + value.upper().replace(":", "_")
-
-
-def service_line(number: payers_pb2.ServiceLine.ValueType) -> str:
-    """The domain's word for a service line."""
-    return payers_pb2.ServiceLine.Name(number).removeprefix("SERVICE_LINE_").lower()

@@ -6,18 +6,18 @@ from haven.billing.v1 import claims_pb2 as pb
 from sqlalchemy import Row
 
 from haven_billing import policy, rating
-from haven_billing.api.base import Base, enum_name, money
+from haven_billing.api.base import Base, money
 from haven_billing.domain import ledger
 from haven_billing.domain.per_diem import State
 from haven_billing.store import charges, coverages
 from haven_billing.store import ledger as books
-from haven_kit import etags
+from haven_kit import etags, words
 from haven_kit.call import Call
 from haven_kit.errors import Refused
 from haven_kit.paging import Page
 
 
-class ChargeCalls(Base):
+class ChargeApi(Base):
     """Reads of charges, and taking one back."""
 
     async def get_charge(self, call: Call, request: pb.GetChargeRequest) -> pb.Charge:
@@ -28,12 +28,12 @@ class ChargeCalls(Base):
         """A person's days."""
         await policy.may_see(call, request.person_id, "person")
         page = Page.of(request)
-        state = pb.ChargeState.Name(request.state).removeprefix("CHARGE_STATE_").lower() if request.state else None
+        state = words.word(pb.ChargeState, request.state) if request.state else None
         rows = await charges.page(call.tx, request.person_id, page, state)
-        shown = rows[: page.size]
+        shown, token = page.cut(rows, lambda row: [row.service_date.isoformat()])
         return pb.ListChargesResponse(
             charges=[charge_message(row) for row in shown],
-            next_page_token=page.next_token([shown[-1].service_date.isoformat()]) if len(rows) > page.size else "",
+            next_page_token=token,
         )
 
     async def void_charge(self, call: Call, request: pb.VoidChargeRequest) -> pb.Charge:
@@ -46,7 +46,7 @@ class ChargeCalls(Base):
             raise Refused("on_claim", "The charge is on a claim.")
         if row.state == State.VOIDED.value:
             raise Refused("already_voided", "The charge was taken back before.")
-        reason = pb.VoidReason.Name(request.reason).removeprefix("VOID_REASON_").lower()
+        reason = words.word(pb.VoidReason, request.reason)
         if row.authorization_id is not None:
             await coverages.give_day_back(call.tx, row.authorization_id)
         journal = await books.journal_of_charge(call.tx, row.charge_id)
@@ -64,7 +64,7 @@ class ChargeCalls(Base):
         await charges.change(
             call.tx, row.charge_id, state=State.VOIDED.value, reason=reason, amount=0, authorization_id=None
         )
-        await rating.rate_waiting(call.tx, self.catalogue, row.person_id)
+        await rating.rate_waiting(call.tx, self.facts, row.person_id)
         return charge_message(await charges.charge(call.tx, row.charge_id))
 
     async def _visible_charge(self, call: Call, charge_id: str) -> Row[Any]:
@@ -81,7 +81,7 @@ def charge_message(row: Row[Any]) -> pb.Charge:
         person_id=row.person_id,
         service_date=row.service_date.isoformat(),
         attended_minutes=row.attended_minutes,
-        state=pb.ChargeState.Value(enum_name(row.state, "CHARGE_STATE_")),
+        state=words.number(pb.ChargeState, row.state),
         reason=row.reason,
         hcpcs=row.hcpcs,
         revenue_code=row.revenue_code,

@@ -10,16 +10,16 @@ from haven.intake.v1.people_service_pb2_grpc import PeopleServiceStub
 from sqlalchemy import Row
 
 from haven_billing import claiming, policy
-from haven_billing.api.base import Base, enum_name, money, period, refuse
-from haven_billing.catalogue import Catalogue
+from haven_billing.api.base import Base, money, period, refuse
 from haven_billing.domain import scrub
 from haven_billing.domain.rules import RuleBroken
 from haven_billing.domain.x12 import claim_837i as x12
 from haven_billing.domain.x12.segments import Envelope
+from haven_billing.facts import Facts
 from haven_billing.settings import BillingSettings
 from haven_billing.store import charges, claims, coverages
 from haven_billing.store import ledger as books
-from haven_kit import etags, relations
+from haven_kit import etags, relations, words
 from haven_kit.call import Call
 from haven_kit.errors import Refused
 from haven_kit.ids import new_id
@@ -29,11 +29,11 @@ from haven_kit.service import Parts
 INTAKE_SECONDS = 3.0
 
 
-class ClaimCalls(Base):
+class ClaimApi(Base):
     """Claims and their documents."""
 
-    def __init__(self, parts: Parts[BillingSettings], catalogue: Catalogue, provider: x12.Provider) -> None:
-        super().__init__(parts, catalogue)
+    def __init__(self, parts: Parts[BillingSettings], facts: Facts, provider: x12.Provider) -> None:
+        super().__init__(parts, facts)
         self.provider = provider
         self._people: PeopleServiceStub | None = None
 
@@ -115,12 +115,12 @@ class ClaimCalls(Base):
         """A person's claims."""
         await policy.may_see(call, request.person_id, "person")
         page = Page.of(request)
-        state = pb.ClaimState.Name(request.state).removeprefix("CLAIM_STATE_").lower() if request.state else None
+        state = words.word(pb.ClaimState, request.state) if request.state else None
         rows = await claims.page(call.tx, request.person_id, page, state)
-        shown = rows[: page.size]
+        shown, token = page.cut(rows, lambda row: [row.claim_id])
         return pb.ListClaimsResponse(
             claims=[await self._claim(call, row) for row in shown],
-            next_page_token=page.next_token([shown[-1].claim_id]) if len(rows) > page.size else "",
+            next_page_token=token,
         )
 
     async def get_claim_document(self, call: Call, request: pb.GetClaimDocumentRequest) -> pb.ClaimDocument:
@@ -201,7 +201,7 @@ class ClaimCalls(Base):
             person_id=row.person_id,
             coverage_id=row.coverage_id,
             payer_id=row.payer_id,
-            state=pb.ClaimState.Value(enum_name(row.state, "CLAIM_STATE_")),
+            state=words.number(pb.ClaimState, row.state),
             to=row.to_day.isoformat(),
             type_of_bill=row.type_of_bill,
             total=money(row.total, row.currency),

@@ -8,29 +8,29 @@ from haven.billing.v1.events_pb2 import CoverageVerified
 from sqlalchemy import Row
 
 from haven_billing import policy, rating
-from haven_billing.api.base import Base, amount, day, enum_name, period
+from haven_billing.api.base import Base, amount, period
 from haven_billing.store import coverages, ledger
-from haven_kit import etags
+from haven_kit import etags, times, words
 from haven_kit.call import Call
 from haven_kit.errors import Conflict, Invalid, Refused
 from haven_kit.ids import new_id
 from haven_kit.paging import Page
 
 
-class CoverageCalls(Base):
+class CoverageApi(Base):
     """Coverages and authorizations."""
 
     async def add_coverage(self, call: Call, request: pb.AddCoverageRequest) -> pb.Coverage:
         """Writes a coverage down."""
         await policy.may_see(call, request.person_id, "person")
         payer_id = request.payer_id.lower()
-        if payer_id not in self.catalogue.payers:
+        if payer_id not in self.facts.payers:
             raise Invalid("payer_id", "known_payer", "Is not one of the payers.")
-        active_from = day("active_from", request.active_from)
+        active_from = times.day("active_from", request.active_from)
         if request.relationship != pb.RELATIONSHIP_SELF:
             if not request.HasField("subscriber"):
                 raise Invalid("subscriber", "required", "Is needed when someone else holds the insurance.")
-            day("subscriber.birth_date", request.subscriber.birth_date)
+            times.day("subscriber.birth_date", request.subscriber.birth_date)
         await ledger.lock_person(call.tx, request.person_id)
         if await coverages.open_with(call.tx, request.person_id, payer_id):
             raise Conflict("already_covered", "A coverage with this payer is open; end it first.")
@@ -50,7 +50,7 @@ class CoverageCalls(Base):
             active_from=active_from,
             sealed=self._seal(coverage_id, sealed),
         )
-        await rating.rate_waiting(call.tx, self.catalogue, request.person_id)
+        await rating.rate_waiting(call.tx, self.facts, request.person_id)
         return self._coverage(await coverages.coverage(call.tx, coverage_id))
 
     async def get_coverage(self, call: Call, request: pb.GetCoverageRequest) -> pb.Coverage:
@@ -62,10 +62,10 @@ class CoverageCalls(Base):
         await policy.may_see(call, request.person_id, "person")
         page = Page.of(request)
         rows = await coverages.page(call.tx, request.person_id, page)
-        shown = rows[: page.size]
+        shown, token = page.cut(rows, lambda row: [row.coverage_id])
         return pb.ListCoveragesResponse(
             coverages=[self._coverage(row) for row in shown],
-            next_page_token=page.next_token([shown[-1].coverage_id]) if len(rows) > page.size else "",
+            next_page_token=token,
         )
 
     async def verify_coverage(self, call: Call, request: pb.VerifyCoverageRequest) -> pb.Coverage:
@@ -91,7 +91,7 @@ class CoverageCalls(Base):
         if request.active:
             verified = CoverageVerified(coverage_id=row.coverage_id, person_id=row.person_id, payer_id=row.payer_id)
             call.tx.emit(verified, key=row.coverage_id)
-            await rating.rate_waiting(call.tx, self.catalogue, row.person_id)
+            await rating.rate_waiting(call.tx, self.facts, row.person_id)
         return self._coverage(row)
 
     async def end_coverage(self, call: Call, request: pb.EndCoverageRequest) -> pb.Coverage:
@@ -123,7 +123,7 @@ class CoverageCalls(Base):
             valid_to=valid_to,
             sealed=self.parts.cipher.seal(sealed, context=f"authorization/{authorization_id}"),
         )
-        await rating.rate_waiting(call.tx, self.catalogue, request.person_id)
+        await rating.rate_waiting(call.tx, self.facts, request.person_id)
         return self._authorization(await coverages.authorization(call.tx, authorization_id))
 
     async def get_authorization(self, call: Call, request: pb.GetAuthorizationRequest) -> pb.Authorization:
@@ -140,10 +140,10 @@ class CoverageCalls(Base):
         await policy.may_see(call, request.person_id, "person")
         page = Page.of(request)
         rows = await coverages.authorization_page(call.tx, request.person_id, page)
-        shown = rows[: page.size]
+        shown, token = page.cut(rows, lambda row: [row.authorization_id])
         return pb.ListAuthorizationsResponse(
             authorizations=[self._authorization(row) for row in shown],
-            next_page_token=page.next_token([shown[-1].authorization_id]) if len(rows) > page.size else "",
+            next_page_token=token,
         )
 
     async def _visible(self, call: Call, coverage_id: str, *, lock: bool = False) -> Row[Any]:
@@ -159,7 +159,7 @@ class CoverageCalls(Base):
             raise Invalid("cost_share", "required", "Is needed for a coverage in force.")
         for name in ("copay_per_day", "deductible_left", "out_of_pocket_left"):
             amount(f"cost_share.{name}", getattr(request.cost_share, name), currency, least=0)
-        active_from, active_to = day("active_from", request.active_from), None
+        active_from, active_to = times.day("active_from", request.active_from), None
         if request.active_to:
             _, active_to = period("active_from", request.active_from, "active_to", request.active_to)
         return {"state": coverages.VERIFIED, "active_from": active_from, "active_to": active_to}
@@ -172,7 +172,7 @@ class CoverageCalls(Base):
         message.coverage_id = row.coverage_id
         message.person_id = row.person_id
         message.payer_id = row.payer_id
-        message.state = pb.CoverageState.Value(enum_name(row.state, "COVERAGE_STATE_"))
+        message.state = words.number(pb.CoverageState, row.state)
         message.active_from = row.active_from.isoformat()
         message.active_to = row.active_to.isoformat() if row.active_to else ""
         message.etag = etags.of(row.version)

@@ -7,12 +7,13 @@ from haven.billing.v1 import ledger_pb2 as pb
 from sqlalchemy import Row
 
 from haven_billing import policy
-from haven_billing.api.base import Base, enum_name, in_words, money, service_line
+from haven_billing.api.base import Base, in_words, money
 from haven_billing.domain import estimate, statement
 from haven_billing.domain.ledger import Account, Kind
 from haven_billing.domain.payers import Benefit, Payer, PerDiemRule, ServiceLine
 from haven_billing.store import charges, coverages
 from haven_billing.store import ledger as books
+from haven_kit import words
 from haven_kit.call import Call
 from haven_kit.errors import Refused
 
@@ -23,7 +24,7 @@ _DISPUTE = (
 )
 
 
-class EstimateCalls(Base):
+class EstimateApi(Base):
     """Estimates and statements."""
 
     async def estimate_cost(self, call: Call, request: pb.EstimateCostRequest) -> pb.CostEstimate:
@@ -37,14 +38,17 @@ class EstimateCalls(Base):
         coverage = await coverages.covering(call.tx, request.person_id, call.now.date())
         verified = coverage is not None and coverage.verified_at is not None
         payer = self.payer(coverage.payer_id) if coverage is not None and verified else None
-        kind = self.catalogue.program.kind(plan.track if plan is not None else "")
+        kind = self.facts.program.kind(plan.track if plan is not None else "")
         rule = payer.per_diems.get(kind) if payer is not None else None
         days = request.weeks * days_per_week
         items = [self._item(ServiceLine.PROGRAM_DAY, days, payer, rule)]
-        items += [self._item(ServiceLine(service_line(item.line)), item.units, payer, rule) for item in request.items]
+        items += [
+            self._item(ServiceLine(words.word(payers_pb2.ServiceLine, item.line)), item.units, payer, rule)
+            for item in request.items
+        ]
         share = self._share(coverage) if coverage is not None and verified else None
         lines = estimate.estimate(items, share, in_network=payer is None or payer.in_network)
-        currency = self.catalogue.program.currency
+        currency = self.facts.program.currency
         message = pb.CostEstimate(
             person_id=request.person_id,
             program_days=days,
@@ -73,7 +77,7 @@ class EstimateCalls(Base):
             )
             for row in rows
         ]
-        currency = self.catalogue.program.currency
+        currency = self.facts.program.currency
         held = {account: balance for account, code, balance in await books.balances(call.tx, request.person_id)
                 if code == currency}  # fmt: skip
         owed, waiting = held.get(Account.RECEIVABLE_PATIENT, 0), held.get(Account.RECEIVABLE_PAYER, 0)
@@ -97,7 +101,7 @@ class EstimateCalls(Base):
         return message
 
     def _item(self, line: ServiceLine, units: int, payer: Payer | None, rule: PerDiemRule | None) -> estimate.Item:
-        price = self.catalogue.program.prices[line]
+        price = self.facts.program.prices[line]
         allowed = price
         if line is ServiceLine.PROGRAM_DAY and rule is not None:
             price, allowed = rule.charge, rule.allowed
@@ -115,7 +119,7 @@ class EstimateCalls(Base):
 
 def _line(line: estimate.Line, currency: str) -> pb.EstimateLine:
     return pb.EstimateLine(
-        line=payers_pb2.ServiceLine.Value(enum_name(line.line, "SERVICE_LINE_")),
+        line=words.number(payers_pb2.ServiceLine, line.line),
         units=line.units,
         price=money(line.price, currency),
         plan_covers=money(line.plan_covers, currency),

@@ -2,8 +2,9 @@
 
 from haven.billing.v1 import payers_pb2 as pb
 
-from haven_billing.api.base import Base, enum_name, money, service_line
+from haven_billing.api.base import Base, money
 from haven_billing.domain.payers import Benefit, Payer, ServiceLine
+from haven_kit import words
 from haven_kit.call import Call
 from haven_kit.errors import NotFound
 from haven_kit.paging import Page
@@ -16,28 +17,27 @@ _PLAIN = {
 }
 
 
-class PayerCalls(Base):
+class PayerApi(Base):
     """Reads of what the program knows about payers."""
 
     async def list_payers(self, _call: Call, request: pb.ListPayersRequest) -> pb.ListPayersResponse:
         """Payers by name."""
         page = Page.of(request)
         found = sorted(
-            (payer for payer in self.catalogue.payers.values() if _matches(payer, request)),
+            (payer for payer in self.facts.payers.values() if _matches(payer, request)),
             key=lambda payer: (payer.name, payer.payer_id),
         )
         if page.after:
             found = [payer for payer in found if (payer.name, payer.payer_id) > (page.after[0], page.after[1])]
-        shown = found[: page.size]
-        more = len(found) > page.size
+        shown, token = page.cut(found, lambda row: [row.name, row.payer_id])
         return pb.ListPayersResponse(
             payers=[payer_message(payer) for payer in shown],
-            next_page_token=page.next_token([shown[-1].name, shown[-1].payer_id]) if more else "",
+            next_page_token=token,
         )
 
     async def get_payer(self, _call: Call, request: pb.GetPayerRequest) -> pb.Payer:
         """One payer."""
-        payer = self.catalogue.payers.get(request.payer_id.lower())
+        payer = self.facts.payers.get(request.payer_id.lower())
         if payer is None:
             raise NotFound("payer")
         return payer_message(payer)
@@ -46,14 +46,12 @@ class PayerCalls(Base):
 def _matches(payer: Payer, request: pb.ListPayersRequest) -> bool:
     if request.network and (request.network == pb.NETWORK_IN) is not payer.in_network:
         return False
-    if request.plan_kind and enum_kind(request.plan_kind) not in payer.plan_kinds:
+    if request.plan_kind and words.word(pb.PlanKind, request.plan_kind) not in payer.plan_kinds:
         return False
-    return not request.covers or payer.benefits[ServiceLine(service_line(request.covers))] is not Benefit.NOT_COVERED
-
-
-def enum_kind(number: pb.PlanKind.ValueType) -> str:
-    """The data's word for a kind of plan."""
-    return pb.PlanKind.Name(number).removeprefix("PLAN_KIND_").lower()
+    return (
+        not request.covers
+        or payer.benefits[ServiceLine(words.word(pb.ServiceLine, request.covers))] is not Benefit.NOT_COVERED
+    )
 
 
 def payer_message(payer: Payer) -> pb.Payer:
@@ -63,18 +61,18 @@ def payer_message(payer: Payer) -> pb.Payer:
         name=payer.name,
         fictional=payer.fictional,
         network=pb.NETWORK_IN if payer.in_network else pb.NETWORK_OUT,
-        plan_kinds=[pb.PlanKind.Value(enum_name(kind, "PLAN_KIND_")) for kind in payer.plan_kinds],
+        plan_kinds=[words.number(pb.PlanKind, kind) for kind in payer.plan_kinds],
         benefits=[
             pb.ServiceBenefit(
-                line=pb.ServiceLine.Value(enum_name(line, "SERVICE_LINE_")),
-                benefit=pb.Benefit.Value(enum_name(benefit, "BENEFIT_")),
+                line=words.number(pb.ServiceLine, line),
+                benefit=words.number(pb.Benefit, benefit),
                 plain=_PLAIN[benefit],
             )
             for line, benefit in sorted(payer.benefits.items(), key=lambda each: list(ServiceLine).index(each[0]))
         ],
         per_diems=[
             pb.PerDiemRule(
-                program_kind=pb.ProgramKind.Value(enum_name(kind, "PROGRAM_KIND_")),
+                program_kind=words.number(pb.ProgramKind, kind),
                 hcpcs=rule.hcpcs,
                 revenue_code=rule.revenue_code,
                 charge=money(rule.charge, payer.currency),

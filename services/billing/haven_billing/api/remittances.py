@@ -17,7 +17,7 @@ from haven_kit.ids import new_id
 from haven_kit.paging import Page
 
 
-class RemittanceCalls(Base):
+class RemittanceApi(Base):
     """Reading, and looking at what was read."""
 
     async def read_remittance(self, call: Call, request: pb.ReadRemittanceRequest) -> pb.Remittance:
@@ -32,7 +32,7 @@ class RemittanceCalls(Base):
             if known.content_hash != content_hash:
                 raise Conflict("trace_reused", "Another remittance of this payer has the same trace number.")
             return await self._shown(call, known)
-        message = await posting.post(call.tx, self.catalogue, new_id(), read)
+        message = await posting.post(call.tx, self.facts, new_id(), read)
         await remittances.add(
             call.tx,
             remittance_id=message.remittance_id,
@@ -54,12 +54,12 @@ class RemittanceCalls(Base):
         """Remittances that were read."""
         page = Page.of(request)
         rows = await remittances.page(call.tx, page, unmatched_only=request.unmatched_only)
-        shown = rows[: page.size]
+        shown, token = page.cut(rows, lambda row: [row.remittance_id])
         messages = [self._open(row) for row in shown]
         await self._about(call, messages)
         return pb.ListRemittancesResponse(
             remittances=messages,
-            next_page_token=page.next_token([shown[-1].remittance_id]) if len(rows) > page.size else "",
+            next_page_token=token,
         )
 
     async def _shown(self, call: Call, row: Row[Any]) -> pb.Remittance:

@@ -9,8 +9,8 @@ from enum import StrEnum
 class Account(StrEnum):
     """The chart of accounts."""
 
-    RECEIVABLE_PAYER = "receivable:payer"
-    RECEIVABLE_PATIENT = "receivable:patient"
+    RECEIVABLE_PAYER = "receivable_payer"
+    RECEIVABLE_PATIENT = "receivable_patient"
     REVENUE = "revenue"
     CONTRACTUAL_ADJUSTMENT = "contractual_adjustment"
     CASH = "cash"

@@ -2,40 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from haven_billing.domain.payers import Benefit, Payer, PerDiemRule, Program, ProgramKind, ServiceLine
+from haven_kit import facts
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Facts:
     """Everything in `data/`."""
 
     payers: Mapping[str, Payer]
     program: Program
     adjustment_labels: Mapping[str, str]
 
-    def payer_by_x12(self, identifier: str) -> Payer | None:
-        """The payer with that identifier in claims and remittances."""
-        return next((payer for payer in self.payers.values() if payer.x12_id == identifier), None)
 
-
-def load() -> Catalogue:
+def load() -> Facts:
     """Reads and checks all files. Raises ValueError naming the file."""
-    data = files("haven_billing") / "data"
     payers: dict[str, Payer] = {}
-    for entry in sorted((data / "payers").iterdir(), key=lambda each: each.name):
-        if entry.name.endswith(".yaml"):
-            payer = _named(entry.name, _payer, yaml.safe_load(entry.read_text(encoding="utf-8")))
-            if payer.payer_id in payers:
-                raise ValueError(f"{entry.name}: payer_id is used twice")
-            payers[payer.payer_id] = payer
-    program = yaml.safe_load((data / "program.yaml").read_text(encoding="utf-8"))
-    carc = yaml.safe_load((data / "carc.yaml").read_text(encoding="utf-8"))
-    return Catalogue(payers, _named("program.yaml", _program, program), carc["labels"])
+    for raw in facts.read_all("haven_billing", "payers"):
+        payer = _named(f"payers: {raw['name']}", _payer, raw)
+        if payer.payer_id in payers:
+            raise ValueError(f"{payer.name}: payer_id is used twice")
+        payers[payer.payer_id] = payer
+    program = _named("program.yaml", _program, facts.read("haven_billing", "program.yaml"))
+    return Facts(payers, program, facts.read("haven_billing", "carc.yaml")["labels"])
 
 
 def _named(name: str, read: Any, content: Any) -> Any:
