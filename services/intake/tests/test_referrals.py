@@ -109,6 +109,23 @@ async def test_the_same_identifier_is_the_same_person(people):
         )
 
 
+async def test_a_clinician_refers_someone_and_learns_nothing_of_who_is_known_here(people):
+    somebody = people.unlike_anyone()
+    known = (await imported(people, bundle(somebody, mrn="clinician-1"))).referral
+    for role in ("individual_therapist", "couples_therapist", "substance_use_counselor", "prescriber"):
+        clinician = people.staff(role)
+        request = pb.CreateReferralRequest(person=somebody, kind=pb.REFERRAL_KIND_STEP_UP, reason="More is needed")
+        receipt = await clinician.referrals.CreateReferral(request)
+        assert (receipt.kind, receipt.reason) == (pb.REFERRAL_KIND_STEP_UP, "More is needed")
+        assert not receipt.person_id
+        assert not receipt.matches
+        assert not receipt.possible_duplicate
+        read = pb.GetReferralRequest(referral_id=receipt.referral_id)
+        assert known.person_id in str((await people.desk.referrals.GetReferral(read)).matches)
+        with pytest.raises(NotFound):
+            await clinician.referrals.GetReferral(read)
+
+
 async def test_accepted_declined_and_reopened(people):
     referral = await people.desk.referrals.CreateReferral(pb.CreateReferralRequest(person=people.unlike_anyone()))
     desk, one = people.desk.referrals, {"referral_id": referral.referral_id}

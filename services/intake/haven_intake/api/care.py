@@ -95,7 +95,7 @@ class CareApi(Admissions):
         check_in = request.check_in
         check_in.check_in_id, check_in.person_id = ids.new_id(), request.person_id
         check_in.recorded_at.FromDatetime(call.now)
-        await care.add_check_in(call.tx, self._cipher, check_in)
+        care.add_check_in(call.tx, self._cipher, check_in)
         return check_in
 
     async def list_check_ins(self, call: Call, request: rpc.ListCheckInsRequest) -> rpc.ListCheckInsResponse:

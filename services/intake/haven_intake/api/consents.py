@@ -65,7 +65,7 @@ class ConsentApi:
         consent.given_at.FromDatetime(call.now)
         if request.HasField("expires_at"):
             consent.expires_at.CopyFrom(request.expires_at)
-        await consents.add(call.tx, self._cipher, consent)
+        consents.add(call.tx, self._cipher, consent)
         await relations.write_consent(
             call.tx, consent.consent_id, request.person_id, kind, request.grantee_id, revoked=False
         )

@@ -49,6 +49,9 @@ class ReferralApi:
             kind=request.kind, referrer=request.referrer, reason=request.reason, summary=request.summary
         )
         record = await self._receive(call, new_person(person), referral, None)
+        held = await relations.of(call.tx, call.principal, record.person_id)
+        if not held & frozenset(call.method.access.relations):
+            return _receipt(call, record)
         return await self._shown(call, record)
 
     async def import_referral(self, call: Call, request: pb.ImportReferralRequest) -> pb.ImportReferralResponse:
@@ -196,6 +199,15 @@ class ReferralApi:
         known.message.summary.CopyFrom(fresh.summary)
         card_changed(call.tx, await people.touch_card(call.tx, self._cipher, known.person_id))
         return await referrals.save(call.tx, self._cipher, known, content=content)
+
+
+def _receipt(call: Call, record: referrals.Record) -> pb.Referral:
+    """What a clinician who refers someone reads: their own words, and nothing of whether the person is known here."""
+    call.about(record.person_id)
+    receipt = record.message
+    for field in ("person_id", "matches", "possible_duplicate"):
+        receipt.ClearField(field)
+    return receipt
 
 
 def new_person(given: people_pb2.Person) -> people_pb2.Person:

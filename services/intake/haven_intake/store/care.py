@@ -79,9 +79,9 @@ async def save(tx: Tx, cipher: Cipher, record: Record, *, discharged_at: datetim
     return await latest(tx, cipher, changed.person_id)
 
 
-async def add_check_in(tx: Tx, cipher: Cipher, check_in: pb.CheckIn) -> None:
+def add_check_in(tx: Tx, cipher: Cipher, check_in: pb.CheckIn) -> None:
     """Write down a check-in."""
-    await tx.fetch(
+    tx.write(
         "INSERT INTO check_in (check_in_id, person_id, sealed) VALUES ($1, $2, $3)",
         check_in.check_in_id,
         check_in.person_id,

@@ -35,10 +35,10 @@ def _message(tx: Tx, cipher: Cipher, row: asyncpg.Record) -> pb.Consent:
     return message
 
 
-async def add(tx: Tx, cipher: Cipher, consent: pb.Consent) -> None:
+def add(tx: Tx, cipher: Cipher, consent: pb.Consent) -> None:
     """Write down a consent."""
     expires = consent.expires_at.ToDatetime(tx.now.tzinfo) if consent.HasField("expires_at") else None
-    await tx.fetch(
+    tx.write(
         """INSERT INTO consent (consent_id, person_id, kind, grantee_id, expires_at, ended, sealed)
         VALUES ($1, $2, $3, $4, $5, FALSE, $6)""",
         consent.consent_id,

@@ -69,9 +69,8 @@ async def add(tx: Tx, cipher: Cipher, person: pb.Person) -> str:
 
 async def get(tx: Tx, cipher: Cipher, person_id: str, *, lock: bool = False) -> Record:
     """One person. Raises NotFound."""
-    row = await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM person WHERE person_id = $1{' FOR UPDATE' if lock else ''}", person_id
-    )
+    query = f"SELECT {_COLUMNS} FROM person WHERE person_id = $1"
+    row = await (tx.fetch_one(f"{query} FOR UPDATE", person_id) if lock else tx.read_one(query, person_id))
     if row is None:
         raise NotFound("person")
     return _record(cipher, row)
