@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -28,7 +29,7 @@ class Binding:
     """How one method's request message is filled."""
 
     def __init__(self, method: Method, max_depth: int, *, lenient: bool = False) -> None:
-        """`lenient`: pass over names that are not known rather than refuse the request for them."""
+        """`lenient`: pass over whatever cannot be read, for calls that nobody is refused for the form of the request."""
         self._method = method
         self._max_depth = max_depth
         self._lenient = lenient
@@ -63,17 +64,31 @@ class Binding:
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
+            if self._lenient:
+                return
             raise Problem("malformed", "The body is not well-formed JSON.") from None
+        if self._lenient:
+            self._fill_leniently(message, value)
+            return
         if body.count(b"{") + body.count(b"[") > self._max_depth and _deeper_than(value, self._max_depth):
             raise Problem("malformed", f"The body is nested deeper than {self._max_depth} levels.")
-        if self._lenient and isinstance(value, dict):
-            value = {name: item for name, item in value.items() if name in self._known}
         if self._read is not None:
             self._read(value, message)
         elif self._read_field is not None:
             inner = getattr(message, self._body_field)
             inner.SetInParent()
             self._read_field(value, inner)
+
+    def _fill_leniently(self, message: Any, value: Any) -> None:
+        """Take what can be read, field by field; U+0000, which no text may hold, is left out."""
+        if self._read is None or not isinstance(value, dict):
+            return
+        for name in self._known.intersection(value):
+            item = value[name].replace("\0", "") if isinstance(value[name], str) else value[name]
+            part = self.new()
+            with suppress(BadInput):
+                self._read({name: item}, part)
+                message.MergeFrom(part)
 
     def _fill_query(self, message: Any, query: bytes) -> None:
         if self._method.body == "*":

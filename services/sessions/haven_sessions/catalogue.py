@@ -19,6 +19,7 @@ class Texts:
 
     help_called: str
     help_unreached: str
+    help_without_person: str
     help_withdrawn: str
     pause_asked: str
     rated: str

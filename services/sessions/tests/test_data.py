@@ -44,7 +44,7 @@ def test_exercises_have_steps_and_a_length() -> None:
 
 def test_texts_on_help_name_who_answers_now() -> None:
     texts = catalogue.load().texts
-    for text in (texts.help_called, texts.help_unreached):
+    for text in (texts.help_called, texts.help_unreached, texts.help_without_person):
         assert "988" in text
         assert "911" in text
     everything = " ".join(str(getattr(texts, name)) for name in texts.__slots__).lower()

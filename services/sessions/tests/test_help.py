@@ -18,7 +18,7 @@ from haven.sessions.v1 import help_service_pb2 as rpc
 from haven.sessions.v1 import rooms_pb2 as pb
 from haven.sessions.v1.help_service_pb2_grpc import HelpServiceStub
 
-from haven_kit.errors import Denied, NotFound, Unauthenticated, Unavailable
+from haven_kit.errors import Denied, NotFound, Refused, Unauthenticated, Unavailable
 from haven_kit.identity import system
 from haven_kit.ids import new_id
 from haven_kit.testing import eventually
@@ -206,6 +206,14 @@ async def test_with_both_down_the_answer_says_how_to_get_help(world: World) -> N
         await world.road.start()
     assert failed.value.reason == "help_unreached"
     await database_is_back(group)
+
+
+async def test_an_account_that_belongs_to_nobody_is_told_how_to_get_help(neighbours: Neighbours) -> None:
+    group = await plan(neighbours, people=1)
+    nobody = Person(neighbours.running.as_role("participant"), group.session_id)
+    with pytest.raises(Refused, match="988") as refused:
+        await call(nobody)
+    assert refused.value.reason == "account_without_person"
 
 
 async def database_is_back(group: Group) -> None:

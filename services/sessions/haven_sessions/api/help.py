@@ -19,7 +19,7 @@ from haven_kit import logs
 from haven_kit.call import Call, own_transactions
 from haven_kit.clients import IDEMPOTENCY_KEY
 from haven_kit.database import Database
-from haven_kit.errors import HavenError, NotFound, Unavailable
+from haven_kit.errors import HavenError, NotFound, Refused, Unavailable
 from haven_kit.ids import new_id
 from haven_sessions import live
 from haven_sessions.api.desk import Desk
@@ -68,8 +68,8 @@ class HelpApi:
     @own_transactions
     async def call_for_help(self, call: Call, request: rpc.CallForHelpRequest) -> rpc.CallForHelpResponse:
         person_id = call.principal.person_id
-        if person_id is None:
-            raise HelpUnreached(self._texts.help_unreached)
+        if person_id is None:  # repeating would not help, so this is no HelpUnreached
+            raise Refused("account_without_person", self._texts.help_without_person)
         signal_id = _signal_id(request.signal_id or call.idempotency_key, person_id)
         told = self._road(self._tell(signal_id, person_id, request, call.now))
         kept = self._road(self._keep(call, signal_id, person_id, request))
