@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import asyncpg
 import typer
-from rich.table import Table
 
 from haven_cli.databases import DatabaseUrl, Service, with_database
-from haven_cli.output import out, say
+from haven_cli.output import say, told
 from haven_kit.database import Database
 from haven_kit.identity import system
 from haven_kit.reactions import redrive as redrive_letters
@@ -41,20 +41,24 @@ def list_letters(
 ) -> None:
     """Show a service's dead letters, the newest first."""
 
-    async def read(database: Database) -> list[tuple[str, ...]]:
+    async def read(database: Database) -> list[asyncpg.Record]:
         async with database.transaction(system("cli/dead-letters")) as tx:
-            rows = await tx.fetch(
-                """SELECT event_id::text, reaction, subject, attempts::text, error, died_at::text, redrive::text
+            return await tx.fetch(
+                """SELECT event_id::text AS event_id, reaction, subject, attempts, error, died_at, redrive
                 FROM dead_letter ORDER BY died_at DESC LIMIT $1""",
                 limit,
             )
-        return [tuple(row) for row in rows]
 
-    rows = with_database(service, database_url, read)
-    table = Table("event", "reaction", "subject", "attempts", "error", "died at", "driven again")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table if rows else f"{service} has no dead letters.")
+    letters = with_database(service, database_url, read)
+    for letter in letters:
+        # One line each and nothing cut off: the id is what `redrive --event` takes.
+        again = ", being driven again" if letter["redrive"] else ""
+        told(
+            f"{letter['event_id']} {letter['reaction']} {letter['subject']}: {letter['error']} after "
+            f"{letter['attempts']} attempts, {letter['died_at']:%Y-%m-%d %H:%M} UTC{again}"
+        )
+    if not letters:
+        told(f"{service} has no dead letters.")
 
 
 @dead_letters.command()

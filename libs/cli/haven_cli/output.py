@@ -16,6 +16,11 @@ def say(text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
+def told(text: str) -> None:
+    """Give one line of the result, whole however narrow the terminal is."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
 def fail(text: str) -> NoReturn:
     """End with status 1 and the reason."""
     err.print(text, markup=False, soft_wrap=True, style="red")
