@@ -11,8 +11,8 @@ def word(enum: Any, number: int) -> str:
 
 
 def number(enum: Any, word: str) -> Any:
-    """The number of a word in an enum of the contract. Raises ValueError where it has none."""
-    return enum.Value(_prefix(enum) + word.upper())
+    """The number of a word in an enum of the contract, 0 for an empty word. Raises ValueError where it has none."""
+    return enum.Value(_prefix(enum) + word.upper()) if word else 0
 
 
 def _prefix(enum: Any) -> str:

@@ -16,6 +16,10 @@ def test_words_are_the_domains() -> None:
     assert word(Role, Role.ROLE_INDIVIDUAL_THERAPIST) == "individual_therapist"
 
 
+def test_no_word_is_the_unspecified_value() -> None:
+    assert number(Role, "") == Role.ROLE_UNSPECIFIED
+
+
 def test_unknown_values_are_refused() -> None:
     with pytest.raises(ValueError, match="99"):
         word(Role, 99)

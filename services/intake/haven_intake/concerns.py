@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from haven.crisis.v1 import signals_pb2
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.intake.v1 import events_pb2
 
 from haven_intake.settings import IntakeSettings
 from haven_intake.store import screenings
-from haven_kit import ids, logs, telemetry
+from haven_kit import ids, logs, telemetry, times
 from haven_kit.database import Tx
 from haven_kit.errors import HavenError
 from haven_kit.identity import system
@@ -33,11 +32,9 @@ _log = logs.get(__name__)
 async def raise_concern(tx: Tx, person_id: str, screening_id: str) -> str:
     """Call for help in this transaction. Returns the signal's id."""
     signal_id = ids.new_id()
-    raised_at = Timestamp()
-    raised_at.FromDatetime(tx.now)
     await screenings.add_concern(tx, signal_id, person_id, screening_id)
     event = events_pb2.ConcernRaised(
-        signal_id=signal_id, person_id=person_id, screening_id=screening_id, raised_at=raised_at
+        signal_id=signal_id, person_id=person_id, screening_id=screening_id, raised_at=times.stamp(tx.now)
     )
     tx.emit(event, key=person_id)
     tx.wake(WAKE)

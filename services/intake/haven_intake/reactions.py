@@ -22,8 +22,8 @@ def reactions(parts: Parts[IntakeSettings]) -> list[Reaction[Any]]:
     """All reactions of intake."""
     bring = CardBringer(parts)
     return [
-        Reaction(audit.AccessesSealed, keep_accesses, name="keep_accesses"),
-        Reaction(events_pb2.PersonCardChanged, bring.bring_card, name="bring_card"),
+        Reaction(audit.AccessesSealed, keep_accesses),
+        Reaction(events_pb2.PersonCardChanged, bring.bring_card),
     ]
 
 

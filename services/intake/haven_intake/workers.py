@@ -23,7 +23,7 @@ def workers(parts: Parts[IntakeSettings]) -> list[Worker]:
     expirer = Expirer(parts.database)
     return [
         Messenger(parts).worker(),
-        Worker("expire_consents", expirer.expire, every=timedelta(seconds=10)),
+        Worker("expired-consents", expirer.expire, every=timedelta(seconds=10)),
     ]
 
 
@@ -35,7 +35,7 @@ class Expirer:
 
     async def expire(self) -> bool:
         """End what is due. True when there may be more."""
-        async with self._database.transaction(system("intake/expire_consents")) as tx:
+        async with self._database.transaction(system("intake/expired-consents")) as tx:
             ended = await consents.expire(tx, BATCH)
             for row in ended:
                 consent_id, person_id, kind, grantee_id = (

@@ -24,7 +24,7 @@ from haven.intake.v1.referral_service_pb2_grpc import ReferralServiceStub
 from haven.intake.v1.screening_service_pb2_grpc import ScreeningServiceStub
 from haven.options.v1 import options_pb2
 
-from haven_intake import data
+from haven_intake import facts
 from haven_intake.__main__ import SPEC
 
 _count = itertools.count(1)
@@ -74,7 +74,7 @@ class People:
             consent_service_pb2.GiveConsentRequest(
                 person_id=person_id,
                 kind=consent_service_pb2.ConsentKind.Value(f"CONSENT_KIND_{kind.upper()}"),
-                document_version=data.consent_documents()[kind].version,
+                document_version=facts.consent_documents()[kind].version,
                 signature="Signed Name",
                 **given,
             )
@@ -96,7 +96,7 @@ class People:
 
     async def answered(self, person_id: str, instrument_id: str, value: int = 0, **values: int) -> Any:
         """A complete screening: every item answered with `value`, but those named."""
-        answers = {item.id: value for item in data.all_instruments()[instrument_id].items}
+        answers = {item.id: value for item in facts.all_instruments()[instrument_id].items}
         answers |= {item.replace("_", "-"): each for item, each in values.items()}
         return await self.person(person_id).screenings.SubmitScreening(
             screening_service_pb2.SubmitScreeningRequest(
@@ -110,7 +110,7 @@ class People:
         """Everything that an admission asks for."""
         for kind in NEEDED:
             await self.consent(person_id, kind)
-        for instrument in data.admission_needs().screenings:
+        for instrument in facts.admission_needs().screenings:
             await self.answered(person_id, instrument)
         await self.person(person_id).people.RecordReadiness(
             people_service_pb2.RecordReadinessRequest(

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haven_intake import data
+from haven_intake import facts
 from haven_intake.domain import fhir
 
-RULES = data.safety_rules()
+RULES = facts.safety_rules()
 SNOMED = "http://snomed.info/sct"
 
 

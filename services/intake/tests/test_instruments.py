@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haven_intake import data
+from haven_intake import facts
 from haven_intake.domain import instruments as rules
 
-ALL = data.all_instruments()
+ALL = facts.all_instruments()
 
 
 def answers_with_total(instrument, total):

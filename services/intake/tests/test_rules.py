@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haven_intake import data
+from haven_intake import facts
 from haven_intake.domain import accesses, care_team, consents, levels, plans, readiness
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
-LEVELS = data.levels_of_care()
+LEVELS = facts.levels_of_care()
 risks = st.tuples(*[st.integers(0, 4)] * 6)
 
 
@@ -41,7 +41,7 @@ def test_every_need_has_a_level(dimensions, around_the_clock):
 
 
 def there(**given):
-    needs = data.admission_needs()
+    needs = facts.admission_needs()
     values = {
         "consents": set(needs.consents),
         "screenings": dict.fromkeys(needs.screenings, NOW - timedelta(days=1)),
@@ -56,23 +56,23 @@ def there(**given):
 
 
 def test_nothing_is_missing_when_everything_is_there():
-    assert levels.missing_for_admission(data.admission_needs(), there(), NOW) == ()
+    assert levels.missing_for_admission(facts.admission_needs(), there(), NOW) == ()
 
 
-@given(st.sets(st.sampled_from(data.admission_needs().consents)))
+@given(st.sets(st.sampled_from(facts.admission_needs().consents)))
 def test_exactly_the_missing_consents_are_named(given_consents):
-    missing = levels.missing_for_admission(data.admission_needs(), there(consents=given_consents), NOW)
-    assert {name.removeprefix("consent ") for name in missing} == set(data.admission_needs().consents) - given_consents
+    missing = levels.missing_for_admission(facts.admission_needs(), there(consents=given_consents), NOW)
+    assert {name.removeprefix("consent ") for name in missing} == set(facts.admission_needs().consents) - given_consents
 
 
 def test_an_old_screening_is_asked_again():
-    times = dict.fromkeys(data.admission_needs().screenings, NOW) | {"phq-9": NOW - timedelta(days=31)}
-    assert levels.missing_for_admission(data.admission_needs(), there(screenings=times), NOW) == ("screening phq-9",)
+    times = dict.fromkeys(facts.admission_needs().screenings, NOW) | {"phq-9": NOW - timedelta(days=31)}
+    assert levels.missing_for_admission(facts.admission_needs(), there(screenings=times), NOW) == ("screening phq-9",)
 
 
 def test_open_questions_are_named():
     missing = levels.missing_for_admission(
-        data.admission_needs(), there(duplicate_open=True, time_zone_known=False), NOW
+        facts.admission_needs(), there(duplicate_open=True, time_zone_known=False), NOW
     )
     assert missing == ("decision about the duplicate record", "time zone")
 
@@ -102,7 +102,7 @@ def test_nobody_holds_two_separate_roles(team, partners):
     ],
 )
 def test_a_consent_names_what_it_lacks(kind, without, field):
-    document = data.consent_documents()[kind]
+    document = facts.consent_documents()[kind]
     values = {"version": document.version, "signature": "Ann Lee", "recipient": True, "purpose": "Care", "scopes": 1,
               "expires_at": NOW + timedelta(days=90)}  # fmt: skip
     assert consents.faults(document, consents.Given(**values), NOW) == ()
@@ -112,7 +112,7 @@ def test_a_consent_names_what_it_lacks(kind, without, field):
 
 
 def test_an_old_text_and_a_past_day_are_refused():
-    document = data.consent_documents()["part2_disclosure"]
+    document = facts.consent_documents()["part2_disclosure"]
     given_consent = consents.Given("2020-01", "Ann Lee", True, "Care", 0, NOW - timedelta(seconds=1))
     assert [each.rule for each in consents.faults(document, given_consent, NOW)] == ["in_force", "future"]
 
@@ -125,7 +125,7 @@ def test_in_force_until_revoked_or_expired(revoked, expires):
 
 
 def test_part_2_documents_carry_the_notice_of_the_rule():
-    assert "42 CFR part 2 prohibits" in data.consent_documents()["part2_disclosure"].redisclosure_notice
+    assert "42 CFR part 2 prohibits" in facts.consent_documents()["part2_disclosure"].redisclosure_notice
 
 
 @pytest.mark.parametrize("missing", ["download", "microphone", "state"])
@@ -138,14 +138,14 @@ def test_readiness_says_what_would_help(missing):
         private_place=True,
         state="ZZ" if missing == "state" else "KS",
     )
-    outcome = readiness.judge(check, data.connection_needs(), data.licensed_states())
+    outcome = readiness.judge(check, facts.connection_needs(), facts.licensed_states())
     assert outcome.technology_ready == (missing == "state")
     assert outcome.location_eligible == (missing != "state")
     assert len(outcome.suggestions) == 2
 
 
 def test_a_plan_follows_the_assessment():
-    texts = data.plan_suggestions()
+    texts = facts.plan_suggestions()
     assert plans.suggestions(plans.Needs(), texts) == ()
     found = plans.suggestions(plans.Needs(trauma=True, substance_use=True), texts)
     assert found == (texts["trauma"], texts["substance_use"], texts["co_occurring"])

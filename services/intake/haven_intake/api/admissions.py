@@ -6,7 +6,7 @@ from haven.intake.v1 import care_pb2 as pb
 from haven.intake.v1 import care_service_pb2 as rpc
 from haven.intake.v1 import events_pb2, people_pb2, referral_service_pb2
 
-from haven_intake import data
+from haven_intake import facts
 from haven_intake.api.plan_writing import write_plan
 from haven_intake.api.teams import members
 from haven_intake.domain import levels
@@ -28,7 +28,7 @@ class Admissions:
         await relations.require(call, request.person_id)
         await people.get(call.tx, self._cipher, request.person_id)
         found = pb.Eligibility(person_id=request.person_id)
-        for each in levels.all_fits(list(data.levels_of_care().values()), _facts(request.facts)):
+        for each in levels.all_fits(list(facts.levels_of_care().values()), _facts(request.facts)):
             level = each.level
             found.levels.add(
                 level_of_care=level.id, name=level.name, fits=each.fits, reasons=each.reasons, source=level.source
@@ -91,7 +91,7 @@ class Admissions:
         """Raises Refused that names everything an admission still waits for."""
         tx, person_id = call.tx, person.person_id
         given = await consents.in_force(tx, self._cipher, person_id)
-        current = {kind: each.version for kind, each in data.consent_documents().items()}
+        current = {kind: each.version for kind, each in facts.consent_documents().items()}
         readiness, _ = await documents.read(tx, self._cipher, people_pb2.Readiness, person_id)
         team, _ = await documents.read(tx, self._cipher, people_pb2.CareTeam, person_id)
         kinds = {consents.kind_name(each.kind): each.document_version for each in given}
@@ -107,7 +107,7 @@ class Admissions:
             duplicate_open=referral is not None and referral.message.possible_duplicate,
             time_zone_known=bool(person.message.time_zone),
         )
-        missing = levels.missing_for_admission(data.admission_needs(), there, call.now)
+        missing = levels.missing_for_admission(facts.admission_needs(), there, call.now)
         if missing:
             raise Refused("not_prepared", f"Before admission these are needed: {'; '.join(missing)}.")
 
@@ -160,29 +160,29 @@ class Admissions:
         return stay
 
 
-def _facts(facts: pb.EligibilityFacts, hours_per_week: int = 0) -> levels.Facts:
+def _facts(given: pb.EligibilityFacts, hours_per_week: int = 0) -> levels.Facts:
     return levels.Facts(
         risks=(
-            facts.intoxication_withdrawal,
-            facts.biomedical,
-            facts.emotional_behavioral,
-            facts.readiness_to_change,
-            facts.relapse_potential,
-            facts.recovery_environment,
+            given.intoxication_withdrawal,
+            given.biomedical,
+            given.emotional_behavioral,
+            given.readiness_to_change,
+            given.relapse_potential,
+            given.recovery_environment,
         ),
-        needs_24_hour_care=facts.needs_24_hour_care,
-        hours_per_week=hours_per_week or facts.hours_per_week,
+        needs_24_hour_care=given.needs_24_hour_care,
+        hours_per_week=hours_per_week or given.hours_per_week,
     )
 
 
-def _fits(level_of_care: str, facts: pb.EligibilityFacts, hours_per_week: int) -> None:
+def _fits(level_of_care: str, given: pb.EligibilityFacts, hours_per_week: int) -> None:
     """Raises Invalid for a level the program does not give, Refused for one that the facts do not support."""
-    level = data.levels_of_care().get(level_of_care)
-    if level is None or level_of_care not in data.offered_levels():
-        raise Invalid("level_of_care", "offered", f"One of: {', '.join(sorted(data.offered_levels()))}.")
+    level = facts.levels_of_care().get(level_of_care)
+    if level is None or level_of_care not in facts.offered_levels():
+        raise Invalid("level_of_care", "offered", f"One of: {', '.join(sorted(facts.offered_levels()))}.")
     if hours_per_week and not level.hours_from <= hours_per_week <= level.hours_to:
         sentence = f"{level.name} is {level.hours_from} to {level.hours_to} hours a week."
         raise Invalid("hours_per_week", "level_of_care_hours", sentence)
-    fit = levels.fits(level, _facts(facts, hours_per_week))
+    fit = levels.fits(level, _facts(given, hours_per_week))
     if not fit.fits:
         raise Refused("level_of_care", " ".join(fit.reasons))

@@ -7,7 +7,7 @@ from haven.intake.v1 import care_service_pb2 as rpc
 from haven.intake.v1 import people_pb2
 from haven.options.v1.options_pb2 import RELATION_SELF
 
-from haven_intake import data, policy
+from haven_intake import facts, policy
 from haven_intake.api.admissions import Admissions
 from haven_intake.api.plan_writing import write_plan
 from haven_intake.api.reading import access
@@ -65,7 +65,7 @@ class CareApi(Admissions):
             substance_use=seen.substance_use,
             transport=any(each.kind == "transport" for each in flags),
         )
-        return plans.suggestions(needs, data.plan_suggestions())
+        return plans.suggestions(needs, facts.plan_suggestions())
 
     async def get_care_plan(self, call: Call, request: rpc.GetCarePlanRequest) -> pb.CarePlan:
         """The care plan."""
@@ -103,8 +103,8 @@ class CareApi(Admissions):
         seen = await access(call, self._cipher, request.person_id)
         page = Page.of(request)
         found = await care.check_ins(call.tx, self._cipher, request.person_id, page)
-        shown = [seen.show(each) for each in found[: page.size]]
-        token = page.next_token([shown[-1].check_in_id]) if len(found) > page.size else ""
+        cut, token = page.cut(found, lambda each: [each.check_in_id])
+        shown = [seen.show(each) for each in cut]
         if RELATION_SELF not in seen.held:
             for each in shown:
                 if not each.share_journal:

@@ -7,7 +7,7 @@ from datetime import UTC
 from haven.intake.v1 import consent_service_pb2 as pb
 from haven.intake.v1 import events_pb2
 
-from haven_intake import data
+from haven_intake import facts
 from haven_intake.api.reading import access
 from haven_intake.domain import consents as rules
 from haven_intake.settings import IntakeSettings
@@ -30,7 +30,7 @@ class ConsentApi:
     ) -> pb.ListConsentDocumentsResponse:
         """The documents in force: for each kind its version, title, text, and whether admission needs it."""
         response = pb.ListConsentDocumentsResponse()
-        for each in data.consent_documents().values():
+        for each in facts.consent_documents().values():
             response.documents.add(
                 kind=consents.kind_of(each.kind),
                 version=each.version,
@@ -47,7 +47,7 @@ class ConsentApi:
         await relations.require(call, request.person_id)
         await people.lock(call.tx, request.person_id)
         kind = consents.kind_name(request.kind)
-        document = data.consent_documents()[kind]
+        document = facts.consent_documents()[kind]
         _check(document, request, call)
         consent = pb.Consent(
             consent_id=ids.new_id(),
@@ -97,8 +97,7 @@ class ConsentApi:
         seen = await access(call, self._cipher, request.person_id)
         page = Page.of(request)
         found = await consents.page(call.tx, self._cipher, request.person_id, page)
-        shown = found[: page.size]
-        token = page.next_token([shown[-1].consent_id]) if len(found) > page.size else ""
+        shown, token = page.cut(found, lambda each: [each.consent_id])
         return pb.ListConsentsResponse(consents=[seen.show(each) for each in shown], next_page_token=token)
 
 

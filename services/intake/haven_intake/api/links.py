@@ -9,7 +9,7 @@ from haven.options.v1.options_pb2 import ROLE_COUPLES_THERAPIST
 from haven_intake.api.teams import check_team, members
 from haven_intake.settings import IntakeSettings
 from haven_intake.store import consents, documents, links, people
-from haven_kit import etags, relations
+from haven_kit import etags, relations, words
 from haven_kit.call import Call
 from haven_kit.errors import Conflict, Invalid, NotFound, Refused
 from haven_kit.paging import Page
@@ -58,8 +58,8 @@ class LinkApi:
         call.about(request.person_id)
         page = Page.of(request)
         found = await links.page(call.tx, request.person_id, page)
-        shown = [each.message for each in found[: page.size]]
-        token = page.next_token([shown[-1].link_id]) if len(found) > page.size else ""
+        cut, token = page.cut(found, lambda each: [each.message.link_id])
+        shown = [each.message for each in cut]
         return pb.ListLinksResponse(links=shown, next_page_token=token)
 
     async def end_link(self, call: Call, request: pb.EndLinkRequest) -> pb.Link:
@@ -121,7 +121,7 @@ class LinkApi:
             link_id=message.link_id,
             person_id=message.person_id,
             linked_person_id=message.linked_person_id,
-            kind=pb.LinkKind.Name(message.kind).removeprefix("LINK_KIND_").lower(),
+            kind=words.word(pb.LinkKind, message.kind),
             ended=message.HasField("ended_at"),
             version=link.version,
         )

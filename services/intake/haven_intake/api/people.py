@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from google.protobuf.message import Message
 from haven.intake.v1 import events_pb2
 from haven.intake.v1 import people_pb2 as pb
 from haven.intake.v1 import people_service_pb2 as rpc
 
-from haven_intake import data, policy
+from haven_intake import facts, policy
 from haven_intake.api.events import card_changed
 from haven_intake.api.reading import access
 from haven_intake.api.teams import check_team, members
@@ -18,7 +18,7 @@ from haven_intake.domain import accesses as words
 from haven_intake.domain import care_team, readiness
 from haven_intake.settings import IntakeSettings
 from haven_intake.store import accesses, care, documents, people
-from haven_kit import etags, relations
+from haven_kit import etags, relations, times
 from haven_kit.call import Call
 from haven_kit.errors import Invalid
 from haven_kit.paging import Page
@@ -57,9 +57,8 @@ class PeopleApi:
         """The people the office works with, newest first."""
         page = Page.of(request)
         found = await people.page(call.tx, self._cipher, request.state, page)
-        shown = found[: page.size]
+        shown, token = page.cut(found, lambda each: [each.person_id])
         call.about(*(each.person_id for each in shown))
-        token = page.next_token([shown[-1].person_id]) if len(found) > page.size else ""
         return rpc.ListPeopleResponse(people=[each.message for each in shown], next_page_token=token)
 
     async def update_person(self, call: Call, request: rpc.UpdatePersonRequest) -> pb.Person:
@@ -72,8 +71,8 @@ class PeopleApi:
             if path not in WRITABLE:
                 raise Invalid("update_mask", "writable", f"Each path must be one of: {', '.join(WRITABLE)}.")
             _replace(person, request.person, path)
-        if person.time_zone and person.time_zone not in available_timezones():
-            raise Invalid("person.time_zone", "iana", "The time zone must be an IANA name such as America/Chicago.")
+        if person.time_zone:
+            times.zone("person.time_zone", person.time_zone)
         preferences, _ = await documents.read(call.tx, self._cipher, pb.Preferences, request.person_id)
         person.display_name = preferences.chosen_name or person.given_name
         on_card = not _ON_CARD.isdisjoint(request.update_mask.paths)
@@ -131,8 +130,8 @@ class PeopleApi:
                 check.private_place,
                 check.state,
             ),
-            data.connection_needs(),
-            data.licensed_states(),
+            facts.connection_needs(),
+            facts.licensed_states(),
         )
         check.person_id = request.person_id
         check.technology_ready, check.location_eligible = outcome.technology_ready, outcome.location_eligible
@@ -181,8 +180,9 @@ class PeopleApi:
         await relations.require(call, request.person_id)
         page = Page.of(request)
         rows = await accesses.page(call.tx, request.person_id, page)
-        response = rpc.ListAccessesResponse()
-        for row in rows[: page.size]:
+        shown, token = page.cut(rows, lambda row: [row["key"], row["access_id"]])
+        response = rpc.ListAccessesResponse(next_page_token=token)
+        for row in shown:
             is_self = row["principal_id"] == call.principal.id and call.principal.person_id == request.person_id
             someone = words.who(row["principal_id"], row["role"], row["name"], is_self=is_self)
             line = words.sentence(someone, row["what"], is_self=is_self, break_glass=row["break_glass"])
@@ -191,9 +191,6 @@ class PeopleApi:
                 break_glass=row["break_glass"],
             )  # fmt: skip
             seen.at.FromDatetime(row["at"])
-        if len(rows) > page.size:
-            last = rows[page.size - 1]
-            response.next_page_token = page.next_token([last["key"], last["access_id"]])
         return response
 
     async def get_billing_profile(self, call: Call, request: rpc.GetBillingProfileRequest) -> pb.BillingProfile:

@@ -8,7 +8,7 @@ import orjson
 from haven.intake.v1 import events_pb2, people_pb2
 from haven.intake.v1 import referral_service_pb2 as pb
 
-from haven_intake import data, policy
+from haven_intake import facts, policy
 from haven_intake.api.events import card_changed
 from haven_intake.api.from_fhir import person_of, referral_of
 from haven_intake.api.reading import access
@@ -56,10 +56,10 @@ class ReferralApi:
 
     async def import_referral(self, call: Call, request: pb.ImportReferralRequest) -> pb.ImportReferralResponse:
         """Opens a referral from one FHIR R4 bundle about one patient."""
-        facts, content = _parsed(request)
-        key = self._cipher.blind("source", "|".join(facts.patient.key))
+        read, content = _parsed(request)
+        key = self._cipher.blind("source", "|".join(read.patient.key))
         known = await referrals.by_source(call.tx, self._cipher, key)
-        person, referral = person_of(facts.patient), referral_of(facts, request.kind)
+        person, referral = person_of(read.patient), referral_of(read, request.kind)
         if known is None:
             source = referrals.Source(key, content)
             record = await self._receive(call, new_person(person), referral, source)
@@ -80,12 +80,11 @@ class ReferralApi:
         found = await referrals.page(
             call.tx, self._cipher, request.state, page, duplicates_only=request.possible_duplicates_only
         )
-        shown = found[: page.size]
+        shown, token = page.cut(found, lambda each: [each.referral_id])
         about = [each.person_id for each in shown]
         call.about(*about)
         named = await consents.naming(call.tx, "part2_disclosure", call.principal.id, about)
         listed = [policy.visible(each.message, policy.shown_to_office(named=each.person_id in named)) for each in shown]
-        token = page.next_token([shown[-1].referral_id]) if len(found) > page.size else ""
         return pb.ListReferralsResponse(referrals=listed, next_page_token=token)
 
     async def resolve_duplicate(self, call: Call, request: pb.ResolveDuplicateRequest) -> pb.Referral:
@@ -218,7 +217,7 @@ def new_person(given: people_pb2.Person) -> people_pb2.Person:
         person.ClearField(field)
     person.display_name = person.given_name
     if not person.time_zone:
-        person.time_zone = data.time_zones().get(person.address.state.upper(), "")
+        person.time_zone = facts.time_zones().get(person.address.state.upper(), "")
     return person
 
 
@@ -226,10 +225,10 @@ def _parsed(request: pb.ImportReferralRequest) -> tuple[fhir.Referral, bytes]:
     """What the bundle says, and a hash of it by which the same content is known again."""
     try:
         bundle = orjson.loads(request.bundle_json)
-        facts = fhir.read(bundle, data.safety_rules())
+        read = fhir.read(bundle, facts.safety_rules())
     except orjson.JSONDecodeError:
         raise Invalid("bundle_json", "json", "This is not JSON.") from None
     except fhir.Unusable as error:
         raise Invalid(f"bundle_json.{error.element}", error.rule, error.message) from None
     canonical = orjson.dumps(bundle, option=orjson.OPT_SORT_KEYS)
-    return facts, hashlib.sha256(canonical).digest()
+    return read, hashlib.sha256(canonical).digest()

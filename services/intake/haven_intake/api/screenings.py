@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from haven.intake.v1 import events_pb2
 from haven.intake.v1 import screening_service_pb2 as pb
 
-from haven_intake import data
+from haven_intake import facts
 from haven_intake.concerns import raise_concern
 from haven_intake.domain import instruments as rules
 from haven_intake.settings import IntakeSettings
@@ -33,7 +33,7 @@ class ScreeningApi:
 
     async def list_instruments(self, _call: Call, _request: pb.ListInstrumentsRequest) -> pb.ListInstrumentsResponse:
         """The instruments in use."""
-        return pb.ListInstrumentsResponse(instruments=[_catalogued(each) for each in data.all_instruments().values()])
+        return pb.ListInstrumentsResponse(instruments=[_catalogued(each) for each in facts.all_instruments().values()])
 
     async def get_instrument(self, _call: Call, request: pb.GetInstrumentRequest) -> pb.Instrument:
         """One instrument: items, answers, severity bands, and where they come from."""
@@ -70,13 +70,12 @@ class ScreeningApi:
         await relations.require(call, request.person_id)
         page = Page.of(request)
         found = await screenings.page(call.tx, self._cipher, request.person_id, request.instrument_id, page)
-        shown = found[: page.size]
-        token = page.next_token([shown[-1].screening_id]) if len(found) > page.size else ""
+        shown, token = page.cut(found, lambda each: [each.screening_id])
         return pb.ListScreeningsResponse(screenings=shown, next_page_token=token)
 
     async def _answer(self, call: Call, screening: pb.Screening, given: Sequence[pb.Answer]) -> pb.Screening:
         """Take answers into a screening. What calls for help goes out whatever else is missing or wrong."""
-        instrument = data.all_instruments()[screening.instrument_id]
+        instrument = facts.all_instruments()[screening.instrument_id]
         pairs = [(each.item_id, each.value) for each in given]
         before = {each.item_id: each.value for each in screening.answers}
         already = rules.concerns(instrument, list(before.items()))
@@ -131,14 +130,14 @@ class ScreeningApi:
 
 
 def _instrument(instrument_id: str) -> rules.Instrument:
-    found = data.all_instruments().get(instrument_id)
+    found = facts.all_instruments().get(instrument_id)
     if found is None:
         raise NotFound("instrument")
     return found
 
 
 def _help() -> pb.Help:
-    raw = data.help_text()
+    raw = facts.help_text()
     return pb.Help(text=raw["text"], lines=[pb.HelpLine(**each) for each in raw["lines"]])
 
 

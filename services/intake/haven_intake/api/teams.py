@@ -8,14 +8,13 @@ from haven.intake.v1 import people_pb2 as pb
 from haven.options.v1 import options_pb2
 
 from haven_intake.domain import care_team
+from haven_kit import words
 from haven_kit.errors import Refused
 
 
 def members(team: pb.CareTeam) -> list[care_team.Member]:
     """Principal and role of each member; roles as tokens name them: "individual_therapist"."""
-    return [
-        (each.principal_id, options_pb2.Role.Name(each.role).removeprefix("ROLE_").lower()) for each in team.members
-    ]
+    return [(each.principal_id, words.word(options_pb2.Role, each.role)) for each in team.members]
 
 
 def check_team(team: Iterable[care_team.Member], partners_team: Iterable[care_team.Member] = ()) -> None:

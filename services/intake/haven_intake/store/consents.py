@@ -9,6 +9,7 @@ import asyncpg
 from haven.intake.v1 import consent_service_pb2 as pb
 
 from haven_intake.domain import consents as rules
+from haven_kit import words
 from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound
@@ -19,7 +20,7 @@ _COLUMNS = "consent_id::text AS consent_id, sealed, revoked_at, expires_at"
 
 def kind_name(kind: pb.ConsentKind.ValueType) -> str:
     """A kind as events and data files name it: "share_with_partner"."""
-    return pb.ConsentKind.Name(kind).removeprefix("CONSENT_KIND_").lower()
+    return words.word(pb.ConsentKind, kind)
 
 
 def kind_of(name: str) -> pb.ConsentKind.ValueType:

@@ -1,32 +1,25 @@
-"""Clinical facts of intake, read once from the files beside this one."""
+"""The clinical facts kept in `data/`, read once."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from haven_intake.domain import consents, fhir, instruments, levels, readiness
+from haven_kit.facts import read, read_all
 
-_HERE = Path(__file__).parent
-
-
-def _read(name: str) -> Any:
-    return yaml.safe_load((_HERE / name).read_text(encoding="utf-8"))
+PACKAGE = "haven_intake"
 
 
 @cache
 def all_instruments() -> dict[str, instruments.Instrument]:
     """The instruments by id."""
-    found = [_instrument(path) for path in sorted((_HERE / "instruments").glob("*.yaml"))]
+    found = [_instrument(raw) for raw in read_all(PACKAGE, "instruments")]
     return {each.id: each for each in found}
 
 
-def _instrument(path: Path) -> instruments.Instrument:
-    raw = _read(f"instruments/{path.name}")
+def _instrument(raw: dict[str, Any]) -> instruments.Instrument:
     return instruments.Instrument(
         id=raw["id"],
         name=raw["name"],
@@ -58,13 +51,13 @@ def _instrument(path: Path) -> instruments.Instrument:
 @cache
 def help_text() -> dict[str, Any]:
     """Calm words and ways to reach someone now: `text`, and `lines` of `name`, `how`, `contact`."""
-    return dict(_read("help.yaml"))
+    return read(PACKAGE, "help.yaml")
 
 
 @cache
 def consent_documents() -> dict[str, consents.Document]:
     """The documents in force, by kind."""
-    raw = _read("consents.yaml")["documents"]
+    raw = read(PACKAGE, "consents.yaml")["documents"]
     return {each["kind"]: consents.Document(**each) for each in raw}
 
 
@@ -83,33 +76,33 @@ def levels_of_care() -> dict[str, levels.Level]:
             around_the_clock=each["around_the_clock"],
             source=each["source"],
         )
-        for each in sorted(_read("levels_of_care.yaml")["levels"], key=lambda each: int(each["order"]))
+        for each in sorted(read(PACKAGE, "levels_of_care.yaml")["levels"], key=lambda each: int(each["order"]))
     }
 
 
 @cache
 def offered_levels() -> frozenset[str]:
     """Levels that the program itself gives."""
-    return frozenset(_read("levels_of_care.yaml")["offered"])
+    return frozenset(read(PACKAGE, "levels_of_care.yaml")["offered"])
 
 
 @cache
 def licensed_states() -> frozenset[str]:
     """States in which the program may treat people, by USPS code."""
-    return frozenset(_read("licensure.yaml")["states"])
+    return frozenset(read(PACKAGE, "licensure.yaml")["states"])
 
 
 @cache
 def connection_needs() -> readiness.Needs:
     """What a session needs of a connection."""
-    raw = _read("technology.yaml")
+    raw = read(PACKAGE, "technology.yaml")
     return readiness.Needs(raw["min_download_kbps"], raw["min_upload_kbps"])
 
 
 @cache
 def admission_needs() -> levels.AdmissionNeeds:
     """What must be there before an admission."""
-    raw = _read("admission.yaml")
+    raw = read(PACKAGE, "admission.yaml")
     return levels.AdmissionNeeds(
         consents=tuple(kind for kind, each in consent_documents().items() if each.needed_for_admission),
         screenings=tuple(raw["screenings"]),
@@ -121,13 +114,13 @@ def admission_needs() -> levels.AdmissionNeeds:
 @cache
 def plan_suggestions() -> dict[str, str]:
     """What a plan could hold, by finding."""
-    return dict(_read("plan_suggestions.yaml")["suggestions"])
+    return dict(read(PACKAGE, "plan_suggestions.yaml")["suggestions"])
 
 
 @cache
 def safety_rules() -> fhir.SafetyRules:
     """Codes that matter for safety, and who may see them."""
-    raw = _read("fhir/safety_findings.yaml")
+    raw = read(PACKAGE, "fhir/safety_findings.yaml")
     return fhir.SafetyRules(
         findings={
             each["code"]: fhir.SafetyFinding(each["kind"], each["label"], fhir.Audience(each["audience"]))
@@ -140,4 +133,4 @@ def safety_rules() -> fhir.SafetyRules:
 @cache
 def time_zones() -> dict[str, str]:
     """The IANA zone in which most people of a state live, by USPS code."""
-    return {state: zone for zone, states in _read("time_zones.yaml")["states"].items() for state in states}
+    return {state: zone for zone, states in read(PACKAGE, "time_zones.yaml")["states"].items() for state in states}

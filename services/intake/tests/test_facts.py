@@ -6,7 +6,7 @@ import pytest
 import yaml
 from haven.intake.v1 import consent_service_pb2
 
-from haven_intake import data
+from haven_intake import facts
 
 FILES = sorted(str(each) for each in files("haven_intake").joinpath("data").rglob("*.yaml"))
 
@@ -22,24 +22,24 @@ def test_there_is_a_document_for_every_kind_of_consent():
     kinds = {
         each.removeprefix("CONSENT_KIND_").lower() for each in consent_service_pb2.ConsentKind.DESCRIPTOR.values_by_name
     }
-    assert set(data.consent_documents()) == kinds - {"unspecified"}
+    assert set(facts.consent_documents()) == kinds - {"unspecified"}
 
 
 def test_what_admission_asks_for_exists():
-    assert set(data.admission_needs().screenings) <= set(data.all_instruments())
-    assert data.offered_levels() <= set(data.levels_of_care())
+    assert set(facts.admission_needs().screenings) <= set(facts.all_instruments())
+    assert facts.offered_levels() <= set(facts.levels_of_care())
 
 
 def test_time_zones_are_real_and_cover_the_licensed_states():
-    assert set(data.time_zones().values()) <= available_timezones()
-    assert data.licensed_states() <= set(data.time_zones())
+    assert set(facts.time_zones().values()) <= available_timezones()
+    assert facts.licensed_states() <= set(facts.time_zones())
 
 
 def test_help_names_988_and_911():
-    assert [line["contact"] for line in data.help_text()["lines"]] == ["988", "911"]
+    assert [line["contact"] for line in facts.help_text()["lines"]] == ["988", "911"]
 
 
 def test_partner_abuse_is_partner_private_and_drugs_are_part_2():
-    audiences = {each.kind: each.audience.value for each in data.safety_rules().findings.values()}
+    audiences = {each.kind: each.audience.value for each in facts.safety_rules().findings.values()}
     assert audiences["intimate_partner_abuse"] == "partner_private"
     assert {audiences[kind] for kind in ("alcohol", "drug_misuse", "drug_overdose")} == {"substance_use"}
