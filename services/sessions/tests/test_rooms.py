@@ -120,10 +120,11 @@ async def test_only_people_with_a_seat_see_or_join_the_room(neighbours: Neighbou
     assert (await ana.join()).my_member_id  # another enrolment's seat was released, not this one
 
 
-async def test_a_released_seat_closes_the_door(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("enrolment", [new_id(), ""], ids=["by an enrolment", "by none"])
+async def test_a_seat_opens_the_door_and_its_release_closes_it(neighbours: Neighbours, enrolment: str) -> None:
     group = await plan(neighbours, people=0)
     await group.open()
-    person, enrolment = stranger(neighbours, group.session_id), new_id()
+    person = stranger(neighbours, group.session_id)
     seats: dict[str, Any] = {
         "enrolment_id": enrolment,
         "person_id": person.person_id,

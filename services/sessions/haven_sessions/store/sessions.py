@@ -9,6 +9,9 @@ from datetime import datetime
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 
+NO_ENROLMENT = "00000000-0000-0000-0000-000000000000"
+"""In place of the enrolment, for a seat that none gave: that of an individual session, or one that was booked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -80,7 +83,7 @@ async def take_seats(tx: Tx, enrolment_id: str, person_id: str, session_ids: Seq
         """INSERT INTO seat (session_id, enrolment_id, person_id)
         SELECT unnest($1::uuid[]), $2, $3 ON CONFLICT DO NOTHING""",
         list(session_ids),
-        enrolment_id,
+        enrolment_id or NO_ENROLMENT,
         person_id,
     )
 
@@ -90,7 +93,7 @@ async def release_seats(tx: Tx, enrolment_id: str, person_id: str, session_ids: 
     await tx.fetch(
         "DELETE FROM seat WHERE session_id = ANY($1::uuid[]) AND enrolment_id = $2 AND person_id = $3",
         list(session_ids),
-        enrolment_id,
+        enrolment_id or NO_ENROLMENT,
         person_id,
     )
 
