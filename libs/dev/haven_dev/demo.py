@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import sys
 import tempfile
@@ -28,6 +29,9 @@ async def demo() -> int:
                 day = await play(platform, session, print)
         except (CallFailed, AssertionError) as failure:
             print(f"     did not hold: {failure}")
+            kept = project.home() / "demo-logs"
+            shutil.copytree(platform.state / "logs", kept, dirs_exist_ok=True)
+            print(f"logs of this run: {kept}")
             return 1
         print(f"The day held. Signal to page: {day.made['signal_to_page_ms']:.0f} ms.")
         return 0
