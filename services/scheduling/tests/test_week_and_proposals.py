@@ -106,6 +106,12 @@ def test_a_week_of_the_program_has_no_warning_and_a_long_day_has() -> None:
     ]
 
 
+def test_a_week_of_the_program_has_three_to_five_days() -> None:
+    for days, rule in ((2, ["under_program_days"]), (3, []), (5, []), (6, ["over_program_days"])):
+        week = load(MONDAY, ZONE, [at(day, 9, 240) for day in range(days)], None, IOP)
+        assert [each.rule for each in week.warnings] == [*rule, *(["under_program_hours"] * (days * 4 < 9))]
+
+
 def test_a_late_session_counts_on_its_own_local_day() -> None:
     found = load(MONDAY, ZONE, [at(6, 22, 60)], None, None)
     assert found.by_day[MONDAY + timedelta(days=6)] == 60

@@ -70,7 +70,7 @@ def load(start: date, zone: ZoneInfo, counted: Iterable[Interval], plan: Plan | 
             by_day[day] += each.minutes
     minutes = sum(by_day.values())
     days = sum(1 for each in by_day.values() if each)
-    warnings = [*_plan_warnings(days, minutes, plan), *_bounds_warnings(by_day, minutes, bounds)]
+    warnings = [*_plan_warnings(days, minutes, plan), *_bounds_warnings(by_day, days, minutes, bounds)]
     missing = max(0, plan.hours * HOUR - minutes) if plan else 0
     return Load(by_day, tuple(warnings), missing)
 
@@ -88,10 +88,14 @@ def _plan_warnings(days: int, minutes: int, plan: Plan | None) -> list[Finding]:
     return found
 
 
-def _bounds_warnings(by_day: dict[date, int], minutes: int, bounds: Bounds | None) -> list[Finding]:
+def _bounds_warnings(by_day: dict[date, int], days: int, minutes: int, bounds: Bounds | None) -> list[Finding]:
     if bounds is None:
         return []
     found = []
+    if days < bounds.min_days:
+        found.append(Finding("under_program_days", "This week has fewer days than a week of the program."))
+    if days > bounds.max_days:
+        found.append(Finding("over_program_days", "This week has more days than a week of the program."))
     if minutes < bounds.min_hours * HOUR:
         found.append(Finding("under_program_hours", "This week has fewer hours than the program's level of care has."))
     for day, on_day in by_day.items():

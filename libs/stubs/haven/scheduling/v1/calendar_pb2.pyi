@@ -932,7 +932,9 @@ class WeekWarning(_message.Message):
     DATE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """"under_plan_hours", "under_plan_days", "over_plan_days", "day_too_long", "day_too_short", "under_program_hours"."""
+    """"under_plan_hours", "under_plan_days", "over_plan_days"; "under_program_hours", "under_program_days", "over_program_days",
+    "day_too_long", "day_too_short".
+    """
     date: _builtins.str
     """The day it is about, ISO 8601; empty for the week."""
     message: _builtins.str
