@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -17,8 +18,10 @@ from haven.crisis.v1.page_pb2 import PageText
 from haven_crisis.directory import Channel
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store.pages import PageState
-from haven_kit import telemetry
+from haven_kit import logs, telemetry
 from haven_kit.clock import Clock
+
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,16 @@ class Channels:
         self._http: aiohttp.ClientSession | None = None
 
     async def send(self, channel: Channel, page: PageText) -> Outcome:
-        """Hand a page to the channel's provider. Ends within the page timeout."""
-        if channel.kind == "webhook":
-            return await self._webhook(channel, page)
-        return await self._email(channel, page)
+        """Hand a page to the channel's provider. Ends within the page timeout, and never raises: whatever is wrong
+        with one channel, the next one is to be tried."""
+        try:
+            async with asyncio.timeout(self._settings.page_timeout_seconds):
+                return await (self._webhook if channel.kind == "webhook" else self._email)(channel, page)
+        except TimeoutError:
+            return Outcome(PageState.UNKNOWN, "no answer")
+        except Exception:  # noqa: BLE001 - a secret or an address that no library takes, say
+            _log.exception("page.channel_broken", page_id=page.page_id, channel=channel.kind)
+            return Outcome(PageState.FAILED, "channel broken")
 
     async def close(self) -> None:
         """Let go of connections."""

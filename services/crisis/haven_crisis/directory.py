@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from google.protobuf.message import DecodeError
 from haven.crisis.v1 import on_call_service_pb2 as pb
 
 from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target
-from haven_crisis.domain.rotation import Override, Rotation
+from haven_crisis.domain.rotation import Override, Rotation, who_is_on_call
 from haven_crisis.settings import CrisisSettings
-from haven_kit.cipher import Cipher
+from haven_kit import logs
+from haven_kit.cipher import CannotOpen, Cipher
 from haven_kit.database import Tx
-from haven_kit.errors import Invalid
+from haven_kit.errors import HavenError, Invalid
+
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Directory:
         self._cipher = cipher
         self._last_resort = Responder(LAST_RESORT_ID, "", tuple(_last_resort(settings)))
         self._responders: dict[str, Responder] = {}
+        self._unreadable = 0
         self.book = EMPTY
         self.version = 0
         """Of the copy; 0 before the first read."""
@@ -74,6 +79,8 @@ class Directory:
             found.append(
                 "There is no last resort. Set HAVEN_CRISIS_LAST_RESORT_WEBHOOK or HAVEN_CRISIS_LAST_RESORT_EMAIL."
             )
+        if self._unreadable:
+            found.append("A responder, a rotation or a policy cannot be read and is left out. Save it again.")
         return found
 
     async def read(self, tx: Tx) -> Book:
@@ -81,9 +88,9 @@ class Directory:
 
         Not for a transaction that changes the plan: what it wrote may never be committed. It has `plan`.
         """
-        row = await tx.fetch_one("SELECT version FROM on_call_version")
+        row = await tx.read_one("SELECT version FROM on_call_version")
         if row is not None and row["version"] != self.version:
-            self.book, self._responders = await self._load(tx)
+            self.book, self._responders, self._unreadable = await self._load(tx)
             self.version = row["version"]
         return self.book
 
@@ -99,25 +106,45 @@ class Directory:
     def _forget(self) -> None:
         self.version = 0
 
-    async def _load(self, tx: Tx) -> tuple[Book, dict[str, Responder]]:
-        responders = {}
-        for row in await tx.fetch("SELECT responder_id, sealed FROM responder"):
-            responders[row["responder_id"]] = self.open(row["responder_id"], row["sealed"])
-        rotations = [
-            rotation_of(pb.Rotation.FromString(row["body"])) for row in await tx.fetch("SELECT body FROM rotation")
-        ]
-        policies = {}
+    async def _load(self, tx: Tx) -> tuple[Book, dict[str, Responder], int]:
+        """Book, responders, and how many rows were left out: one that cannot be read must not stop every page."""
+        responders, rotations, policies = {}, {}, {}
         default = ""
+        unreadable = 0
+        for row in await tx.fetch("SELECT responder_id, sealed FROM responder"):
+            try:
+                responders[row["responder_id"]] = self.open(row["responder_id"], row["sealed"])
+            except _UNREADABLE:
+                unreadable += _left_out("responder", row["responder_id"])
+        for row in await tx.fetch("SELECT rotation_id::text, body FROM rotation"):
+            try:
+                rotations[row["rotation_id"]] = rotation_of(pb.Rotation.FromString(row["body"]))
+                who_is_on_call(rotations[row["rotation_id"]], tx.now)
+            except _UNREADABLE:
+                rotations.pop(row["rotation_id"], None)
+                unreadable += _left_out("rotation", row["rotation_id"])
         for row in await tx.fetch("SELECT policy_id::text, is_default, body FROM policy"):
-            policies[row["policy_id"]] = policy_of(pb.Policy.FromString(row["body"]))
             default = row["policy_id"] if row["is_default"] else default
+            try:
+                policies[row["policy_id"]] = policy_of(pb.Policy.FromString(row["body"]))
+            except _UNREADABLE:
+                unreadable += _left_out("policy", row["policy_id"])
         reachable = frozenset(each.responder_id for each in responders.values() if each.channels)
-        return Book(policies, default, {each.rotation_id: each for each in rotations}, reachable), responders
+        return Book(policies, default, rotations, reachable), responders, unreadable
 
     def open(self, responder_id: str, sealed: bytes) -> Responder:
         """A responder from their row."""
         kept = self._cipher.open(pb.Responder, sealed, context=f"responder/{responder_id}")
         return Responder(responder_id, kept.name, tuple(_channel(each) for each in kept.channels))
+
+
+_UNREADABLE = (CannotOpen, DecodeError, HavenError, ValueError, ArithmeticError)
+"""What a row that was damaged, or written by another version, may raise; also a time zone that is no longer known."""
+
+
+def _left_out(kind: str, key: str) -> int:
+    _log.error("on_call.unreadable", kind=kind, key=key)
+    return 1
 
 
 def _channel(kept: pb.Channel) -> Channel:

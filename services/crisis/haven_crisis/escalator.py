@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+import asyncpg
 from haven.crisis.v1 import events_pb2
 from haven.crisis.v1 import signals_pb2 as pb
 
@@ -17,7 +18,8 @@ from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import alerts, follow_ups
 from haven_crisis.store.pages import Round
 from haven_kit import logs, telemetry
-from haven_kit.database import Tx
+from haven_kit.database import RETRYABLE, Tx
+from haven_kit.errors import Unavailable
 from haven_kit.identity import system
 from haven_kit.service import Parts
 
@@ -25,6 +27,8 @@ BATCH = 20
 _NAMESPACE = uuid.UUID("6f1f0f4c-6f0a-5b3e-9d0e-6a2c0f5b7a11")
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/escalator")
+_GOES_FOR_ALL = (Unavailable, *RETRYABLE)
+"""What is no fault of one row: the whole step is tried again."""
 
 
 class Escalator:
@@ -45,12 +49,23 @@ class Escalator:
             if not late:
                 return False
             book = await self._directory.read(tx)
-            for alert, traceparent in late:
-                with telemetry.consumer_span(
-                    "escalate", {"traceparent": traceparent}, haven__alert_id=alert.alert_id, haven__step=alert.stage
-                ):
+            done = [await self._one(tx, book, alert, traceparent) for alert, traceparent in late]
+        return all(done) and len(late) == BATCH
+
+    async def _one(self, tx: Tx, book: Book, alert: Alert, traceparent: str) -> bool:
+        """Escalate one alert. Whatever is wrong with it must not hold back the others; the auditor finds it."""
+        try:
+            with telemetry.consumer_span(
+                "escalate", {"traceparent": traceparent}, haven__alert_id=alert.alert_id, haven__step=alert.stage
+            ):
+                async with tx.savepoint():
                     await self._escalate(tx, book, alert)
-        return len(late) == BATCH
+        except _GOES_FOR_ALL:
+            raise
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("alert.not_escalated", alert_id=alert.alert_id)
+            return False
+        return True
 
     async def _escalate(self, tx: Tx, book: Book, alert: Alert) -> None:
         stage = stage_from(book, book.policy(), next_stage(alert), tx.now)
@@ -69,27 +84,40 @@ class Escalator:
         _log.warning("alert.escalated", alert_id=alert.alert_id, stage=stage.number, reason=reason)
 
     async def miss_follow_up(self) -> bool:
-        """One follow-up that nobody recorded in time becomes an alert. True when there was one."""
+        """One batch of follow-ups that nobody recorded in time become alerts. True when there may be more."""
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
-            row = await follow_ups.missed(tx, tx.now)
-            if row is None:
-                return False
-            signal = Signal(
-                # The same each time, so that a follow-up can be missed once only.
-                signal_id=str(uuid.uuid5(_NAMESPACE, row["follow_up_id"])),
-                person_id=row["person_id"],
-                source=pb.SIGNAL_SOURCE_FOLLOW_UP_MISSED,
-                actor=_PRINCIPAL.id,
-                raised_at=tx.now,
-            )
-            accepted = await self._acceptance.accept(tx, signal)
-            await follow_ups.miss(tx, row["follow_up_id"], accepted.alert_id)
-            tx.audit(
-                row["person_id"], action=_PRINCIPAL.id, seen_as="called for help because nobody had looked in on you"
-            )
-            event = events_pb2.FollowUpMissed(
-                alert_id=row["alert_id"], new_alert_id=accepted.alert_id, person_id=row["person_id"]
-            )
-            tx.emit(event, key=row["alert_id"])
-        _log.warning("follow_up.missed", follow_up_id=row["follow_up_id"], alert_id=accepted.alert_id)
+            missed = await follow_ups.missed(tx, tx.now, BATCH)
+        done = [await self._miss(follow_up_id) for follow_up_id in missed]
+        return all(done) and len(missed) == BATCH
+
+    async def _miss(self, follow_up_id: str) -> bool:
+        """Each in a transaction of its own: one that cannot become an alert must not hold back the others."""
+        try:
+            async with self._parts.database.transaction(_PRINCIPAL) as tx:
+                row = await follow_ups.claim(tx, follow_up_id)
+                if row is not None:
+                    await self._raise_for(tx, row)
+        except _GOES_FOR_ALL:
+            raise
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("follow_up.not_raised", follow_up_id=follow_up_id)
+            return False
         return True
+
+    async def _raise_for(self, tx: Tx, row: asyncpg.Record) -> None:
+        signal = Signal(
+            # The same each time, so that a follow-up can be missed once only.
+            signal_id=str(uuid.uuid5(_NAMESPACE, row["follow_up_id"])),
+            person_id=row["person_id"],
+            source=pb.SIGNAL_SOURCE_FOLLOW_UP_MISSED,
+            actor=_PRINCIPAL.id,
+            raised_at=tx.now,
+        )
+        accepted = await self._acceptance.accept(tx, signal)
+        await follow_ups.miss(tx, row["follow_up_id"], accepted.alert_id)
+        tx.audit(row["person_id"], action=_PRINCIPAL.id, seen_as="called for help because nobody had looked in on you")
+        event = events_pb2.FollowUpMissed(
+            alert_id=row["alert_id"], new_alert_id=accepted.alert_id, person_id=row["person_id"]
+        )
+        tx.emit(event, key=row["alert_id"])
+        _log.warning("follow_up.missed", follow_up_id=row["follow_up_id"], alert_id=accepted.alert_id)

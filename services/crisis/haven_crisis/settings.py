@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+import base64
+import binascii
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from haven_kit.settings import Settings
 
@@ -42,3 +46,19 @@ class CrisisSettings(Settings):
     smtp_password: SecretStr | None = None
     smtp_starttls: bool = Field(default=False, description="Refuse to send without TLS.")
     smtp_from: str = Field(default="haven-crisis@localhost", pattern=r"^[^@\s]+@[^@\s]+$")
+
+    @field_validator("crisis_last_resort_secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr | None) -> SecretStr | None:
+        try:
+            base64.b64decode(secret.get_secret_value().removeprefix("whsec_") if secret else "", validate=True)
+        except binascii.Error:
+            raise ValueError("must be whsec_ and base64") from None
+        return secret
+
+    @model_validator(mode="after")
+    def _a_page_is_sent_within_its_lease(self) -> Self:
+        # A page without the time left to send it is given back: one that never has that time would never be sent.
+        if self.page_lease_seconds < 2 * self.page_timeout_seconds:
+            raise ValueError("page_lease_seconds: must be at least twice page_timeout_seconds")
+        return self

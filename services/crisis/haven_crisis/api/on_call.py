@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
 
@@ -16,6 +17,7 @@ from haven_crisis.domain.escalation import Book
 from haven_crisis.store import on_call
 from haven_kit import etags
 from haven_kit.call import Call
+from haven_kit.cipher import CannotOpen
 from haven_kit.errors import NotFound, Refused
 from haven_kit.paging import Page
 
@@ -33,7 +35,8 @@ class OnCallApi:
         responder = pb.Responder(responder_id=request.responder_id, name=request.name, channels=request.channels)
         if version > 1:
             row = await on_call.get(call.tx, "responder", request.responder_id)
-            _keep_secrets(responder, self._cipher.open(pb.Responder, row["body"], _context(request.responder_id)))
+            with suppress(CannotOpen):  # one that cannot be read any more is mended by saving it
+                _keep_secrets(responder, self._cipher.open(pb.Responder, row["body"], _context(request.responder_id)))
         sealed = self._cipher.seal(responder, _context(request.responder_id))
         await on_call.put(call.tx, "responder", request.responder_id, version, sealed)
         return _shown(responder, version)

@@ -81,12 +81,19 @@ async def visible(
     return await tx.fetch(_VISIBLE.format(columns=_COLUMNS), caller, sees_all, done, at, follow_up_id, limit)
 
 
-async def missed(tx: Tx, now: datetime) -> asyncpg.Record | None:
-    """One follow-up that is due and not recorded, locked."""
+async def missed(tx: Tx, now: datetime, limit: int) -> list[str]:
+    """Ids of follow-ups that are due and not recorded."""
+    rows = await tx.fetch(
+        "SELECT follow_up_id::text FROM follow_up WHERE state = 1 AND due_at <= $1 ORDER BY due_at LIMIT $2", now, limit
+    )
+    return [row["follow_up_id"] for row in rows]
+
+
+async def claim(tx: Tx, follow_up_id: str) -> asyncpg.Record | None:
+    """A follow-up that nobody has recorded, locked; None where somebody did, or somebody else works on it."""
     return await tx.fetch_one(
-        f"""SELECT {_COLUMNS} FROM follow_up WHERE state = 1 AND due_at <= $1
-        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED""",  # noqa: S608 - fixed text
-        now,
+        f"SELECT {_COLUMNS} FROM follow_up WHERE follow_up_id = $1 AND state = 1 FOR UPDATE SKIP LOCKED",  # noqa: S608 - fixed text
+        follow_up_id,
     )
 
 

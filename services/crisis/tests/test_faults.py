@@ -1,0 +1,129 @@
+"""What goes wrong for one must not stop help for the others."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
+from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
+from haven.crisis.v1.page_pb2 import PageText
+from pydantic import ValidationError
+
+from haven_crisis.channels import Channels
+from haven_crisis.directory import Channel
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import follow_ups
+from haven_crisis.store.pages import PageState
+from haven_kit import ids
+from haven_kit.testing import eventually
+
+from .world import WAIT, World
+
+
+@pytest.mark.parametrize("damaged", ["responder", "rotation", "policy"])
+async def test_a_plan_that_cannot_be_read_in_part_stops_nobody(world: World, person_id: str, damaged: str) -> None:
+    await world.plan()
+    column = "sealed" if damaged == "responder" else "body"
+    chosen = "responder_id = 'second'" if damaged == "responder" else "TRUE"
+    async with world.transaction() as tx:
+        held = await tx.fetch_one(f"SELECT {column} AS kept FROM {damaged} WHERE {chosen}")
+        await tx.fetch(f"UPDATE {damaged} SET {column} = $1 WHERE {chosen}", b"\xff damaged")
+        await tx.fetch("UPDATE on_call_version SET version = version + 1")
+    try:
+        raised = await world.signal(person_id)
+        if damaged == "responder":
+            await world.paged("first", raised.alert_id)
+        for _ in range(3):
+            await world.later(WAIT)
+        await world.paged("last", raised.alert_id)
+        admin = world.staff("admin", "administrator").stub(OnCallServiceStub)
+        told = await admin.GetOnCall(on_call_pb.GetOnCallRequest())
+        assert any("cannot be read" in each for each in told.problems)
+    finally:
+        async with world.transaction() as tx:
+            await tx.fetch(f"UPDATE {damaged} SET {column} = $1 WHERE {chosen}", held["kept"])
+            await tx.fetch("UPDATE on_call_version SET version = version + 1")
+
+
+def _settings(world: World, **given: object) -> CrisisSettings:
+    return world.crisis.process.settings.model_copy(update=given)
+
+
+async def test_a_secret_that_cannot_sign_moves_the_page_on(world: World, person_id: str) -> None:
+    await world.plan(channels={"first": ["first", "first@example.org"], "second": ["second"], "boss": ["boss"]})
+    admin = world.staff("admin", "administrator").stub(OnCallServiceStub)
+    held = await admin.GetResponder(on_call_pb.GetResponderRequest(responder_id="first"))
+    channels = [
+        on_call_pb.Channel(webhook=on_call_pb.Webhook(url=world.hooks["first"].url, secret="whsec_" + "A" * 25)),
+        on_call_pb.Channel(email=on_call_pb.Email(address="first@example.org")),
+    ]
+    await admin.PutResponder(
+        on_call_pb.PutResponderRequest(responder_id="first", name="First", channels=channels, etag=held.etag)
+    )
+    raised = await world.signal(person_id)
+    await eventually(lambda: [each for each in world.mail.received if raised.alert_id in str(each.message)])
+    await world.plan()
+
+
+async def test_a_mail_server_that_answers_drop_by_drop_ends_within_the_page_timeout(world: World) -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for line in (b"220-slow\r\n", *[b"220-slower\r\n"] * 100):
+            writer.write(line)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    channels = Channels(
+        _settings(world, page_timeout_seconds=0.5, smtp_port=server.sockets[0].getsockname()[1]), world.clock
+    )
+    began = asyncio.get_running_loop().time()
+    outcome = await channels.send(Channel("email", "a@example.org"), PageText(page_id=ids.new_id(), title="Haven"))
+    assert outcome.state is PageState.UNKNOWN
+    assert asyncio.get_running_loop().time() - began < 2
+    server.close()
+
+
+def test_settings_under_which_no_page_is_ever_sent_are_refused(world: World) -> None:
+    held = world.crisis.process.settings.model_dump()
+    for wrong in ({"page_timeout_seconds": 5, "page_lease_seconds": 6}, {"crisis_last_resort_secret": "whsec_A"}):
+        with pytest.raises(ValidationError):
+            CrisisSettings(**{**held, **wrong})
+
+
+async def test_an_alert_that_cannot_be_escalated_holds_back_no_other(world: World) -> None:
+    await world.plan()
+    broken, sound = await world.signal(ids.new_id()), await world.signal(ids.new_id())
+    async with world.transaction() as tx:
+        # An entry in the place of the next one: whatever is added to this alert breaks a constraint.
+        await tx.fetch(
+            """INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts)
+            SELECT alert_id, seq + 1, gen_random_uuid(), 4, $2, '', '{}' FROM alert WHERE alert_id = $1""",
+            broken.alert_id,
+            tx.now,
+        )
+    await world.later(WAIT)
+    await world.paged("second", sound.alert_id)
+    async with world.transaction() as tx:
+        await tx.fetch("UPDATE alert SET seq = seq + 1 WHERE alert_id = $1", broken.alert_id)
+
+
+async def test_a_follow_up_that_cannot_become_an_alert_holds_back_no_other(world: World) -> None:
+    await world.plan()
+    first, second = ids.new_id(), ids.new_id()
+    async with world.transaction() as tx:
+        raised = await tx.fetch("SELECT alert_id FROM alert LIMIT 1")
+        for person_id, earlier in ((first, 2), (second, 1)):
+            await follow_ups.create(
+                tx, ids.new_id(), str(raised[0]["alert_id"]), person_id, "first", tx.now - timedelta(minutes=earlier)
+            )
+        await tx.fetch(f"ALTER TABLE signal ADD CONSTRAINT broken CHECK (person_id <> '{first}')")
+    try:
+        await world.step("follow-ups")
+        async with world.transaction() as tx:
+            held = {str(each["person_id"]): each["state"] for each in await tx.fetch("SELECT * FROM follow_up")}
+    finally:
+        async with world.transaction() as tx:
+            await tx.fetch("ALTER TABLE signal DROP CONSTRAINT broken")
+    assert (held[first], held[second]) == (follow_ups.DUE, follow_ups.MISSED)
