@@ -31,6 +31,8 @@ EVENT_RATE = 50
 WARM_S = 1.0
 PATIENCE_S = 20.0
 
+SHOWN = ("per_s", "p50_ms", "p99_ms", "cpu_ms")
+
 Numbers = dict[str, float]
 Measure = Callable[[Side, int], Awaitable[Numbers]]
 
@@ -62,12 +64,9 @@ class Bench:
         return found
 
     def _measures(self) -> list[tuple[str, Measure]]:
-        measures: list[tuple[str, Measure]] = []
-        for at_once in AT_ONCE:
-            measures.append((f"check-in, {at_once} at once", self._command(at_once, Side.check_in)))
+        measures = [(f"check-in, {at_once} at once", self._command(at_once, Side.check_in)) for at_once in AT_ONCE]
         measures.append((f"consent, {AT_ONCE[-1]} at once", self._command(AT_ONCE[-1], Side.consent)))
-        for rate in SIGNAL_RATES:
-            measures.append((f"signal to page, {rate}/s", self._signals(rate)))
+        measures += [(f"signal to page, {rate}/s", self._signals(rate)) for rate in SIGNAL_RATES]
         measures.append((f"commit to consumed, {EVENT_RATE}/s", self._events))
         return measures
 
@@ -81,7 +80,7 @@ class Bench:
         middle = {
             side: {key: statistics.median(run[key] for run in each) for key in each[0]} for side, each in runs.items()
         }
-        ratio = {key: middle["haven"][key] / middle["bare"][key] for key in middle["bare"] if key != "count"}
+        ratio = {key: middle["haven"][key] / middle["bare"][key] for key in SHOWN if key in middle["bare"]}
         return {"ratio": ratio, **middle, "runs": runs}
 
     async def _warm(self, side: Side) -> None:
@@ -94,8 +93,10 @@ class Bench:
 
     def _command(self, at_once: int, command: Callable[[Side], Awaitable[None]]) -> Measure:
         async def measure(side: Side, _: int) -> Numbers:
+            before = side.cpu()
             rate, took = await closed(lambda: command(side), at_once=at_once, seconds=self._seconds)
-            return {"per_s": rate} | _spread(took)
+            used = {f"cpu_ms_{name}": (ms - before[name]) / len(took) for name, ms in side.cpu().items()}
+            return {"per_s": rate, "cpu_ms": sum(used.values())} | _spread(took) | used
 
         return measure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import sys
@@ -17,6 +18,7 @@ from typing import Any, Self
 import aiohttp
 import asyncpg
 import bare
+import psutil
 
 from haven_dev import ports, project
 from haven_dev.process import Child
@@ -27,6 +29,7 @@ PEOPLE = 32
 PARTS = ("crisis", "intake", "gateway")
 SAMPLE_RATIO = "0.05"
 """The default of a deployment; crisis keeps every trace."""
+_OUTSIDE = ("collector", "webhook")
 _NO_LIMIT = "1000000000"
 _READY_S = 60.0
 _POLICY = "0197c0de-0000-7000-8000-000000000001"
@@ -66,7 +69,9 @@ class Side:
     """Person and headers."""
     staff: dict[str, str]
     commits: Callable[[datetime], Any]
-    """When each consent was committed, and when its event was, in ms between."""
+    """From the commit of each consent given since to the commit of its event's effect, in ms."""
+    processes: dict[str, psutil.Process]
+    """What works for this side; PostgreSQL works for one side at a time."""
     _turn: int = 0
 
     async def check_in(self) -> None:
@@ -96,6 +101,10 @@ class Side:
             if answer.status != 200:
                 raise RuntimeError(f"{self.name}: {path}: {answer.status} {text}")
             return json.loads(text)
+
+    def cpu(self) -> dict[str, float]:
+        """Processor time used so far by each process and its children, in ms."""
+        return {name: _cpu(process) for name, process in self.processes.items()}
 
     def _next(self) -> tuple[str, dict[str, str]]:
         self._turn = (self._turn + 1) % len(self.people)
@@ -204,7 +213,15 @@ class World:
             return await _lags(connection, "SELECT id, pg_xact_commit_timestamp(xmin) AS at FROM entity", told, since)
 
         people = [(str(uuid.uuid4()), dict[str, str]()) for _ in range(PEOPLE)]
-        return Side("bare", self.http, f"http://{ports.LOOPBACK}:{self._gateway}", people, {}, commits)
+        return Side(
+            "bare",
+            self.http,
+            f"http://{ports.LOOPBACK}:{self._gateway}",
+            people,
+            {},
+            commits,
+            self._processes("bare-", *self._children),
+        )
 
     async def _haven(self) -> Side:
         url, token = self.platform.gateway_url, self.platform.token
@@ -218,7 +235,15 @@ class World:
             told = await crisis.fetch(query.format("consent_in_force"))
             return await _lags(intake, query.format("consent"), told, since)
 
-        side = Side("haven", self.http, url, [], _bearer(token("facilitator", "administrator")), commits)
+        side = Side(
+            "haven",
+            self.http,
+            url,
+            [],
+            _bearer(token("facilitator", "administrator")),
+            commits,
+            self._processes("", "nats", *PARTS),
+        )
         desk = _bearer(token("care_coordinator"))
         for number in range(PEOPLE):
             person = {"givenName": f"Given{number}", "familyName": f"Family{number * 7919}", "birthDate": "1990-04-23"}
@@ -227,6 +252,13 @@ class World:
             side.people.append((person_id, _bearer(token("participant", person_id=person_id))))
         await self._on_call()
         return side
+
+    def _processes(self, prefix: str, *names: str) -> dict[str, psutil.Process]:
+        files = {"postgres": "postgres"} | {name: f"{prefix}{name}" for name in names if name not in _OUTSIDE}
+        return {
+            name: psutil.Process(json.loads((self._state / f"{file}.pid").read_text())["pid"])
+            for name, file in files.items()
+        }
 
     async def _on_call(self) -> None:
         """One responder, paged by webhook, who is given longer to answer than the run takes."""
@@ -262,6 +294,15 @@ class World:
                 else:
                     writer.close()
                     return
+
+
+def _cpu(process: psutil.Process) -> float:
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += (times.user + times.system) * 1000
+    return total
 
 
 async def _lags(connection: asyncpg.Connection, query: str, told: list[Any], since: datetime) -> list[float]:

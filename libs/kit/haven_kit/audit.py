@@ -46,7 +46,7 @@ class Sealer:
     async def seal_batch(self) -> bool:
         """Seal the oldest unsealed entries. True when there may be more."""
         async with self._database.transaction(system(f"{self._service}/seal")) as tx:
-            rows = await tx.fetch(_UNSEALED, tx.now - SETTLE, BATCH)
+            rows = await tx.read(_UNSEALED, tx.now - SETTLE, BATCH)
             if rows:
                 await self._seal(tx, rows)
         return len(rows) == BATCH

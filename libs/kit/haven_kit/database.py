@@ -1,7 +1,9 @@
 """The database and the unit of work.
 
 One transaction, one truth: the edge (an RPC, a reaction, a worker's step) opens a `Tx` and owns its one commit. Events,
-audit entries and the idempotency record that a transaction gathers are written by one statement just before the commit.
+audit entries, the idempotency record and the rows that a transaction gathers are written by one statement just before
+the commit. Round trips are what a command costs: BEGIN is sent with the first statement that needs it, and a
+transaction of one statement is that statement alone.
 
 SQLAlchemy Core runs on the same connection as plain SQL through the driver; hot paths use the latter, at about half the
 cost (docs/decisions/0004-sql.md).
@@ -61,11 +63,16 @@ RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """Errors after which a whole transaction may simply be run again."""
 
 
+_Part = tuple[str, Sequence[Any]]
+"""A statement and its values."""
+
+
 @dataclass(slots=True)
 class _Gathered:
     events: list[tuple[Any, ...]] = field(default_factory=list)
     audit: list[tuple[Any, ...]] = field(default_factory=list)
     answer: tuple[Any, ...] | None = None
+    rows: list[_Part] = field(default_factory=list)
     wakes: set[str] = field(default_factory=set)
     after: list[Callable[[], None]] = field(default_factory=list)
 
@@ -73,7 +80,7 @@ class _Gathered:
 class Tx:
     """An open transaction. Only `Database.transaction` makes and commits one."""
 
-    __slots__ = ("_connection", "_driver", "_gathered", "now", "principal")
+    __slots__ = ("_begun", "_connection", "_driver", "_gathered", "now", "principal")
 
     def __init__(
         self, connection: AsyncConnection, driver: asyncpg.Connection, principal: Principal, now: datetime
@@ -81,6 +88,7 @@ class Tx:
         self._connection = connection
         self._driver = driver
         self._gathered = _Gathered()
+        self._begun = False
         self.principal = principal
         self.now = now
         """When the transaction began, by the injected clock; UTC."""
@@ -88,22 +96,63 @@ class Tx:
     async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a SQLAlchemy Core statement."""
         with _reachable():
+            await self._begin()
             return await self._connection.execute(statement, parameters)
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """Run plain SQL with `$1` places, and give its rows. For hot paths."""
         with _reachable():
+            await self._begin()
             rows: list[asyncpg.Record] = await self._driver.fetch(sql, *args)
         return rows
 
     async def fetch_one(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """As `fetch`, for at most one row."""
         with _reachable():
+            await self._begin()
             return await self._driver.fetchrow(sql, *args)
+
+    async def read(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """As `fetch`, for a SELECT that locks nothing: it does not begin the transaction.
+
+        At READ COMMITTED each statement sees what is committed when it begins, inside a transaction or not.
+        """
+        with _reachable():
+            rows: list[asyncpg.Record] = await self._driver.fetch(sql, *args)
+        return rows
+
+    async def read_one(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """As `read`, for at most one row."""
+        with _reachable():
+            return await self._driver.fetchrow(sql, *args)
+
+    def write(self, sql: str, *args: Any) -> None:
+        """Gather a statement whose result nobody needs. The commit runs it with all else that is gathered.
+
+        Statements gathered so do not see each other's rows, and must not change the same row.
+        """
+        self._gathered.rows.append((sql, args))
+
+    async def last(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """Run a statement together with all that is gathered; the transaction's last, as a rule. Its first row.
+
+        Where nothing had begun the transaction, this is all of it: one round trip, durable when it returns. What
+        follows is then a transaction of its own.
+        """
+        with _reachable(), telemetry.client_span("commit", db__system__name="postgresql"):
+            together, values = _together((sql, args), self._take())
+            return await self._driver.fetchrow(together, *values)
+
+    async def _begin(self) -> None:
+        if not self._begun:
+            await self._driver.execute("BEGIN")
+            self._begun = True
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail, and be undone, on its own. Raises what the part raises."""
+        with _reachable():
+            await self._begin()
         await self._driver.execute("SAVEPOINT part")
         try:
             yield
@@ -118,13 +167,19 @@ class Tx:
         Events of one `key` (the aggregate's id) are published in the order told. `subject` is given only for
         an event whose contract leaves a part of its subject open.
         """
-        event_id = ids.new_id()
+        row = self.event(event, key=key, subject=subject)
+        self._gathered.events.append(row)
+        return str(row[0])
+
+    def event(self, event: Message, *, key: str, subject: str | None = None) -> tuple[Any, ...]:
+        """The outbox row of an event, for a statement that decides whether to write it; then wake "relay".
+
+        The columns: event_id, key, subject, payload, traceparent, occurred_at.
+        """
         named = subject or contract.event_subject(type(event))
         if not named:
             raise TypeError(f"{event.DESCRIPTOR.full_name} is not an event")
-        row = (event_id, key, named, event.SerializeToString(), telemetry.traceparent(), self.now)
-        self._gathered.events.append(row)
-        return event_id
+        return ids.new_id(), key, named, event.SerializeToString(), telemetry.traceparent(), self.now
 
     def audit(self, person_id: str, *, action: str, seen_as: str, role: str = "", break_glass: bool = False) -> None:
         """Note that a record about the person was looked at or changed, here and for the access history they read."""
@@ -150,7 +205,7 @@ class Tx:
     def writes(self) -> bool:
         """Whether anything was gathered that the commit has to write."""
         gathered = self._gathered
-        return bool(gathered.events or gathered.audit or gathered.answer)
+        return bool(gathered.rows or gathered.events or gathered.audit or gathered.answer)
 
     def committed(self, wake: Wake) -> None:
         """Wake and call what waited for the commit."""
@@ -159,32 +214,47 @@ class Tx:
         for call in self._gathered.after:
             call()
 
-    async def flush(self) -> None:
-        """Write what was gathered. The commit does this."""
+    async def commit(self) -> None:
+        """Write what was gathered, and commit. Only the kit calls this."""
+        if not self.writes:
+            if self._begun:
+                await self._driver.execute("COMMIT")
+            return
+        with telemetry.client_span("commit", db__system__name="postgresql"):
+            first, *others = self._take()
+            sql, args = _together(first, others)
+            await self._driver.execute(sql, *args)
+            if self._begun:
+                await self._driver.execute("COMMIT")
+
+    def _take(self) -> list[_Part]:
         gathered = self._gathered
-        parts: list[tuple[str, Sequence[Any]]] = []
+        parts, gathered.rows = gathered.rows, []
         if gathered.events:
             parts.append((_OUTBOX, [list(column) for column in zip(*gathered.events, strict=True)]))
             gathered.wakes.add("relay")
+            gathered.events = []
         if gathered.audit:
             parts.append((_AUDIT, [list(column) for column in zip(*gathered.audit, strict=True)]))
+            gathered.audit = []
         if gathered.answer:
             parts.append((_REMEMBER, gathered.answer))
-        if parts:
-            sql, args = _together(parts)
-            await self._driver.execute(sql, *args)
+            gathered.answer = None
+        return parts
 
 
-def _together(parts: list[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
-    """One statement for several inserts: a round trip costs more than the inserts."""
-    if len(parts) == 1:
-        return parts[0][0], list(parts[0][1])
-    args: list[Any] = []
+def _together(main: _Part, others: Sequence[_Part]) -> _Part:
+    """One statement for several: a round trip costs more than the inserts. Its rows are those of `main`."""
+    sql, args = main
+    if not others:
+        return main
+    values = list(args)
     named: list[str] = []
-    for index, (sql, values) in enumerate(parts):
-        named.append(f"part{index} AS ({_shifted(sql, len(args))})")
-        args.extend(values)
-    return f"WITH {', '.join(named)} SELECT 1", args
+    for index, (other, its) in enumerate(others):
+        named.append(f"part{index} AS ({_shifted(other, len(values))})")
+        values.extend(its)
+    separator = ", " if sql.startswith("WITH ") else " "
+    return f"WITH {', '.join(named)}{separator}{sql.removeprefix('WITH ')}", values
 
 
 @cache
@@ -229,13 +299,11 @@ class Database:
         connection = await self._connect()
         try:
             driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
-            with _reachable():
-                await driver.execute("BEGIN")
             tx = Tx(connection, driver, principal, self.clock.now())
             try:
                 yield tx
                 with _reachable():
-                    await _commit(tx, driver)
+                    await tx.commit()
             except BaseException:
                 await self._roll_back(connection, driver)
                 raise
@@ -276,15 +344,6 @@ class Database:
         # A connection whose statement was cut off is in an unknown state: it goes, rather than back to the pool.
         if driver.is_closed() or not await asyncio.shield(_rolled_back(driver)):
             await asyncio.shield(connection.invalidate())
-
-
-async def _commit(tx: Tx, driver: asyncpg.Connection) -> None:
-    if not tx.writes:
-        await driver.execute("COMMIT")
-        return
-    with telemetry.client_span("commit", db__system__name="postgresql"):
-        await tx.flush()
-        await driver.execute("COMMIT")
 
 
 async def _rolled_back(driver: asyncpg.Connection) -> bool:

@@ -47,7 +47,7 @@ class Relay:
         """Publish one batch. True when there may be more."""
         _, stream = await self._messaging.ready()
         async with self._database.transaction(self._principal) as tx:
-            rows = await tx.fetch(_PENDING, BATCH)
+            rows = await tx.read(_PENDING, BATCH)
         metrics.OUTBOX_PENDING.set(len(rows))
         if not rows:
             return False
@@ -58,7 +58,7 @@ class Relay:
         published = [seq for each in done for seq in each]
         if published:
             async with self._database.transaction(self._principal) as tx:
-                await tx.fetch("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)
+                tx.write("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)
         return len(published) == BATCH
 
     async def _in_order(self, stream: JetStreamContext, rows: list[asyncpg.Record]) -> list[int]:

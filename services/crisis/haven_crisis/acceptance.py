@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -71,6 +72,9 @@ _ACCEPT = """WITH signal AS (
     FROM joined, unnest($22::uuid[], $23::text[], $24::smallint[], $25::text[])
         AS draft (page_id, responder_id, place, channel)
     WHERE joined.paging AND (draft.place = 0 OR joined.severity = 3)
+), told AS (
+    INSERT INTO outbox (event_id, key, subject, payload, traceparent, occurred_at)
+    SELECT $26::uuid, $27, $28, $29, $30, $31 FROM joined WHERE raised
 )
 SELECT alert_id::text, cycle, severity, raised_at, raised, paging, (SELECT version FROM on_call_version) AS version
 FROM joined"""
@@ -112,7 +116,8 @@ class Acceptance:
     async def accept(self, tx: Tx, signal: Signal) -> Accepted:
         """Make a signal durable, and page for it once the transaction commits. The same signal_id twice is one signal.
 
-        An id that another person's signal has is not taken from them: the signal gets one of its own, and is not lost.
+        In a transaction that nothing has begun this is one round trip, and durable when it returns. An id that another
+        person's signal has is not taken from them: the signal gets one of its own, and is not lost.
         """
         if self._directory.version == 0:
             await self._directory.read(tx)
@@ -127,7 +132,8 @@ class Acceptance:
         deadline = tx.now + stage.wait
         lease_until = self._pager.lease_until(tx.now)
         traceparent = telemetry.traceparent()
-        row = await tx.fetch_one(
+        alert_id = ids.new_id()
+        row = await tx.last(
             _ACCEPT,
             signal.signal_id,
             signal.person_id,
@@ -135,7 +141,7 @@ class Acceptance:
             signal.actor,
             min(signal.raised_at, tx.now),
             tx.now,
-            ids.new_id(),
+            alert_id,
             drill,
             int(facts.severity_rules().of(source)),
             deadline,
@@ -154,6 +160,7 @@ class Acceptance:
             [each.responder_id for each in drafts],
             [each.place for each in drafts],
             [each.channel for each in drafts],
+            *_raised(tx, alert_id, signal, drill),
         )
         metrics.SIGNALS.labels(source, "no" if row is not None else "yes").inc()
         if row is None:
@@ -170,7 +177,7 @@ class Acceptance:
             if row["version"] != planned_by:
                 await self._page_newcomers(tx, of, row, drafts)
         if row["raised"]:
-            _tell(tx, row, signal, drill)
+            tx.wake("relay")
         tx.wake("watch")
         return Accepted(signal.signal_id, row["alert_id"], row["raised"])
 
@@ -188,7 +195,7 @@ def _own_id(signal: Signal) -> str:
 
 
 async def _known(tx: Tx, signal: Signal) -> Accepted | None:
-    row = await tx.fetch_one(
+    row = await tx.read_one(
         """SELECT timeline.alert_id::text, person_id::text FROM signal JOIN timeline USING (signal_id)
         WHERE signal_id = $1""",
         signal.signal_id,
@@ -201,9 +208,9 @@ async def _known(tx: Tx, signal: Signal) -> Accepted | None:
     return Accepted(signal.signal_id, row["alert_id"], raised=False)
 
 
-def _tell(tx: Tx, row: asyncpg.Record, signal: Signal, drill: bool) -> None:
+def _raised(tx: Tx, alert_id: str, signal: Signal, drill: bool) -> tuple[Any, ...]:
     event = events_pb2.AlertRaised(
-        alert_id=row["alert_id"], person_id=signal.person_id, session_id=signal.session_id, drill=drill
+        alert_id=alert_id, person_id=signal.person_id, session_id=signal.session_id, drill=drill
     )
-    event.raised_at.FromDatetime(row["raised_at"])
-    tx.emit(event, key=row["alert_id"])
+    event.raised_at.FromDatetime(tx.now)
+    return tx.event(event, key=alert_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from haven.crisis.v1 import events_pb2
 from haven.crisis.v1.page_pb2 import PageText
@@ -139,8 +140,8 @@ class Pager:
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
                 await self._failed(tx, job, outcome, facts)
-            elif await pages.accepted(tx, job.page_id, self.worker_id, facts):
-                _told(tx, job)
+            elif await pages.accepted(tx, job.page_id, self.worker_id, facts, _paged(tx, job)):
+                tx.wake("relay")
                 tx.wake("watch")
         if outcome.state is PageState.ACCEPTED and job.cycle == 0 and job.stage == 0:
             metrics.TO_PAGE.observe((self._parts.clock.now() - job.raised_at).total_seconds())
@@ -166,9 +167,9 @@ class Pager:
             await pages.queue(tx, of, [again], tx.now + BACKOFF[min(job.attempt, len(BACKOFF)) - 1])
 
 
-def _told(tx: Tx, job: Job) -> None:
+def _paged(tx: Tx, job: Job) -> tuple[Any, ...]:
     event = events_pb2.AlertPaged(
         alert_id=job.alert_id, page_id=job.page_id, responder_id=job.responder_id, channel=job.channel
     )
     event.paged_at.FromDatetime(tx.now)
-    tx.emit(event, key=job.alert_id)
+    return tx.event(event, key=job.alert_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from uuid import UUID, uuid5
 
 from haven.crisis.v1 import people_pb2 as people_pb
 from haven.crisis.v1 import signals_pb2 as pb
@@ -14,8 +15,10 @@ from haven_crisis.domain.alerts import ANSWERED, Alert, State, withdraw
 from haven_crisis.store import alerts, people
 from haven_crisis.store.alerts import Told
 from haven_kit import ids
-from haven_kit.call import Call
+from haven_kit.call import Call, own_transactions
 from haven_kit.errors import NotFound
+
+_NAMESPACE = UUID("0197c0de-5160-7a11-8a5e-2b6f3f0c9d41")
 
 
 class CrisisApi:
@@ -25,20 +28,23 @@ class CrisisApi:
         self._desk = desk
         self._cipher = desk.parts.cipher
 
+    @own_transactions
     async def raise_signal(self, call: Call, request: pb.RaiseSignalRequest) -> pb.RaiseSignalResponse:
-        person_id, source = await policy.caller_for(call, request.person_id, request.source)
-        call.about(person_id)
-        signal = Signal(
-            signal_id=request.signal_id or ids.new_id(),
-            person_id=person_id,
-            source=source,
-            actor=call.principal.id,
-            raised_at=request.raised_at.ToDatetime(UTC) if request.HasField("raised_at") else call.now,
-            session_id=request.session_id,
-            facilitator_id=request.facilitator_id,
-            note=request.note,
-        )
-        accepted = await self._desk.acceptance.accept(call.tx, signal)
+        async with call.transaction() as tx:
+            person_id, source = await policy.caller_for(call, request.person_id, request.source)
+            call.about(person_id)
+            call.write_audit(tx)  # now, so that it is part of the one statement
+            signal = Signal(
+                signal_id=request.signal_id or _repeatable_id(call),
+                person_id=person_id,
+                source=source,
+                actor=call.principal.id,
+                raised_at=request.raised_at.ToDatetime(UTC) if request.HasField("raised_at") else tx.now,
+                session_id=request.session_id,
+                facilitator_id=request.facilitator_id,
+                note=request.note,
+            )
+            accepted = await self._desk.acceptance.accept(tx, signal)
         response = pb.RaiseSignalResponse(
             signal_id=accepted.signal_id,
             alert_id=accepted.alert_id,
@@ -46,7 +52,7 @@ class CrisisApi:
             help_lines=facts.help_lines(),
             withdraw=texts.HOW_TO_WITHDRAW,
         )
-        response.accepted_at.FromDatetime(call.now)
+        response.accepted_at.FromDatetime(tx.now)
         return response
 
     async def withdraw_signal(self, call: Call, request: pb.WithdrawSignalRequest) -> pb.WithdrawSignalResponse:
@@ -102,6 +108,13 @@ class CrisisApi:
         response = people_pb.ConfirmLocationResponse()
         response.confirmed_at.FromMicroseconds(held)
         return response
+
+
+def _repeatable_id(call: Call) -> str:
+    """The same for a call that is sent again with its idempotency key."""
+    return (
+        str(uuid5(_NAMESPACE, f"{call.principal.id}/{call.idempotency_key}")) if call.idempotency_key else ids.new_id()
+    )
 
 
 def _answer(source: int, for_self: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from typing import Any
 
 import asyncpg
 import orjson
@@ -169,7 +170,8 @@ async def claim(tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[
     return [Job(**row) for row in await tx.fetch(_CLAIM, tx.now, limit, worker, lease_until)]
 
 
-# One statement, because every page ends here: the page, the alert's state and place in its timeline, and the entry.
+# One statement, because every page ends here: the page, the alert's state and place in its timeline, the entry, and
+# the event.
 _ACCEPTED = """WITH ended AS (
     UPDATE page SET state = 3, lease_until = NULL, accepted_at = $3
     WHERE page_id = $1 AND worker = $2 AND state = 2 RETURNING alert_id, cycle
@@ -177,15 +179,18 @@ _ACCEPTED = """WITH ended AS (
     UPDATE alert SET seq = alert.seq + 1, changed_at = $3,
         state = CASE WHEN alert.state = 1 AND alert.cycle = ended.cycle THEN 2 ELSE alert.state END
     FROM ended WHERE alert.alert_id = ended.alert_id RETURNING alert.alert_id, alert.seq
+), told AS (
+    INSERT INTO outbox (event_id, key, subject, payload, traceparent, occurred_at)
+    SELECT $7::uuid, $8, $9, $10, $11, $12 FROM touched
 )
 INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts)
 SELECT alert_id, seq, $4, 4, $3, $5, $6::text::jsonb FROM touched RETURNING 1"""
 
 
-async def accepted(tx: Tx, page_id: str, worker: str, facts: Mapping[str, str]) -> bool:
-    """Note that a provider took a page. False when its lease had run out and it is no longer this replica's."""
-    row = await tx.fetch_one(
-        _ACCEPTED, page_id, worker, tx.now, ids.new_id(), tx.principal.id, orjson.dumps(facts).decode()
+async def accepted(tx: Tx, page_id: str, worker: str, facts: Mapping[str, str], event: tuple[Any, ...]) -> bool:
+    """Note that a provider took a page, and tell it. False when its lease had run out: it is not this replica's now."""
+    row = await tx.last(
+        _ACCEPTED, page_id, worker, tx.now, ids.new_id(), tx.principal.id, orjson.dumps(facts).decode(), *event
     )
     return row is not None
 
