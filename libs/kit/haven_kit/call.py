@@ -20,7 +20,7 @@ class Call:
     """Who calls what, and the transaction it happens in."""
 
     __slots__ = (
-        "_about", "_audited", "_database", "_tx", "break_glass", "idempotency_key", "method", "principal",
+        "_about", "_audited", "_database", "_noted", "_tx", "break_glass", "idempotency_key", "method", "principal",
     )  # fmt: skip
 
     def __init__(self, method: Method, principal: Principal, database: Database, idempotency_key: str = "") -> None:
@@ -32,6 +32,8 @@ class Call:
         """Set it where only emergency access opened the record: the audit entry then says so."""
         self._database = database
         self._about: set[str] | None = None
+        self._noted: frozenset[str] = frozenset()
+        """Those whose audit entry is written."""
         self._audited = False
         self._tx: Tx | None = None
 
@@ -55,16 +57,21 @@ class Call:
     async def transaction(self) -> AsyncIterator[Tx]:
         """A short transaction of its own, for methods that stream or that are marked `own_transactions`.
 
-        The first one to commit carries the audit entry, so call `about` inside it.
+        It carries the audit entries of those who were named with `about` inside it and not in an earlier one.
         """
-        async with self._database.transaction(self.principal) as tx:
-            self._tx = tx
-            try:
-                yield tx
-                if not self._audited and self._about is not None:
-                    self.write_audit(tx)
-            finally:
-                self._tx = None
+        noted = self._noted
+        try:
+            async with self._database.transaction(self.principal) as tx:
+                self._tx = tx
+                try:
+                    yield tx
+                    if self._about is not None:
+                        self.write_audit(tx)
+                finally:
+                    self._tx = None
+        except BaseException:
+            self._noted = noted  # what was not committed was not noted
+            raise
 
     def write_audit(self, tx: Tx) -> None:
         """Put the call's audit entries into the transaction. The kit calls this before the commit."""
@@ -72,7 +79,8 @@ class Call:
         held = sorted(self.principal.roles)
         used = [role for role in access.roles if role in held] or held
         name = options_pb2.Role.Name(used[0]).removeprefix("ROLE_").lower() if used else ""  # type: ignore[arg-type]
-        for person_id in sorted(self._about or ()):
+        about = self._about or set()
+        for person_id in sorted(about - self._noted):
             tx.audit(
                 person_id,
                 action=self.method.full_name,
@@ -80,12 +88,14 @@ class Call:
                 role=name,
                 break_glass=self.break_glass,
             )
+        self._noted = self._noted | about
         self._audited = True
 
     def begin(self, tx: Tx) -> None:
         """Run in this transaction. The kit calls this, again when it runs the method once more."""
         self._tx = tx
         self._about = None
+        self._noted = frozenset()
         self._audited = False
 
     @property

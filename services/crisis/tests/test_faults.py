@@ -6,11 +6,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 from haven.crisis.v1.page_pb2 import PageText
 from pydantic import ValidationError
 
+from haven_crisis.api import alerts as alert_api
 from haven_crisis.channels import Channels
 from haven_crisis.directory import Channel
 from haven_crisis.settings import CrisisSettings
@@ -127,3 +129,29 @@ async def test_a_follow_up_that_cannot_become_an_alert_holds_back_no_other(world
         async with world.transaction() as tx:
             await tx.fetch("ALTER TABLE signal DROP CONSTRAINT broken")
     assert (held[first], held[second]) == (follow_ups.DUE, follow_ups.MISSED)
+
+
+async def test_a_watch_shows_more_alerts_than_it_reads_at_once_and_notes_whose(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.plan()
+    monkeypatch.setattr(alert_api, "AT_ONCE", 2)
+    people = [ids.new_id() for _ in range(5)]
+    expected = {(await world.signal(each)).alert_id for each in people}
+    seen: set[str] = set()
+    late = ids.new_id()
+    watcher = world.alerts("first").WatchAlerts(alert_pb.WatchAlertsRequest())
+    async with asyncio.timeout(20):
+        async for each in watcher:
+            seen.add(each.alert.alert_id)
+            if expected <= seen and late not in people:
+                people.append(late)
+                expected.add((await world.signal(late)).alert_id)
+            elif expected <= seen:
+                break
+    await watcher.aclose()
+    async with world.transaction() as tx:
+        noted = await tx.fetch(
+            "SELECT DISTINCT person_id FROM audit_entry WHERE principal_id = 'first' AND action LIKE '%WatchAlerts'"
+        )
+    assert set(people) <= {row["person_id"] for row in noted}

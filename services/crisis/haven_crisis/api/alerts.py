@@ -26,6 +26,8 @@ from haven_kit.paging import Page
 OVERLAP = timedelta(seconds=10)
 """A watch looks back this far, so that a transaction that committed late is not passed by."""
 LOOK_EVERY_S = 0.5
+AT_ONCE = 500
+"""How many alerts a watch reads at once; it goes on to the next ones before it waits."""
 
 
 class AlertApi:
@@ -77,21 +79,28 @@ class AlertApi:
         return response
 
     async def watch_alerts(self, call: Call, request: pb.WatchAlertsRequest) -> AsyncIterator[pb.WatchAlertsResponse]:
-        since = _resume(request.last_event_id) if request.last_event_id else call.now
+        since = min(_resume(request.last_event_id), call.now) if request.last_event_id else call.now
         first = not request.last_event_id
-        sent: dict[str, int] = {}
+        sent: dict[str, tuple[int, datetime]] = {}
+        after: tuple[datetime, str] | None = None
         while True:
             async with call.transaction() as tx:
                 book = await self._desk.book(tx)
                 sees_all = policy.sees_all(call, book)
-                changed = await alerts.changed(tx, call.principal.id, sees_all, since - OVERLAP, all_open=first)
-                fresh = [(at, each) for at, each in changed if sent.get(each.alert_id) != each.seq]
+                changed = await alerts.changed(
+                    tx, call.principal.id, sees_all, since - OVERLAP, all_open=first, after=after, limit=AT_ONCE
+                )
+                fresh = [(at, each) for at, each in changed if sent.get(each.alert_id, (0, at))[0] != each.seq]
                 call.about(*(each.person_id for _, each in fresh))
             for at, each in fresh:
-                sent[each.alert_id] = each.seq
-                since = max(since, at)
+                sent[each.alert_id] = (each.seq, at)
                 yield pb.WatchAlertsResponse(event_id=str(micros(at)), alert=alerts.message(each))
-            first = False
+            if len(changed) == AT_ONCE:
+                after = (changed[-1][0], changed[-1][1].alert_id)
+                continue
+            first, after = False, None
+            since = max([since, *(min(at, call.now) for _, at in sent.values())])
+            sent = {key: each for key, each in sent.items() if each[1] >= since - OVERLAP}
             await self._desk.parts.database.wake.wait("watch", LOOK_EVERY_S)
 
     async def acknowledge_alert(self, call: Call, request: pb.AcknowledgeAlertRequest) -> alerts_pb2.Alert:

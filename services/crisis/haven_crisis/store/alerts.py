@@ -185,7 +185,9 @@ AND ($5::timestamptz IS NULL OR (raised_at, alert_id) < ($5, $6::uuid))
 ORDER BY raised_at DESC, alert_id DESC LIMIT $7"""  # noqa: S608 - fixed text
 
 _CHANGED = f"""SELECT {COLUMNS}, changed_at FROM alert WHERE {_VISIBLE}
-AND (changed_at >= $3 OR ($4 AND state <> 6)) ORDER BY changed_at LIMIT 1000"""  # noqa: S608 - fixed text
+AND (changed_at >= $3 OR ($4 AND state <> 6))
+AND ($5::timestamptz IS NULL OR (changed_at, alert_id) > ($5, $6::uuid))
+ORDER BY changed_at, alert_id LIMIT $7"""  # noqa: S608 - fixed text
 
 
 async def visible(
@@ -205,10 +207,18 @@ async def visible(
 
 
 async def changed(
-    tx: Tx, caller: str, sees_all: bool, since: datetime, *, all_open: bool
+    tx: Tx,
+    caller: str,
+    sees_all: bool,
+    since: datetime,
+    *,
+    all_open: bool,
+    after: tuple[datetime, str] | None,
+    limit: int,
 ) -> list[tuple[datetime, Alert]]:
     """Alerts that the caller may see and that changed since a moment, in order; `all_open` adds every open one."""
-    rows = await tx.fetch(_CHANGED, caller, sees_all, since, all_open)
+    at, alert_id = after or (None, None)
+    rows = await tx.fetch(_CHANGED, caller, sees_all, since, all_open, at, alert_id, limit)
     return [(row["changed_at"], of_row(row)) for row in rows]
 
 

@@ -48,7 +48,8 @@ class Watch:
         async with self._call.transaction() as tx:
             found = await rooms.since(tx, self._session_id, self._seq, _BATCH)
             reader, members = await self._reader(tx)
-            view = View(self._desk.parts.cipher, self._desk.catalogue.exercises, reader, members)
+            about(self._call, reader, members)  # those who came since the last look too
+            view = View(self._desk.parts.cipher, self._desk.facts.exercises, reader, members)
             shown = [event for each in found if (event := await self._take(tx, view, reader, each)) is not None]
         self.more = len(found) == _BATCH
         gone = not reader.staff and (reader.member is None or reader.member.place in (Place.OUT, Place.REMOVED))
