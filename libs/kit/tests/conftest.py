@@ -1,17 +1,21 @@
-"""What the kit's own tests run on: databases with the kit's tables alone, and a small contract made for them."""
+"""What the kit's own tests run on: databases with the kit's tables alone, and an issuer of tokens."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import pytest
 import pytest_asyncio
 
 from haven_dev import databases
 from haven_kit import ids, schema
-from haven_kit.clock import SystemClock
+from haven_kit.clock import FakeClock, SystemClock
 from haven_kit.database import Database
-from haven_kit.identity import system
+from haven_kit.identity import TokenVerifier, system
+from haven_kit.issuer_keys import IssuerKeys
 from haven_kit.testing.servers import Shared
+
+from .issuer import Issuer
 
 PRINCIPAL = system("test")
 
@@ -61,3 +65,24 @@ async def kit_databases(shared_servers: Shared) -> AsyncIterator[KitDatabases]:
 async def kit_db(kit_databases: KitDatabases) -> Database:
     """A database of its own for each test."""
     return await kit_databases("own")
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    issuer = Issuer()
+    await issuer.start()
+    yield issuer
+    await issuer.stop()
+
+
+@pytest.fixture
+async def keys(issuer: Issuer, clock: FakeClock) -> AsyncIterator[IssuerKeys]:
+    keys = IssuerKeys(issuer.url, clock=clock, allow_development_issuer=True)
+    await keys.start()
+    yield keys
+    await keys.close()
+
+
+@pytest.fixture
+def verifier(keys: IssuerKeys, clock: FakeClock) -> TokenVerifier:
+    return TokenVerifier(keys, "haven", clock=clock)

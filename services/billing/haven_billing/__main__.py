@@ -1,19 +1,18 @@
-"""Billing's composition root."""
+"""The billing service: `python -m haven_billing` serves, `python -m haven_billing migrate` migrates."""
 
 from haven_billing import facts, provider
-from haven_billing.api import BillingApi
+from haven_billing.api import apis
 from haven_billing.reactions import reactions
 from haven_billing.settings import BillingSettings
 from haven_billing.workers import workers
-from haven_kit.server import Api
 from haven_kit.service import Parts, Service, Spec, main
 
 
 def build(parts: Parts[BillingSettings]) -> Service:
-    """Wires the service."""
+    """Wire the service."""
     known = facts.load()
     return Service(
-        apis=[Api("haven.billing.v1.BillingService", BillingApi(parts, known, provider.load(parts.settings)))],
+        apis=apis(parts, known, provider.load(parts.settings)),
         reactions=reactions(known),
         workers=workers(parts, known),
     )

@@ -1,6 +1,5 @@
-"""What billing does when other services tell of an event."""
+"""What billing does when another service tells of an event."""
 
-from collections.abc import Sequence
 from datetime import UTC, date
 from typing import Any
 
@@ -15,10 +14,10 @@ from haven_kit.database import Tx
 from haven_kit.reactions import Reaction
 
 
-def reactions(facts: Facts) -> Sequence[Reaction[Any]]:
-    """Billing's reactions."""
+def reactions(facts: Facts) -> tuple[Reaction[Any], ...]:
+    """The reactions of billing."""
 
-    async def attendance(tx: Tx, event: AttendanceRecorded) -> None:
+    async def attended(tx: Tx, event: AttendanceRecorded) -> None:
         """A person attended: keep it, and decide about the day."""
         day = date.fromisoformat(event.service_date)
         await charges.keep_attendance(
@@ -27,10 +26,10 @@ def reactions(facts: Facts) -> Sequence[Reaction[Any]]:
         await rating.rate_day(tx, facts, event.person_id, day)
 
     return (
-        Reaction(AttendanceRecorded, attendance, name="billing.attendance"),
-        Reaction(PersonAdmitted, admitted, name="billing.admitted"),
-        Reaction(LevelOfCareChanged, level_changed, name="billing.level_of_care"),
-        Reaction(PersonDischarged, discharged, name="billing.discharged"),
+        Reaction(AttendanceRecorded, attended),
+        Reaction(PersonAdmitted, admitted),
+        Reaction(LevelOfCareChanged, level_changed),
+        Reaction(PersonDischarged, discharged),
         *relations.reactions(),
     )
 

@@ -1,4 +1,4 @@
-"""Billing's settings."""
+"""Settings of billing."""
 
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from haven_kit.settings import Settings
 
 
 class BillingSettings(Settings):
-    """What billing needs to be told beside the rest."""
+    """What billing is told beside what every service is."""
 
     provider_file: Path | None = Field(
         default=None, description="YAML with the billing provider, as in haven_billing/data/provider.yaml."

@@ -1,6 +1,5 @@
-"""Background loops."""
+"""Background loops of billing, safe with many replicas."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from haven.billing.v1.events_pb2 import AuthorizationRunningOut
@@ -13,8 +12,8 @@ from haven_kit.service import Parts
 from haven_kit.workers import Worker
 
 
-def workers(parts: Parts[BillingSettings], facts: Facts) -> Sequence[Worker]:
-    """Billing's loops."""
+def workers(parts: Parts[BillingSettings], facts: Facts) -> tuple[Worker, ...]:
+    """The loops of billing."""
 
     async def watch_authorizations() -> bool:
         """Warns once about each authorization that runs out."""

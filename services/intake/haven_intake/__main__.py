@@ -1,4 +1,4 @@
-"""Composition root of intake."""
+"""The intake service: `python -m haven_intake` serves, `python -m haven_intake migrate` migrates."""
 
 from haven_intake.api import apis
 from haven_intake.reactions import reactions
@@ -8,7 +8,7 @@ from haven_kit.service import Parts, Service, Spec, main
 
 
 def build(parts: Parts[IntakeSettings]) -> Service:
-    """Wire intake."""
+    """Wire the service."""
     return Service(apis=apis(parts), reactions=reactions(parts), workers=workers(parts))
 
 

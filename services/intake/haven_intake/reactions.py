@@ -18,13 +18,13 @@ from haven_kit.service import Parts
 CARD_SECONDS = 5.0
 
 
-def reactions(parts: Parts[IntakeSettings]) -> list[Reaction[Any]]:
-    """All reactions of intake."""
+def reactions(parts: Parts[IntakeSettings]) -> tuple[Reaction[Any], ...]:
+    """The reactions of intake."""
     bring = CardBringer(parts)
-    return [
+    return (
         Reaction(audit.AccessesSealed, keep_accesses),
         Reaction(events_pb2.PersonCardChanged, bring.bring_card),
-    ]
+    )
 
 
 async def keep_accesses(tx: Tx, event: audit.AccessesSealed) -> None:

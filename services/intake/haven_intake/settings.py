@@ -4,4 +4,4 @@ from haven_kit.settings import Settings
 
 
 class IntakeSettings(Settings):
-    """Intake needs nothing beyond what every service is told."""
+    """Intake is told nothing beside what every service is."""

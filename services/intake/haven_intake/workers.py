@@ -1,4 +1,4 @@
-"""Background loops of intake."""
+"""Background loops of intake, safe with many replicas."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from haven_kit.workers import Worker
 BATCH = 100
 
 
-def workers(parts: Parts[IntakeSettings]) -> list[Worker]:
-    """All workers of intake."""
+def workers(parts: Parts[IntakeSettings]) -> tuple[Worker, ...]:
+    """The loops of intake."""
     expirer = Expirer(parts.database)
-    return [
+    return (
         Messenger(parts).worker(),
         Worker("expired-consents", expirer.expire, every=timedelta(seconds=10)),
-    ]
+    )
 
 
 class Expirer:

@@ -1,22 +1,18 @@
-"""`python -m haven_scheduling`: serves, or with `migrate` migrates."""
+"""The scheduling service: `python -m haven_scheduling` serves, `python -m haven_scheduling migrate` migrates."""
 
-from haven_kit.server import Api
 from haven_kit.service import Parts, Service, Spec, main
-from haven_scheduling.api import FittingApi, SchedulingApi
+from haven_scheduling.api import apis
 from haven_scheduling.reactions import reactions
 from haven_scheduling.settings import SchedulingSettings
 from haven_scheduling.workers import workers
 
 
 def build(parts: Parts[SchedulingSettings]) -> Service:
-    """The service from its parts."""
+    """Wire the service. It calls no other."""
     return Service(
-        apis=[
-            Api("haven.scheduling.v1.SchedulingService", SchedulingApi(parts)),
-            Api("haven.scheduling.v1.FittingService", FittingApi(parts)),
-        ],
+        apis=apis(parts),
         reactions=reactions(),
-        workers=workers(parts.database),
+        workers=workers(parts),
     )
 
 

@@ -9,9 +9,9 @@ from datetime import date, datetime
 
 from haven.scheduling.v1 import calendar_pb2, events_pb2, groups_pb2
 
+from haven_kit import times, words
 from haven_kit.database import Tx
 from haven_kit.errors import Conflict
-from haven_scheduling import times
 from haven_scheduling.store import calendar, groups
 from haven_scheduling.store.rows import PERSON, STAFF, EnrolmentRow, SessionRow
 
@@ -124,12 +124,11 @@ async def move(tx: Tx, changed: Sequence[SessionRow], may_see: MaySee) -> list[S
 def tell(tx: Tx, rows: Iterable[SessionRow]) -> None:
     """Tell the other services how sessions are now."""
     for row in rows:
-        kind = calendar_pb2.SessionKind.Name(calendar_pb2.SessionKind.ValueType(row.kind))
         event = events_pb2.SessionPlanned(
             session_id=row.session_id,
             series_id=row.series_id,
             group_id=row.group_id,
-            kind=kind.removeprefix("SESSION_KIND_").lower(),
+            kind=words.word(calendar_pb2.SessionKind, row.kind),
             starts_at=times.stamp(row.when.start),
             ends_at=times.stamp(row.when.end),
             time_zone=row.time_zone,

@@ -11,7 +11,7 @@ from haven.scheduling.v1 import calendar_pb2, groups_pb2
 
 from haven_kit.database import Tx
 from haven_kit.ids import new_id
-from haven_scheduling import booking, times
+from haven_scheduling import booking, patterns
 from haven_scheduling.booking import Holder, MaySee
 from haven_scheduling.domain import recurrence
 from haven_scheduling.domain.recurrence import Occurrence
@@ -49,7 +49,7 @@ async def extend(tx: Tx, row: SeriesRow, may_see: MaySee | None = None) -> Serie
     Raises Conflict when somebody would be in two sessions at once; without `may_see` that is kept for someone to
     resolve instead.
     """
-    pattern = times.pattern(row.pattern)
+    pattern = patterns.pattern(row.pattern)
     through = horizon(tx.now)
     found = recurrence.occurrences(pattern, row.planned_through + timedelta(days=1), through)
     added = await _sessions_of(row, tx, [each for each in found if each.when.start > tx.now])
@@ -113,7 +113,7 @@ async def finish(tx: Tx, row: SeriesRow, from_day: date) -> SeriesRow:
 def _ended(row: SeriesRow, from_day: date) -> SeriesRow:
     pattern = groups_pb2.WeeklyPattern()
     pattern.CopyFrom(row.pattern)
-    last = times.pattern(row.pattern).ending_before(from_day).last
+    last = patterns.pattern(row.pattern).ending_before(from_day).last
     pattern.last_date = last.isoformat() if last else ""
     # A day beyond the horizon is still to be reached.
     return replace(row, pattern=pattern, finished=last is not None and last <= row.planned_through)
@@ -134,7 +134,7 @@ async def follow(tx: Tx, old: SeriesRow, following: Following, may_see: MaySee) 
 
     Raises Conflict when somebody would be in two sessions at once.
     """
-    pattern = times.pattern(following.pattern)
+    pattern = patterns.pattern(following.pattern)
     through = horizon(tx.now)
     planned = {each.day: each for each in await calendar.coming(tx, series_id=old.series_id, from_day=pattern.first)}
     change = recurrence.change(planned, pattern, through)

@@ -1,4 +1,4 @@
-"""What the service does when others tell of an event."""
+"""What scheduling does when another service tells of an event."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ EVERYTHING = planning.HORIZON * 20
 """Further ahead than anything is planned."""
 
 
-def reactions() -> list[Reaction[Any]]:
-    """Every event reacted to."""
-    return [
+def reactions() -> tuple[Reaction[Any], ...]:
+    """The reactions of scheduling."""
+    return (
         *relations.reactions(),
         Reaction(intake.PersonAdmitted, admitted),
         Reaction(intake.LevelOfCareChanged, level_changed),
         Reaction(intake.PersonDischarged, discharged),
-    ]
+    )
 
 
 async def admitted(tx: Tx, event: intake.PersonAdmitted) -> None:

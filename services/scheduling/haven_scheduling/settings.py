@@ -1,7 +1,7 @@
-"""The service's settings."""
+"""Settings of scheduling."""
 
 from haven_kit.settings import Settings
 
 
 class SchedulingSettings(Settings):
-    """What every service needs to be told, and nothing more."""
+    """Scheduling is told nothing beside what every service is."""

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 from haven.scheduling.v1 import calendar_pb2, groups_pb2
 
-from haven_kit import etags
+from haven_kit import etags, times
 from haven_kit.cipher import Cipher
 from haven_kit.identity import Principal
-from haven_scheduling import policy, times
+from haven_scheduling import patterns, policy
 from haven_scheduling.store import calendar
 from haven_scheduling.store.rows import EnrolmentRow, GroupRow, SeriesRow, SessionRow
 
@@ -50,8 +50,8 @@ def enrolment(row: EnrolmentRow) -> groups_pb2.Enrolment:
         state=groups_pb2.EnrolmentState.ValueType(row.state),
         waiting_position=row.waiting_position,
         asked_at=times.stamp(row.asked_at),
-        enrolled_at=times.stamp(row.enrolled_at),
-        ended_at=times.stamp(row.ended_at),
+        enrolled_at=times.stamp(row.enrolled_at) if row.enrolled_at else None,
+        ended_at=times.stamp(row.ended_at) if row.ended_at else None,
     )
 
 
@@ -101,8 +101,8 @@ class Words:
             starts_at=times.stamp(row.when.start),
             ends_at=times.stamp(row.when.end),
             time_zone=row.time_zone,
-            starts_local=times.local(row.when.start, shown),
-            ends_local=times.local(row.when.end, shown),
+            starts_local=patterns.local(row.when.start, shown),
+            ends_local=patterns.local(row.when.end, shown),
             shown_time_zone=shown.key,
             facilitator_id=row.facilitator_id,
             state=calendar_pb2.SessionState.ValueType(row.state),

@@ -1,4 +1,4 @@
-"""Background loops, safe with many replicas."""
+"""Background loops of scheduling, safe with many replicas."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from datetime import timedelta
 
 from haven_kit.database import Database
 from haven_kit.identity import system
+from haven_kit.service import Parts
 from haven_kit.workers import Worker
 from haven_scheduling import planning
+from haven_scheduling.settings import SchedulingSettings
 from haven_scheduling.store import groups
 
 
-def workers(database: Database) -> list[Worker]:
-    """What keeps the calendar planned ahead."""
+def workers(parts: Parts[SchedulingSettings]) -> tuple[Worker, ...]:
+    """The loops of scheduling."""
 
     async def step() -> bool:
-        return await extend_one(database)
+        return await extend_one(parts.database)
 
-    return [Worker("horizon", step, every=timedelta(minutes=10))]
+    return (Worker("horizon", step, every=timedelta(minutes=10)),)
 
 
 async def extend_one(database: Database) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from haven.scheduling.v1 import calendar_pb2 as cal
 
-from haven_scheduling.catalogue import agenda_templates, catalogue, treats
+from haven_scheduling.facts import agenda_templates, catalogue, treats
 
 # 42 CFR 410.44(c)(1)(i): at least 9 hours a week; 42 CFR 410.43(c)(1): at least 20.
 LEAST_HOURS = {"iop": 9, "php": 20}

@@ -1,40 +1,27 @@
-"""Sessions: live rooms, presence, the quiet call for help, attendance."""
+"""The sessions service: `python -m haven_sessions` serves, `python -m haven_sessions migrate` migrates."""
 
 from __future__ import annotations
 
-from haven_kit.server import Api
 from haven_kit.service import Parts, Service, Spec, main
-from haven_sessions import catalogue
-from haven_sessions.api.attendance import AttendanceApi
+from haven_sessions import facts
+from haven_sessions.api import apis
 from haven_sessions.api.desk import Desk
 from haven_sessions.api.help import HelpApi
-from haven_sessions.api.moderation import ModerationApi
-from haven_sessions.api.participation import ParticipationApi
-from haven_sessions.api.rooms import RoomsApi
 from haven_sessions.bells import Bells
 from haven_sessions.reactions import reactions
 from haven_sessions.settings import SessionsSettings
-from haven_sessions.workers import Loops
+from haven_sessions.workers import workers
 
 
 def build(parts: Parts[SessionsSettings]) -> Service:
     """Wire the service."""
-    desk = Desk(parts, catalogue.load())
+    desk = Desk(parts, facts.load())
     help_api = HelpApi(desk)
     return Service(
-        apis=[
-            Api(
-                "haven.sessions.v1.SessionsService",
-                RoomsApi(desk, Bells(parts.database.wake, parts.settings.max_watchers)),
-            ),
-            Api("haven.sessions.v1.ParticipationService", ParticipationApi(desk)),
-            Api("haven.sessions.v1.ModerationService", ModerationApi(desk)),
-            Api("haven.sessions.v1.HelpService", help_api),
-            Api("haven.sessions.v1.AttendanceService", AttendanceApi()),
-        ],
+        apis=apis(desk, Bells(parts.database.wake, parts.settings.max_watchers), help_api),
         reactions=reactions(),
-        workers=Loops(parts).workers(),
-        on_stop=[help_api.close],
+        workers=workers(parts),
+        on_stop=(help_api.close,),
     )
 
 

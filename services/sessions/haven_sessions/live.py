@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from haven.sessions.v1 import events_pb2
 
+from haven_kit import times
 from haven_kit.database import Tx
 from haven_kit.errors import Invalid, NotFound, Refused
 from haven_kit.ids import new_id
@@ -20,13 +20,6 @@ from haven_sessions.store import attendance as attendances
 from haven_sessions.store import people, rooms, sessions
 from haven_sessions.store.attendance import Attendance
 from haven_sessions.store.sessions import Session
-
-
-def stamp(moment: datetime) -> Timestamp:
-    """A moment as protobuf writes it."""
-    made = Timestamp()
-    made.FromDatetime(moment)
-    return made
 
 
 @contextmanager
@@ -50,7 +43,7 @@ async def happen(tx: Tx, session: Session, room: Room, decided: Sequence[Event])
 
 
 def _tell(tx: Tx, session: Session, room: Room, event: Event) -> None:
-    session_id, now = session.session_id, stamp(tx.now)
+    session_id, now = session.session_id, times.stamp(tx.now)
     match event:
         case events.Opened():
             tx.emit(events_pb2.RoomOpened(session_id=session_id, opened_at=now), key=session_id)
@@ -119,7 +112,7 @@ def tell_attendance(tx: Tx, record: Attendance) -> None:
         session_id=record.session_id,
         person_id=record.person_id,
         kind=record.kind,
-        starts_at=stamp(record.starts_at),
+        starts_at=times.stamp(record.starts_at),
         attended_minutes=record.minutes,
         service_date=record.service_date.isoformat(),
         facilitator_id=record.facilitator_id,

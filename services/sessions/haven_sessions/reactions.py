@@ -78,7 +78,7 @@ async def _show(tx: Tx, session_id: str, person_id: str, state: HelpState) -> No
 
 
 def reactions() -> tuple[Reaction[Any], ...]:
-    """All of them."""
+    """The reactions of sessions."""
     return (
         *relations.reactions(),
         Reaction(scheduling.SessionPlanned, session_planned),

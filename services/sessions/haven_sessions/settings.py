@@ -1,4 +1,4 @@
-"""What sessions needs to be told beside what every service does."""
+"""Settings of sessions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from haven_kit.settings import Settings
 
 
 class SessionsSettings(Settings):
-    """The settings of sessions."""
+    """What sessions is told beside what every service is."""
 
     heartbeat_seconds: int = Field(default=15, ge=1, le=300, description="How often a client says it is still there.")
     lapse_seconds: int = Field(

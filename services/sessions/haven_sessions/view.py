@@ -5,30 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
 from haven.sessions.v1 import rooms_pb2 as pb
 
+from haven_kit import times, words
 from haven_kit.cipher import Cipher
 from haven_sessions.domain import events as e
 from haven_sessions.domain import shares
 from haven_sessions.domain.room import Breakout, Happened, Help, Life, Pause, Place, Room
-from haven_sessions.live import stamp
 from haven_sessions.store.rooms import Member, Seen
 from haven_sessions.store.sessions import Session
 
 Exercises = Mapping[str, pb.GroundingExercise]
-
-
-def number(enum: Any, prefix: str, value: StrEnum | str) -> Any:
-    """The number of a value of ours in a contract's enum; 0 for an empty one."""
-    return enum.Value(f"{prefix}_{value.upper()}") if value else 0
-
-
-def name(enum: Any, prefix: str, value: int) -> str:
-    """The reverse of `number`."""
-    return str(enum.Name(value)).removeprefix(f"{prefix}_").lower()
 
 
 def seal_member(cipher: Cipher, member_id: str, display_name: str) -> bytes:
@@ -83,19 +71,19 @@ class View:
         """The room as it is."""
         seen = pb.Room(
             session_id=session.session_id,
-            state=number(pb.RoomState, "ROOM_STATE", room.life),
+            state=words.number(pb.RoomState, room.life),
             kind=session.kind,
-            starts_at=stamp(session.starts_at),
-            ends_at=stamp(session.ends_at),
+            starts_at=times.stamp(session.starts_at),
+            ends_at=times.stamp(session.ends_at),
             agenda_missing=room.life is not Life.WAITING and sealed_agenda is None,
             agenda_position=room.agenda_position,
             my_member_id=self._reader.member_id,
             event_id=str(room.last_seq),
         )
         if room.opened_at:
-            seen.opened_at.CopyFrom(stamp(room.opened_at))
+            seen.opened_at.CopyFrom(times.stamp(room.opened_at))
         if room.closed_at:
-            seen.closed_at.CopyFrom(stamp(room.closed_at))
+            seen.closed_at.CopyFrom(times.stamp(room.closed_at))
         if sealed_agenda is not None:
             seen.agenda.extend(self._cipher.open(pb.Room, sealed_agenda, f"agenda/{session.session_id}").agenda)
         if self._reader.inside:
@@ -132,7 +120,7 @@ class View:
             member_id=member_id,
             display_name=self._cipher.open(pb.Member, row.sealed, f"member/{member_id}").display_name,
             staff=member.staff,
-            participation=number(pb.Participation, "PARTICIPATION", member.participation),
+            participation=words.number(pb.Participation, member.participation),
             camera=member.camera,
             hand_raised=member.hand_raised,
             muted=member.muted and (mine or self._reader.staff),
@@ -143,10 +131,10 @@ class View:
 
     def _pause(self, pause: Pause) -> pb.Pause:
         return pb.Pause(
-            kind=number(pb.PauseKind, "PAUSE_KIND", pause.kind),
+            kind=words.number(pb.PauseKind, pause.kind),
             exercise=self._exercises.get(pause.exercise_id),
-            started_at=stamp(pause.started_at),
-            ends_at=stamp(pause.ends_at),
+            started_at=times.stamp(pause.started_at),
+            ends_at=times.stamp(pause.ends_at),
         )
 
     def _help(self, help_: Help) -> pb.Help:
@@ -154,13 +142,13 @@ class View:
         return pb.Help(
             member_id=member_id,
             person_id=help_.person_id,
-            state=number(pb.HelpState, "HELP_STATE", help_.state),
-            changed_at=stamp(help_.changed_at),
+            state=words.number(pb.HelpState, help_.state),
+            changed_at=times.stamp(help_.changed_at),
         )
 
     def event(self, room: Room, happened: Happened, message: pb.Message) -> pb.RoomEvent:
         """An event, in the room as it was just after it; with the message, where it is one."""
-        seen = pb.RoomEvent(event_id=str(happened.seq), at=stamp(happened.at))
+        seen = pb.RoomEvent(event_id=str(happened.seq), at=times.stamp(happened.at))
         event = happened.event
         match event:
             case e.Joined(member_id=member_id):
@@ -185,7 +173,7 @@ def _plain(seen: pb.RoomEvent, event: e.Event) -> None:
         case e.Left():
             seen.left.CopyFrom(pb.RoomEvent.MemberLeft(member_id=event.member_id, lapsed=event.lapsed))
         case e.ParticipationChosen():
-            how = number(pb.Participation, "PARTICIPATION", event.participation)
+            how = words.number(pb.Participation, event.participation)
             seen.participation_chosen.CopyFrom(
                 pb.RoomEvent.ParticipationChosen(member_id=event.member_id, participation=how)
             )
@@ -209,8 +197,8 @@ def _plain(seen: pb.RoomEvent, event: e.Event) -> None:
 def _quiet(seen: pb.RoomEvent, event: e.Event) -> None:
     match event:
         case e.Moderated():
-            action = number(pb.ModerationAction, "MODERATION_ACTION", event.action)
-            reason = number(pb.RemovalReason, "REMOVAL_REASON", event.reason)
+            action = words.number(pb.ModerationAction, event.action)
+            reason = words.number(pb.RemovalReason, event.reason)
             seen.moderated.CopyFrom(pb.RoomEvent.Moderated(member_id=event.member_id, action=action, reason=reason))
         case e.KeptApart():
             pairs = [pb.ApartPair(member_id=one, from_member_id=other) for one, other in event.pairs]
@@ -222,7 +210,7 @@ def _quiet(seen: pb.RoomEvent, event: e.Event) -> None:
         case e.Closed():
             seen.closed.SetInParent()
         case e.PauseBegun():
-            kind = number(pb.PauseKind, "PAUSE_KIND", event.kind)
+            kind = words.number(pb.PauseKind, event.kind)
             seen.pause_begun.CopyFrom(pb.Pause(kind=kind))
         case e.PauseEnded():
             seen.pause_ended.SetInParent()

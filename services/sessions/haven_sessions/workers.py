@@ -20,6 +20,16 @@ _TELL_AGAIN_AFTER = timedelta(seconds=5)
 _log = logs.get(__name__)
 
 
+def workers(parts: Parts[SessionsSettings]) -> tuple[Worker, ...]:
+    """The loops of sessions."""
+    loops = Loops(parts)
+    return (
+        Worker("presence", loops.lapse, every=timedelta(seconds=1)),
+        Worker("abandoned-rooms", loops.close_abandoned, every=timedelta(seconds=30)),
+        Worker("withdrawals", loops.tell_withdrawal, every=timedelta(seconds=5), wake="withdrawals"),
+    )
+
+
 class Loops:
     """The service's loops. Each step handles one room, or one call, and is safe beside others of its kind."""
 
@@ -27,14 +37,6 @@ class Loops:
         self._database = parts.database
         self._settings = parts.settings
         self._crisis = parts.client("crisis", CrisisServiceStub)
-
-    def workers(self) -> tuple[Worker, ...]:
-        """All of them."""
-        return (
-            Worker("presence", self.lapse, every=timedelta(seconds=1)),
-            Worker("abandoned-rooms", self.close_abandoned, every=timedelta(seconds=30)),
-            Worker("withdrawals", self.tell_withdrawal, every=timedelta(seconds=5), wake="withdrawals"),
-        )
 
     async def lapse(self) -> bool:
         """Let those leave whose connection has been gone for too long."""

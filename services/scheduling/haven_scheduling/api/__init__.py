@@ -1,5 +1,7 @@
-"""RPCs: translate, authorize, call, translate back."""
+"""RPCs of scheduling: translate, authorize, call, translate back."""
 
+from haven_kit.server import Api
+from haven_kit.service import Parts
 from haven_scheduling.api.agendas import AgendasApi
 from haven_scheduling.api.calendars import CalendarsApi
 from haven_scheduling.api.catalogue import CatalogueApi
@@ -11,6 +13,7 @@ from haven_scheduling.api.seats import SeatsApi
 from haven_scheduling.api.series import SeriesApi
 from haven_scheduling.api.sessions import SessionsApi
 from haven_scheduling.api.weeks import WeeksApi
+from haven_scheduling.settings import SchedulingSettings
 
 
 class SchedulingApi(GroupsApi, SeriesApi, EnrolmentsApi, SessionsApi, CalendarsApi, SeatsApi, AgendasApi):
@@ -19,3 +22,11 @@ class SchedulingApi(GroupsApi, SeriesApi, EnrolmentsApi, SessionsApi, CalendarsA
 
 class FittingApi(CatalogueApi, WeeksApi, PeopleApi, ProposalsApi):
     """haven.scheduling.v1.FittingService."""
+
+
+def apis(parts: Parts[SchedulingSettings]) -> list[Api]:
+    """Every gRPC service of scheduling."""
+    return [
+        Api("haven.scheduling.v1.SchedulingService", SchedulingApi(parts)),
+        Api("haven.scheduling.v1.FittingService", FittingApi(parts)),
+    ]

@@ -7,7 +7,7 @@ from haven.scheduling.v1 import calendar_pb2 as pb
 from haven_kit import etags
 from haven_kit.call import Call
 from haven_kit.errors import Invalid, NotFound, Refused
-from haven_scheduling import catalogue, policy
+from haven_scheduling import facts, policy
 from haven_scheduling.api.base import Base
 from haven_scheduling.store import calendar
 
@@ -44,7 +44,7 @@ class AgendasApi(Base):
         self, _call: Call, _request: pb.ListAgendaTemplatesRequest
     ) -> pb.ListAgendaTemplatesResponse:
         """Outlines to start an agenda from."""
-        return catalogue.agenda_templates()
+        return facts.agenda_templates()
 
 
 def _shown(agenda: pb.Agenda, session_id: str, version: int) -> pb.Agenda:

@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 from haven.scheduling.v1 import calendar_pb2 as pb
 
+from haven_kit import times
 from haven_kit.call import Call
 from haven_kit.service import Parts
-from haven_scheduling import policy, times
+from haven_scheduling import policy
 from haven_scheduling.booking import MaySee
 from haven_scheduling.settings import SchedulingSettings
 from haven_scheduling.store import calendar, people

@@ -13,7 +13,7 @@ from haven_kit import relations
 from haven_kit.call import Call
 from haven_kit.errors import Invalid, NotFound
 from haven_kit.paging import Page
-from haven_scheduling import planning, policy, times
+from haven_scheduling import patterns, planning, policy
 from haven_scheduling.api.base import Base
 from haven_scheduling.domain import icalendar
 from haven_scheduling.domain.intervals import Interval
@@ -43,9 +43,10 @@ class CalendarsApi(Base):
             limit=page.size + 1,
         )
         cared = (whose.person_id,) if whose.person_id else ()
-        sessions = self._page(call, found[: page.size], zone, cared)
+        shown, token = page.cut(found, _key)
+        sessions = self._page(call, shown, zone, cared)
         call.about(*(person for each in sessions for person in each.person_ids), *cared)
-        return pb.ListSessionsResponse(sessions=sessions, next_page_token=_next(page, found))
+        return pb.ListSessionsResponse(sessions=sessions, next_page_token=token)
 
     async def list_activities(self, call: Call, request: pb.ListActivitiesRequest) -> pb.ListActivitiesResponse:
         """The calendar of optional activities."""
@@ -53,9 +54,10 @@ class CalendarsApi(Base):
         page = Page.of(request)
         span = _span(request, call.now)
         found = await calendar.sessions(call.tx, span, optional=True, after=_after(page), limit=page.size + 1)
-        sessions = self._page(call, found[: page.size], zone, ())
+        shown, token = page.cut(found, _key)
+        sessions = self._page(call, shown, zone, ())
         call.about(*(person for each in sessions for person in each.person_ids))
-        return pb.ListActivitiesResponse(sessions=sessions, next_page_token=_next(page, found))
+        return pb.ListActivitiesResponse(sessions=sessions, next_page_token=token)
 
     async def get_calendar_feed(self, call: Call, request: pb.GetCalendarFeedRequest) -> pb.CalendarFeed:
         """The person's own sessions for a calendar app."""
@@ -98,19 +100,16 @@ async def _whose(call: Call, request: pb.ListSessionsRequest) -> _Whose:
 
 def _span(request: pb.ListSessionsRequest | pb.ListActivitiesRequest, now: datetime) -> Interval:
     # `from` is a word of the language, so the field is read by name.
-    start = times.moment("from", getattr(request, "from")) if request.HasField("from") else now
-    end = times.moment("to", request.to) if request.HasField("to") else start + DEFAULT_SPAN
+    start = patterns.moment("from", getattr(request, "from")) if request.HasField("from") else now
+    end = patterns.moment("to", request.to) if request.HasField("to") else start + DEFAULT_SPAN
     if end - start > LONGEST_SPAN:
         raise Invalid("to", "span", "A calendar covers at most 400 days at once.")
-    return times.span(start, end, "to")
+    return patterns.span(start, end, "to")
 
 
 def _after(page: Page) -> tuple[datetime, str] | None:
     return (datetime.fromtimestamp(page.after[0], UTC), page.after[1]) if page.after else None
 
 
-def _next(page: Page, found: Sequence[SessionRow]) -> str:
-    if len(found) <= page.size:
-        return ""
-    last = found[page.size - 1]
-    return page.next_token([last.when.start.timestamp(), last.session_id])
+def _key(row: SessionRow) -> tuple[float, str]:
+    return row.when.start.timestamp(), row.session_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from haven.scheduling.v1 import groups_pb2 as pb
 
 from haven_kit.call import Call
-from haven_scheduling import catalogue
+from haven_scheduling import facts
 from haven_scheduling.api.base import Base
 
 
@@ -14,4 +14,4 @@ class CatalogueApi(Base):
 
     async def get_catalogue(self, _call: Call, _request: pb.GetCatalogueRequest) -> pb.Catalogue:
         """The program's tracks and words."""
-        return catalogue.catalogue()
+        return facts.catalogue()

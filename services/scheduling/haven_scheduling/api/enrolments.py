@@ -54,11 +54,11 @@ class EnrolmentsApi(Base):
             after=page.after[0] if page.after else None,
             limit=page.size + 1,
         )
-        shown = found[: page.size]
+        shown, token = page.cut(found, lambda each: [each.enrolment_id])
         call.about(*(each.person_id for each in shown))
         return pb.ListEnrolmentsResponse(
             enrolments=[views.enrolment(each) for each in shown],
-            next_page_token=page.next_token([shown[-1].enrolment_id]) if len(found) > page.size else "",
+            next_page_token=token,
         )
 
     async def list_person_enrolments(
@@ -74,8 +74,8 @@ class EnrolmentsApi(Base):
             after=page.after[0] if page.after else None,
             limit=page.size + 1,
         )
-        shown = found[: page.size]
+        shown, token = page.cut(found, lambda each: [each.enrolment_id])
         return pb.ListPersonEnrolmentsResponse(
             enrolments=[views.enrolment(each) for each in shown],
-            next_page_token=page.next_token([shown[-1].enrolment_id]) if len(found) > page.size else "",
+            next_page_token=token,
         )

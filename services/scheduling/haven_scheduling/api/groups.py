@@ -12,7 +12,7 @@ from haven_kit.call import Call
 from haven_kit.database import Tx
 from haven_kit.errors import Invalid, Refused
 from haven_kit.paging import Page
-from haven_scheduling import booking, catalogue, planning, policy, times, views
+from haven_scheduling import booking, facts, patterns, planning, policy, views
 from haven_scheduling.api.base import Base, may_see
 from haven_scheduling.domain.matching import Licence
 from haven_scheduling.store import calendar, groups, people
@@ -47,10 +47,10 @@ class GroupsApi(Base):
             after=page.after[0] if page.after else None,
             limit=page.size + 1,
         )
-        shown = found[: page.size]
+        shown, token = page.cut(found, lambda each: [each.group_id])
         return pb.ListGroupsResponse(
             groups=[views.group(each) for each in shown],
-            next_page_token=page.next_token([shown[-1].group_id]) if len(found) > page.size else "",
+            next_page_token=token,
         )
 
     async def update_group(self, call: Call, request: pb.UpdateGroupRequest) -> pb.Group:
@@ -65,7 +65,7 @@ class GroupsApi(Base):
         if request.details.facilitator_id != row.details.facilitator_id:
             await _hand_over(call, row.group_id, request.details.facilitator_id)
         if request.details.ends_on:
-            await _end_by(call.tx, row.group_id, times.day("details.ends_on", request.details.ends_on))
+            await _end_by(call.tx, row.group_id, patterns.day("details.ends_on", request.details.ends_on))
         await booking.promote(call.tx, row.group_id)
         return views.group(await groups.group(call.tx, row.group_id))
 
@@ -81,17 +81,17 @@ async def _hand_over(call: Call, group_id: str, facilitator_id: str) -> None:
 
 async def _end_by(tx: Tx, group_id: str, last: date) -> None:
     for row in await groups.series_of_group(tx, group_id, limit=MOST_SERIES):
-        planned = times.pattern(row.pattern).last
+        planned = patterns.pattern(row.pattern).last
         if planned is None or planned > last:
             await planning.finish(tx, row, last + timedelta(days=1))
 
 
 async def _check(tx: Tx, details: pb.GroupDetails) -> None:
-    catalogue.require_track("details", details.track, details.phase)
-    catalogue.require_tags("details.challenges", "challenges", details.challenges)
-    catalogue.require_tags("details.modalities", "modalities", details.modalities)
-    starts = times.day("details.starts_on", details.starts_on) if details.starts_on else None
-    ends = times.day("details.ends_on", details.ends_on) if details.ends_on else None
+    facts.require_track("details", details.track, details.phase)
+    facts.require_tags("details.challenges", "challenges", details.challenges)
+    facts.require_tags("details.modalities", "modalities", details.modalities)
+    starts = patterns.day("details.starts_on", details.starts_on) if details.starts_on else None
+    ends = patterns.day("details.ends_on", details.ends_on) if details.ends_on else None
     if starts and ends and ends < starts:
         raise Invalid("details.ends_on", "not_before_start", "The last day must not be before the first.")
     if details.closed_cohort and starts is None:
@@ -109,7 +109,7 @@ async def require_licence(tx: Tx, principal_id: str, on: date) -> None:
     licences = [
         Licence(each.credential, each.jurisdiction, date.fromisoformat(each.expires_on))
         for each in held
-        if catalogue.treats(each.credential)
+        if facts.treats(each.credential)
     ]
     if not any(each.holds(on) for each in licences):
         raise Refused(

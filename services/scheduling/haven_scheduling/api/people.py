@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from haven.scheduling.v1 import people_pb2 as pb
 
-from haven_kit import etags, relations
+from haven_kit import etags, relations, times
 from haven_kit.call import Call
 from haven_kit.errors import Denied, NotFound
-from haven_scheduling import catalogue, policy, times
+from haven_scheduling import facts, patterns, policy
 from haven_scheduling.api.base import Base
 from haven_scheduling.store import people
 
@@ -40,11 +40,11 @@ class PeopleApi(Base):
         if call.principal.id != request.principal_id and not policy.is_office(call.principal):
             raise Denied("Only the office may write the profile of somebody else.")
         times.zone("time_zone", request.time_zone)
-        catalogue.require_tags("specialties", "specialties", request.specialties)
-        catalogue.require_tags("modalities", "modalities", request.modalities)
-        catalogue.require_tags("credentials", "credentials", (each.credential for each in request.credentials))
+        facts.require_tags("specialties", "specialties", request.specialties)
+        facts.require_tags("modalities", "modalities", request.modalities)
+        facts.require_tags("credentials", "credentials", (each.credential for each in request.credentials))
         for each in request.credentials:
-            times.day("credentials.expires_on", each.expires_on)
+            patterns.day("credentials.expires_on", each.expires_on)
         kept = await people.profile(call.tx, request.principal_id)
         etags.check(request.etag, kept[1] if kept else 0)
         profile = pb.StaffProfile(

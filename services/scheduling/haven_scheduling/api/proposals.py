@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 from haven.scheduling.v1 import people_pb2 as pb
 
-from haven_kit import relations
+from haven_kit import relations, times
 from haven_kit.call import Call
 from haven_kit.errors import Denied, Invalid, Refused
-from haven_scheduling import catalogue, policy, times
+from haven_scheduling import facts, patterns, policy
 from haven_scheduling.api.base import Base
 from haven_scheduling.domain import matching, proposals
 from haven_scheduling.domain.availability import Availability
@@ -37,14 +37,15 @@ class ProposalsApi(Base):
     async def propose_groups(self, call: Call, request: pb.ProposeGroupsRequest) -> pb.ProposeGroupsResponse:
         """Groups that together make the week the plan asks for."""
         await relations.require(call, request.person_id)
-        catalogue.require_tags("challenges", "challenges", request.challenges)
+        facts.require_tags("challenges", "challenges", request.challenges)
         plan = await people.plan(call.tx, request.person_id)
         if plan is None or plan.discharged:
             raise Refused("not_admitted", "Groups are proposed once the person is admitted with a treatment plan.")
         await _check_couple(call, request)
         zone = times.zone("time_zone", plan.time_zone or "UTC")
         today = call.now.astimezone(zone).date()
-        start = times.day("week_start", request.week_start) if request.week_start else monday_of(today) + timedelta(7)
+        next_monday = monday_of(today) + timedelta(7)
+        start = patterns.day("week_start", request.week_start) if request.week_start else next_monday
         span = week_of(start, zone)
         taken = await _groups_of(call, request.person_id)
         found = await groups.groups(call.tx, track=plan.track, limit=MOST_GROUPS)
@@ -52,7 +53,7 @@ class ProposalsApi(Base):
         partner = request.partner_person_id
         wanted = proposals.Wanted(
             plan=Plan(plan.days, plan.hours),
-            bounds=catalogue.bounds(plan.track),
+            bounds=facts.bounds(plan.track),
             zone=zone,
             person=await self._attendee(call, request.person_id, span),
             today=today,
@@ -82,8 +83,8 @@ class ProposalsApi(Base):
     async def match_clinicians(self, call: Call, request: pb.MatchCliniciansRequest) -> pb.MatchCliniciansResponse:
         """Clinicians who fit."""
         await relations.require(call, request.person_id)
-        catalogue.require_tags("specialties", "specialties", request.specialties)
-        catalogue.require_tags("modalities", "modalities", request.modalities)
+        facts.require_tags("specialties", "specialties", request.specialties)
+        facts.require_tags("modalities", "modalities", request.modalities)
         zone = times.zone("time_zone", await people.time_zone(call.tx, request.person_id) or "UTC")
         today = call.now.astimezone(zone).date()
         span = week_of(monday_of(today) + timedelta(7), zone)
@@ -121,7 +122,7 @@ class ProposalsApi(Base):
         kept = await people.availability(call.tx, person_id)
         if kept is None:
             return Availability(zone)
-        return times.availability(self._cipher.open(pb.Availability, kept[0], f"availability/{person_id}"))
+        return patterns.availability(self._cipher.open(pb.Availability, kept[0], f"availability/{person_id}"))
 
 
 async def _check_couple(call: Call, request: pb.ProposeGroupsRequest) -> None:
@@ -163,9 +164,9 @@ async def _clinician(call: Call, profile: pb.StaffProfile, span: Interval) -> Cl
         licences=tuple(
             Licence(each.credential, each.jurisdiction, date.fromisoformat(each.expires_on))
             for each in profile.credentials
-            if catalogue.treats(each.credential)
+            if facts.treats(each.credential)
         ),
-        availability=Availability(ZoneInfo(profile.time_zone), times.windows(profile.windows)),
+        availability=Availability(ZoneInfo(profile.time_zone), patterns.windows(profile.windows)),
         booked=await calendar.booked(call.tx, STAFF, profile.principal_id, span),
     )
 

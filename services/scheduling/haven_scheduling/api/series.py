@@ -12,7 +12,7 @@ from haven_kit.call import Call
 from haven_kit.errors import Invalid, Refused
 from haven_kit.ids import new_id
 from haven_kit.paging import Page
-from haven_scheduling import planning, policy, times, views
+from haven_scheduling import patterns, planning, policy, views
 from haven_scheduling.api.base import Base, may_see
 from haven_scheduling.api.groups import UNLICENSED, require_licence
 from haven_scheduling.api.sessions import check_people
@@ -39,7 +39,7 @@ class SeriesApi(Base):
         await policy.require_people(call, request.person_ids)
         call.about(*request.person_ids)
         await require_licence(call.tx, request.facilitator_id, call.now.date())
-        times.pattern(request.pattern)
+        patterns.pattern(request.pattern)
         series_id = new_id()
         row = _new(
             request.pattern,
@@ -68,16 +68,16 @@ class SeriesApi(Base):
         found = await groups.series_of_group(
             call.tx, group.group_id, after=page.after[0] if page.after else None, limit=page.size + 1
         )
-        shown = found[: page.size]
+        shown, token = page.cut(found, lambda each: [each.series_id])
         return pb.ListSeriesResponse(
             series=[views.series(each) for each in shown],
-            next_page_token=page.next_token([shown[-1].series_id]) if len(found) > page.size else "",
+            next_page_token=token,
         )
 
     async def change_series(self, call: Call, request: pb.ChangeSeriesRequest) -> pb.Series:
         """Change a series from a day on."""
         row = await self._locked(call, request.series_id, request.etag)
-        pattern = times.pattern(request.pattern)
+        pattern = patterns.pattern(request.pattern)
         if pattern.first < call.now.astimezone(pattern.zone).date():
             raise Invalid("pattern.first_date", "not_past", "A series can be changed from today on.")
         facilitator_id = request.facilitator_id or row.facilitator_id
@@ -94,7 +94,7 @@ class SeriesApi(Base):
     async def end_series(self, call: Call, request: pb.EndSeriesRequest) -> pb.Series:
         """End a series."""
         row = await self._locked(call, request.series_id, request.etag)
-        return views.series(await planning.finish(call.tx, row, times.day("from_date", request.from_date)))
+        return views.series(await planning.finish(call.tx, row, patterns.day("from_date", request.from_date)))
 
     async def _locked(self, call: Call, series_id: str, etag: str) -> SeriesRow:
         row = await groups.lock_series(call.tx, series_id)
@@ -104,7 +104,7 @@ class SeriesApi(Base):
         call.about(*row.person_ids)
         etags.check(etag, row.version)
         last = row.pattern.last_date
-        if last and times.day("pattern.last_date", last) < (call.now - timedelta(days=1)).date():
+        if last and patterns.day("pattern.last_date", last) < (call.now - timedelta(days=1)).date():
             raise Refused("series_ended", "The series has ended; plan a new one.")
         return row
 
@@ -120,10 +120,10 @@ async def _cares_for_all(call: Call, row: SeriesRow) -> bool:
 
 def _within(message: pb.WeeklyPattern, details: pb.GroupDetails) -> pb.WeeklyPattern:
     """The pattern, ended where the group's cohort ends."""
-    pattern = times.pattern(message)
+    pattern = patterns.pattern(message)
     if not details.ends_on:
         return message
-    ends = times.day("details.ends_on", details.ends_on)
+    ends = patterns.day("details.ends_on", details.ends_on)
     if pattern.first > ends:
         raise Invalid("pattern.first_date", "within_cohort", "The group ends before the series would begin.")
     if pattern.last is not None and pattern.last <= ends:
@@ -152,7 +152,7 @@ def _new(
         sealed=sealed,
         person_ids=person_ids,
         facilitator_id=facilitator_id,
-        planned_through=times.day("pattern.first_date", message.first_date) - timedelta(days=1),
+        planned_through=patterns.day("pattern.first_date", message.first_date) - timedelta(days=1),
         finished=False,
         follows_series_id="",
         version=1,

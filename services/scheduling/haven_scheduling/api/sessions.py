@@ -9,11 +9,11 @@ from datetime import timedelta
 from haven.scheduling.v1 import calendar_pb2 as pb
 from haven.scheduling.v1 import groups_pb2
 
-from haven_kit import etags
+from haven_kit import etags, times
 from haven_kit.call import Call
 from haven_kit.errors import Invalid, Refused
 from haven_kit.ids import new_id
-from haven_scheduling import booking, planning, policy, times
+from haven_scheduling import booking, patterns, planning, policy
 from haven_scheduling.api.base import Base, may_see
 from haven_scheduling.api.groups import UNLICENSED, require_licence
 from haven_scheduling.booking import Holder
@@ -29,7 +29,7 @@ class SessionsApi(Base):
         """Put one session on the calendar."""
         await self._check_plan(call, request)
         zone = times.zone("time_zone", request.time_zone)
-        starts = times.moment("starts_at", request.starts_at)
+        starts = patterns.moment("starts_at", request.starts_at)
         if starts <= call.now:
             raise Invalid("starts_at", "in_future", "A session is planned ahead of its start.")
         row = SessionRow(
@@ -89,7 +89,7 @@ class SessionsApi(Base):
     async def reschedule_session(self, call: Call, request: pb.RescheduleSessionRequest) -> pb.Session:
         """Move one session, or give it to somebody else to lead."""
         row = await _coming(call, request.session_id, request.etag)
-        starts = times.moment("starts_at", request.starts_at)
+        starts = patterns.moment("starts_at", request.starts_at)
         if starts <= call.now:
             raise Invalid("starts_at", "in_future", "A session is moved to a time ahead.")
         length = timedelta(minutes=request.minutes) if request.minutes else row.when.end - row.when.start

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from haven.scheduling.v1 import calendar_pb2 as pb
 
-from haven_kit import relations
+from haven_kit import relations, times
 from haven_kit.call import Call
-from haven_scheduling import catalogue, times
+from haven_scheduling import facts, patterns
 from haven_scheduling.api.base import Base
 from haven_scheduling.domain import week
 from haven_scheduling.domain.intervals import monday_of, week_of
@@ -22,7 +22,7 @@ class WeeksApi(Base):
         plan = await people.plan(call.tx, request.person_id)
         zone = times.zone("time_zone", await people.time_zone(call.tx, request.person_id) or "UTC")
         today = call.now.astimezone(zone).date()
-        start = times.day("start", request.start) if request.start else monday_of(today)
+        start = patterns.day("start", request.start) if request.start else monday_of(today)
         found = await calendar.sessions(call.tx, week_of(start, zone), person_id=request.person_id)
         sessions = [each for each in found if each.when.day(zone) >= start]
         load = week.load(
@@ -30,7 +30,7 @@ class WeeksApi(Base):
             zone,
             [each.when for each in sessions if not each.optional],
             week.Plan(plan.days, plan.hours) if plan and not plan.discharged else None,
-            catalogue.bounds(plan.track) if plan and not plan.discharged else None,
+            facts.bounds(plan.track) if plan and not plan.discharged else None,
         )
         cared = (request.person_id,)
         return pb.Week(

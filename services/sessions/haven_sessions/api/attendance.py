@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from haven.sessions.v1 import attendance_service_pb2 as rpc
 
-from haven_kit import etags, relations
+from haven_kit import etags, relations, times
 from haven_kit.call import Call
 from haven_kit.identity import Principal
 from haven_kit.ids import new_id
 from haven_kit.paging import Page
 from haven_sessions import live, policy
-from haven_sessions.live import stamp
 from haven_sessions.store import attendance, sessions
 from haven_sessions.store.attendance import Attendance
 
@@ -23,10 +22,9 @@ class AttendanceApi:
         policy.require_may_list_attendance(call.principal, session, office=_office(call.principal))
         page = Page.of(request)
         found = await attendance.of_session(call.tx, request.session_id, page)
-        call.about(*(each.person_id for each in found[: page.size]))
-        token = page.next_token([found[page.size - 1].attendance_id]) if len(found) > page.size else ""
-        shown = [_message(each) for each in found[: page.size]]
-        return rpc.ListAttendanceResponse(attendance=shown, next_page_token=token)
+        shown, token = page.cut(found, lambda each: [each.attendance_id])
+        call.about(*(each.person_id for each in shown))
+        return rpc.ListAttendanceResponse(attendance=[_message(each) for each in shown], next_page_token=token)
 
     async def correct_attendance(self, call: Call, request: rpc.CorrectAttendanceRequest) -> rpc.Attendance:
         record = await attendance.lock(call.tx, request.attendance_id)
@@ -48,10 +46,8 @@ class AttendanceApi:
         call.about(request.person_id)
         page = Page.of(request)
         found = await attendance.of_person(call.tx, request.person_id, page)
-        last = found[page.size - 1] if len(found) > page.size else None
-        token = page.next_token([last.starts_at.isoformat(), last.attendance_id]) if last else ""
-        shown = [_message(each) for each in found[: page.size]]
-        return rpc.ListPersonAttendanceResponse(attendance=shown, next_page_token=token)
+        shown, token = page.cut(found, lambda each: [each.starts_at.isoformat(), each.attendance_id])
+        return rpc.ListPersonAttendanceResponse(attendance=[_message(each) for each in shown], next_page_token=token)
 
 
 def _office(principal: Principal) -> bool:
@@ -64,17 +60,19 @@ def _message(record: Attendance) -> rpc.Attendance:
         session_id=record.session_id,
         person_id=record.person_id,
         kind=record.kind,
-        starts_at=stamp(record.starts_at),
+        starts_at=times.stamp(record.starts_at),
         service_date=record.service_date.isoformat(),
         attended_minutes=record.minutes,
-        intervals=[rpc.Interval(**{"from": stamp(each.start)}, until=stamp(each.end)) for each in record.intervals],
+        intervals=[
+            rpc.Interval(**{"from": times.stamp(each.start)}, until=times.stamp(each.end)) for each in record.intervals
+        ],
         corrections=[
             rpc.Correction(
                 minutes_before=each.minutes_before,
                 minutes_after=each.minutes_after,
                 reason=rpc.CorrectionReason.Value(each.reason),
                 corrected_by=each.corrected_by,
-                corrected_at=stamp(each.corrected_at),
+                corrected_at=times.stamp(each.corrected_at),
             )
             for each in record.corrections
         ],

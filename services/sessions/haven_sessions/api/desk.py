@@ -11,9 +11,9 @@ from haven_kit.database import Tx
 from haven_kit.identity import Principal
 from haven_kit.service import Parts
 from haven_sessions import live, policy
-from haven_sessions.catalogue import Catalogue
 from haven_sessions.domain.events import Event
 from haven_sessions.domain.room import Room
+from haven_sessions.facts import Facts
 from haven_sessions.policy import Standing
 from haven_sessions.settings import SessionsSettings
 from haven_sessions.store import rooms, sessions
@@ -29,10 +29,10 @@ Decide = Callable[[Room, str], list[Event]]
 class Desk:
     """Shared by the APIs of one process."""
 
-    def __init__(self, parts: Parts[SessionsSettings], catalogue: Catalogue) -> None:
+    def __init__(self, parts: Parts[SessionsSettings], facts: Facts) -> None:
         self.parts = parts
         self.settings = parts.settings
-        self.catalogue = catalogue
+        self.facts = facts
         self._facilitators: dict[str, str] = {}
 
     async def standing(self, tx: Tx, principal: Principal, session_id: str) -> Standing:
@@ -83,7 +83,7 @@ class Desk:
         members = await rooms.members(call.tx, session_id)
         reader = self.reader(call.principal, standing, members)
         about(call, reader, members)
-        view = View(self.parts.cipher, self.catalogue.exercises, reader, members)
+        view = View(self.parts.cipher, self.facts.exercises, reader, members)
         return view.room(standing.session, room, await rooms.agenda(call.tx, session_id), call.now)
 
     def reader(self, principal: Principal, standing: Standing, members: dict[str, Member]) -> Reader:

@@ -15,7 +15,7 @@ from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.sessions.v1 import events_pb2
 from haven.sessions.v1 import help_service_pb2 as rpc
 
-from haven_kit import logs
+from haven_kit import logs, times
 from haven_kit.call import Call, own_transactions
 from haven_kit.clients import IDEMPOTENCY_KEY
 from haven_kit.database import Database
@@ -24,7 +24,6 @@ from haven_kit.ids import new_id
 from haven_sessions import live
 from haven_sessions.api.desk import Desk
 from haven_sessions.domain.events import HelpState
-from haven_sessions.live import stamp
 from haven_sessions.store import people, sessions
 
 _GRACE_SECONDS = 0.5
@@ -48,7 +47,7 @@ class HelpApi:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._texts = desk.catalogue.texts
+        self._texts = desk.facts.texts
         self._crisis = desk.parts.client("crisis", CrisisServiceStub)
         self._database = self._own_database()
         self._going_on: set[asyncio.Task[Any]] = set()
@@ -90,7 +89,7 @@ class HelpApi:
             source=signals_pb2.SIGNAL_SOURCE_HELP_BUTTON,
             session_id=request.session_id,
             facilitator_id=self._desk.known_facilitator(request.session_id),
-            raised_at=stamp(raised_at),
+            raised_at=times.stamp(raised_at),
             note=request.note[:_NOTE_OF_CRISIS],
         )
         await self._crisis.RaiseSignal(
@@ -113,7 +112,7 @@ class HelpApi:
                     person_id=person_id,
                     session_id=session_id,
                     facilitator_id=session.facilitator_id if session else "",
-                    raised_at=stamp(tx.now),
+                    raised_at=times.stamp(tx.now),
                 )
                 tx.emit(signalled, key=signal_id)
         self._road(self._show(call, signal_id, session_id, person_id))

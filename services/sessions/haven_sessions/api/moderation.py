@@ -5,13 +5,13 @@ from __future__ import annotations
 from haven.sessions.v1 import moderation_service_pb2 as rpc
 from haven.sessions.v1 import rooms_pb2 as pb
 
+from haven_kit import words
 from haven_kit.call import Call
 from haven_kit.ids import new_id
 from haven_sessions.api.desk import Desk
 from haven_sessions.domain import breakouts, rules
 from haven_sessions.domain.breakouts import Plan
 from haven_sessions.domain.events import Moderation
-from haven_sessions.view import name
 
 
 class ModerationApi:
@@ -79,4 +79,4 @@ class ModerationApi:
 
 
 def _reason(number: int) -> str:
-    return name(pb.RemovalReason, "REMOVAL_REASON", number)
+    return words.word(pb.RemovalReason, number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from haven.sessions.v1 import participation_service_pb2 as rpc
 from haven.sessions.v1 import rooms_pb2 as pb
 
+from haven_kit import times, words
 from haven_kit.call import Call
 from haven_kit.errors import Refused
 from haven_kit.ids import new_id
@@ -14,9 +15,7 @@ from haven_sessions.api.desk import Desk
 from haven_sessions.domain import rules
 from haven_sessions.domain.events import Participation
 from haven_sessions.domain.room import Life, Place
-from haven_sessions.live import stamp
 from haven_sessions.store import people, rooms
-from haven_sessions.view import name
 
 _FEWEST_ANSWERS = 3
 """With fewer, a mean would tell who gave which answer."""
@@ -29,7 +28,7 @@ class ParticipationApi:
         self._desk = desk
 
     async def choose_participation(self, call: Call, request: rpc.ChooseParticipationRequest) -> pb.Room:
-        how = Participation(name(pb.Participation, "PARTICIPATION", request.participation))
+        how = Participation(words.word(pb.Participation, request.participation))
         return await self._desk.act(call, request.session_id, lambda room, me: rules.choose(room, me, how))
 
     async def raise_hand(self, call: Call, request: rpc.RaiseHandRequest) -> pb.Room:
@@ -45,7 +44,7 @@ class ParticipationApi:
 
     async def ask_for_pause(self, call: Call, request: rpc.AskForPauseRequest) -> rpc.AskForPauseResponse:
         await self._desk.act(call, request.session_id, rules.ask_for_pause)
-        return rpc.AskForPauseResponse(text=self._desk.catalogue.texts.pause_asked)
+        return rpc.AskForPauseResponse(text=self._desk.facts.texts.pause_asked)
 
     async def send_message(self, call: Call, request: rpc.SendMessageRequest) -> pb.Message:
         message_id, session_id = new_id(), request.session_id
@@ -59,7 +58,7 @@ class ParticipationApi:
             message_id=message_id,
             member_id=member_id,
             text=request.text,
-            sent_at=stamp(call.now),
+            sent_at=times.stamp(call.now),
             to_staff=request.to_staff,
         )
         sealed = self._desk.parts.cipher.seal(message, f"message/{message_id}")
@@ -84,13 +83,10 @@ class ParticipationApi:
             int(page.after[0]) if page.after else 0,
             page.size + 1,
         )
-        shown = [
-            self._desk.parts.cipher.open(pb.Message, row["sealed"], f"message/{row['message_id']}")
-            for row in rows[: page.size]
-        ]
+        cut, token = page.cut(rows, lambda row: [row["seq"]])
+        shown = [self._desk.parts.cipher.open(pb.Message, row["sealed"], f"message/{row['message_id']}") for row in cut]
         writers = (members[each.member_id].person_id for each in shown)
         call.about(*(writers if reader.staff else [call.principal.person_id or ""]))
-        token = page.next_token([rows[page.size - 1]["seq"]]) if len(rows) > page.size else ""
         return rpc.ListMessagesResponse(messages=shown, next_page_token=token)
 
     async def rate_session(self, call: Call, request: rpc.RateSessionRequest) -> rpc.RateSessionResponse:
@@ -105,7 +101,7 @@ class ParticipationApi:
         sealed = self._desk.parts.cipher.seal(request, f"rating/{session_id}/{person_id}")
         await people.rate(call.tx, session_id, person_id, sealed)
         call.about(person_id)
-        return rpc.RateSessionResponse(text=self._desk.catalogue.texts.rated)
+        return rpc.RateSessionResponse(text=self._desk.facts.texts.rated)
 
     async def get_safety_summary(self, call: Call, request: rpc.GetSafetySummaryRequest) -> rpc.SafetySummary:
         session_id = request.session_id

@@ -12,7 +12,7 @@ from haven.scheduling.v1.scheduling_service_pb2_grpc import SchedulingServiceStu
 from haven.sessions.v1 import rooms_pb2 as pb
 from haven.sessions.v1 import sessions_service_pb2 as rpc
 
-from haven_kit import logs
+from haven_kit import logs, words
 from haven_kit.call import Call
 from haven_kit.errors import HavenError, Invalid, NotFound, Refused
 from haven_kit.ids import new_id
@@ -26,7 +26,7 @@ from haven_sessions.domain.events import Participation
 from haven_sessions.domain.room import Place
 from haven_sessions.store import people, rooms
 from haven_sessions.store.rooms import Member
-from haven_sessions.view import name, seal_agenda, seal_member
+from haven_sessions.view import seal_agenda, seal_member
 
 _log = logs.get(__name__)
 
@@ -43,7 +43,7 @@ class RoomsApi:
     async def open_room(self, call: Call, request: rpc.OpenRoomRequest) -> pb.Room:
         session_id = request.session_id
         standing = await self._desk.staff(call.tx, call.principal, session_id)
-        policy.require_may_open(call.principal, standing.session, self._desk.catalogue.leaders)
+        policy.require_may_open(call.principal, standing.session, self._desk.facts.leaders)
         agenda = await rooms.agenda(call.tx, session_id)
         asked = await self._ask_agenda(session_id) if agenda is None else None
         room = await rooms.lock(call.tx, session_id)
@@ -94,7 +94,7 @@ class RoomsApi:
 
     async def accept_agreement(self, call: Call, request: rpc.AcceptAgreementRequest) -> pb.Agreement:
         await self._desk.standing(call.tx, call.principal, request.session_id)
-        in_force = self._desk.catalogue.agreement.agreement_id
+        in_force = self._desk.facts.agreement.agreement_id
         if request.agreement_id != in_force:
             raise Refused("agreement_version", f"The group agreement has changed. Please read {in_force}.")
         await people.accept(call.tx, call.principal.id, in_force)
@@ -102,14 +102,14 @@ class RoomsApi:
 
     async def _agreement(self, call: Call) -> pb.Agreement:
         agreement = pb.Agreement()
-        agreement.CopyFrom(self._desk.catalogue.agreement)
+        agreement.CopyFrom(self._desk.facts.agreement)
         agreement.accepted = await people.accepted(call.tx, call.principal.id, agreement.agreement_id)
         return agreement
 
     async def join(self, call: Call, request: rpc.JoinRequest) -> pb.Room:
         session_id, principal = request.session_id, call.principal
         standing = await self._desk.standing(call.tx, principal, session_id)
-        if not await people.accepted(call.tx, principal.id, self._desk.catalogue.agreement.agreement_id):
+        if not await people.accepted(call.tx, principal.id, self._desk.facts.agreement.agreement_id):
             raise Refused("group_agreement", "Please read and accept the group agreement first.")
         located = await self._confirm_location(principal.person_id or "", request)
         room = await rooms.lock(call.tx, session_id)
@@ -117,7 +117,7 @@ class RoomsApi:
         member_id = known.member_id if known else new_id()
         how = Participation.SPEAK if standing.staff else Participation.LISTEN
         if request.participation:
-            how = Participation(name(pb.Participation, "PARTICIPATION", request.participation))
+            how = Participation(words.word(pb.Participation, request.participation))
         with live.told():
             decided = rules.join(
                 room,
@@ -178,12 +178,12 @@ class RoomsApi:
     async def start_pause(self, call: Call, request: rpc.StartPauseRequest) -> pb.Room:
         exercise_id = ""
         if request.kind == pb.PAUSE_KIND_GROUNDING:
-            exercise_id = request.exercise_id or next(iter(self._desk.catalogue.exercises))
+            exercise_id = request.exercise_id or next(iter(self._desk.facts.exercises))
         elif request.exercise_id:
             raise Invalid("exercise_id", "grounding_only", "Only a grounding pause has an exercise.")
-        if exercise_id and exercise_id not in self._desk.catalogue.exercises:
+        if exercise_id and exercise_id not in self._desk.facts.exercises:
             raise Invalid("exercise_id", "known_exercise", "There is no such exercise.")
-        kind = name(pb.PauseKind, "PAUSE_KIND", request.kind)
+        kind = words.word(pb.PauseKind, request.kind)
         return await self._desk.act_as_staff(
             call, request.session_id, lambda room, _: rules.start_pause(room, kind, request.minutes, exercise_id)
         )
@@ -197,7 +197,7 @@ class RoomsApi:
         call.about()
         page = Page.of(request)
         start = int(page.after[0]) if page.after else 0
-        exercises = list(self._desk.catalogue.exercises.values())
+        exercises = list(self._desk.facts.exercises.values())
         end = start + page.size
         return rpc.ListGroundingExercisesResponse(
             exercises=exercises[start:end], next_page_token=page.next_token([end]) if end < len(exercises) else ""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
 
-import yaml
 from haven.sessions.v1 import rooms_pb2
 
+from haven_kit.facts import read
 from haven_kit.identity import role_numbers
+
+PACKAGE = "haven_sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class Facts:
     """Everything in `data/`."""
 
     agreement: rooms_pb2.Agreement
@@ -35,12 +35,12 @@ class Catalogue:
     texts: Texts
 
 
-def load() -> Catalogue:
-    """Read all files. Raises KeyError or TypeError for one that lacks something."""
-    agreement, grounding = _file("agreement"), _file("grounding")
+def load() -> Facts:
+    """Read all files. Raises ValueError, KeyError or TypeError for one that lacks something."""
+    agreement, grounding = read(PACKAGE, "agreement.yaml"), read(PACKAGE, "grounding.yaml")
     exercises = [rooms_pb2.GroundingExercise(source=grounding["source"], **each) for each in grounding["exercises"]]
-    texts = {name: text for name, text in _file("texts").items() if name not in ("source", "version")}
-    return Catalogue(
+    texts = {name: text for name, text in read(PACKAGE, "texts.yaml").items() if name not in ("source", "version")}
+    return Facts(
         agreement=rooms_pb2.Agreement(
             agreement_id=agreement["agreement_id"],
             title=agreement["title"],
@@ -48,11 +48,6 @@ def load() -> Catalogue:
             rules=[rooms_pb2.AgreementRule(**each) for each in agreement["rules"]],
         ),
         exercises={each.exercise_id: each for each in exercises},
-        leaders={kind: role_numbers(roles) for kind, roles in _file("leaders")["kinds"].items()},
+        leaders={kind: role_numbers(roles) for kind, roles in read(PACKAGE, "leaders.yaml")["kinds"].items()},
         texts=Texts(**texts),
     )
-
-
-def _file(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((files("haven_sessions") / "data" / f"{name}.yaml").read_text("utf-8"))
-    return content

@@ -1,24 +1,22 @@
-"""The program's facts: tracks, tags, outlines. Read once from data/."""
+"""The program's facts kept in `data/`: tracks, tags, outlines. Read once."""
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-import yaml
 from haven.scheduling.v1 import calendar_pb2, groups_pb2
 
+from haven_kit import words
 from haven_kit.errors import Invalid
+from haven_kit.facts import read
 from haven_scheduling.domain.week import Bounds
 
 
 @cache
 def _facts(name: str) -> dict[str, Any]:
-    text = importlib.resources.files("haven_scheduling").joinpath("data", name).read_text(encoding="utf-8")
-    loaded: dict[str, Any] = yaml.safe_load(text)
-    return loaded
+    return read("haven_scheduling", name)
 
 
 @cache
@@ -89,9 +87,7 @@ def agenda_templates() -> calendar_pb2.ListAgendaTemplatesResponse:
 
 def _template(facts: dict[str, Any]) -> calendar_pb2.AgendaTemplate:
     items = [
-        calendar_pb2.TemplateItem(
-            **{**each, "kind": calendar_pb2.AgendaItemKind.Value(f"AGENDA_ITEM_KIND_{each['kind']}")}
-        )
+        calendar_pb2.TemplateItem(**{**each, "kind": words.number(calendar_pb2.AgendaItemKind, each["kind"])})
         for each in facts["items"]
     ]
     return calendar_pb2.AgendaTemplate(**{**facts, "items": items}, total_minutes=sum(each.minutes for each in items))

@@ -1,15 +1,15 @@
-"""Zones, days and patterns as requests write them."""
+"""Days, times and patterns as requests write them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from haven.scheduling.v1 import groups_pb2, people_pb2
 
+from haven_kit import times
 from haven_kit.errors import Invalid
 from haven_scheduling.domain.availability import Availability, Window
 from haven_scheduling.domain.intervals import Interval
@@ -21,30 +21,11 @@ YEARS = (2000, 2100)
 _FIRST_SECOND, _END_SECOND = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in YEARS)
 
 
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, not a plain name, or a folder of the database
-        return None
-
-
-def zone(field: str, name: str) -> ZoneInfo:
-    """The IANA zone of that name. Raises Invalid where there is none."""
-    found = _zone(name)
-    if found is None:
-        raise Invalid(field, "time_zone", "must be an IANA time zone, such as America/New_York")
-    return found
-
-
 def day(field: str, text: str) -> date:
-    """The day of that ISO 8601 date. Raises Invalid where the calendar has none."""
-    try:
-        found = date.fromisoformat(text)
-    except ValueError:
-        raise Invalid(field, "date", "must be a day of the calendar, such as 2026-03-05") from None
+    """The day of that ISO 8601 date. Raises Invalid where this calendar has none."""
+    found = times.day(field, text)
     if not YEARS[0] <= found.year < YEARS[1]:
-        raise Invalid(field, "date_range", "must be a day between 2000 and 2100")
+        raise Invalid(field, "date_range", "This is not a day between 2000 and 2100.")
     return found
 
 
@@ -58,7 +39,7 @@ def pattern(message: groups_pb2.WeeklyPattern, field: str = "pattern") -> Patter
         weekdays=frozenset(message.days),
         start=time.fromisoformat(message.start_time),
         minutes=message.minutes,
-        zone=zone(f"{field}.time_zone", message.time_zone),
+        zone=times.zone(f"{field}.time_zone", message.time_zone),
         first=first,
         last=last,
         excepted=frozenset(day(f"{field}.except_dates", each) for each in message.except_dates),
@@ -87,7 +68,7 @@ def availability(message: people_pb2.Availability) -> Availability:
 def moment(field: str, given: Timestamp) -> datetime:
     """The time of a stamp, to the second. Raises Invalid for one that no calendar needs."""
     if not _FIRST_SECOND <= given.seconds < _END_SECOND:
-        raise Invalid(field, "time_range", "must be a time between 2000 and 2100")
+        raise Invalid(field, "time_range", "This is not a time between 2000 and 2100.")
     return datetime.fromtimestamp(given.seconds, UTC)
 
 
@@ -96,17 +77,8 @@ def local(at: datetime, where: ZoneInfo) -> str:
     return at.astimezone(where).isoformat(timespec="minutes")
 
 
-def stamp(at: datetime | None) -> Timestamp | None:
-    """A stamp of the time; None for none."""
-    if at is None:
-        return None
-    made = Timestamp()
-    made.FromDatetime(at)
-    return made
-
-
 def span(start: datetime, end: datetime, field: str) -> Interval:
     """From start to end. Raises Invalid where it ends first."""
     if end <= start:
-        raise Invalid(field, "after_start", "must be after the start")
+        raise Invalid(field, "after_start", "The end must be after the start.")
     return Interval(start, end)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from haven_kit.identity import role_numbers
-from haven_sessions import catalogue
+from haven_sessions import facts
 
 DATA = files("haven_sessions") / "data"
 KINDS = {"group", "individual", "couples", "family", "check_in"}
@@ -31,19 +31,19 @@ def test_every_kind_of_session_has_people_who_may_lead_it() -> None:
 def test_the_agreement_names_its_version_and_keeps_the_four_rules() -> None:
     raw = yaml.safe_load((DATA / "agreement.yaml").read_text("utf-8"))
     assert raw["agreement_id"] == f"group-agreement/{raw['version']}"
-    rules = [each.rule_id for each in catalogue.load().agreement.rules]
+    rules = [each.rule_id for each in facts.load().agreement.rules]
     assert len(rules) == len(set(rules))
     assert {"listening", "no_interrupting", "no_judgement", "no_criticism", "own_pace"} <= set(rules)
 
 
 def test_exercises_have_steps_and_a_length() -> None:
-    exercises = catalogue.load().exercises
+    exercises = facts.load().exercises
     assert "five-senses" in exercises
     assert all(each.steps and 1 <= each.minutes <= 15 and each.source for each in exercises.values())
 
 
 def test_texts_on_help_name_who_answers_now() -> None:
-    texts = catalogue.load().texts
+    texts = facts.load().texts
     for text in (texts.help_called, texts.help_unreached, texts.help_without_person):
         assert "988" in text
         assert "911" in text
