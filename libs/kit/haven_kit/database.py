@@ -26,14 +26,18 @@ from sqlalchemy import Executable
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from haven_kit import contract, ids, telemetry
 from haven_kit.clock import Clock
-from haven_kit.errors import Unavailable
-from haven_kit.identity import Principal
+from haven_kit.errors import HavenError, Unavailable
+from haven_kit.identity import Principal, system
+from haven_kit.pool import Pool
 from haven_kit.wake import Wake
 
 STATEMENT_TIMEOUT_MS = 10_000
+ANSWER_TIMEOUT_S = 12.0
+"""After which a server that says nothing, not even that the statement took too long, counts as gone."""
 IDLE_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 2.0
 
@@ -59,6 +63,7 @@ _GONE = (
     OSError,
 )
 _PLACE = re.compile(r"\$(\d+)")
+_CHECK = system("readiness")
 RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """Errors after which a whole transaction may simply be run again."""
 
@@ -273,13 +278,11 @@ class Database:
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             # Tx begins and commits by itself, so that Core and plain SQL share one transaction.
             isolation_level="AUTOCOMMIT",
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=CONNECT_TIMEOUT_S,
-            pool_reset_on_return=None,
+            poolclass=NullPool,
             hide_parameters=True,
             connect_args={
                 "timeout": CONNECT_TIMEOUT_S,
+                "command_timeout": ANSWER_TIMEOUT_S,
                 "server_settings": {
                     "application_name": application,
                     "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -288,62 +291,49 @@ class Database:
                 },
             },
         )
+        self._pool = Pool(self._engine, pool_size)
 
     @asynccontextmanager
     async def transaction(self, principal: Principal) -> AsyncIterator[Tx]:
         """A transaction that commits when the block ends and rolls back when it raises.
 
         Raises Unavailable when the database cannot be reached; then nothing was changed, unless the connection was lost
-        during the commit itself, which only an idempotency key can tell.
+        during the commit itself, which only an idempotency key can tell. Raises Overloaded where too many wait.
         """
-        connection = await self._connect()
+        with _reachable():
+            held = await self._pool.take()
+        whole = False
         try:
-            driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
-            tx = Tx(connection, driver, principal, self.clock.now())
+            tx = Tx(held.core, held.driver, principal, self.clock.now())
             try:
                 yield tx
                 with _reachable():
                     await tx.commit()
+                whole = True
             except BaseException:
-                await self._roll_back(connection, driver)
+                whole = not held.driver.is_closed() and await asyncio.shield(_rolled_back(held.driver))
                 raise
         finally:
-            await asyncio.shield(connection.close())
+            if whole:
+                self._pool.give(held)
+            else:  # a statement was cut off: nobody knows what state the connection is in
+                await asyncio.shield(self._pool.drop(held))
         tx.committed(self.wake)
 
     async def reachable(self, timeout: float = 1.0) -> bool:
         """Whether the database answers within the given seconds."""
         try:
-            async with asyncio.timeout(timeout):
-                connection = await self._connect()
-                try:
-                    await connection.exec_driver_sql("SELECT 1")
-                finally:
-                    await connection.close()
-        except (Unavailable, SQLAlchemyError, *_GONE):
+            async with asyncio.timeout(timeout), self.transaction(_CHECK) as tx:
+                await tx.read("SELECT 1")
+        except (HavenError, SQLAlchemyError, *_GONE):
             return False
         return True
 
     async def close(self) -> None:
         """Give all connections back."""
         await self.wake.close()
+        await self._pool.close()
         await self._engine.dispose()
-
-    async def _connect(self) -> AsyncConnection:
-        with _reachable():
-            while True:
-                connection = await self._engine.connect()
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                if not driver.is_closed():
-                    return connection
-                # It was cut while it lay in the pool: the server restarted, say. The next one may be fresh.
-                await connection.invalidate()
-                await connection.close()
-
-    async def _roll_back(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
-        # A connection whose statement was cut off is in an unknown state: it goes, rather than back to the pool.
-        if driver.is_closed() or not await asyncio.shield(_rolled_back(driver)):
-            await asyncio.shield(connection.invalidate())
 
 
 async def _rolled_back(driver: asyncpg.Connection) -> bool:

@@ -24,6 +24,8 @@ from haven_kit.identity import system
 from haven_kit.service import Parts
 
 BATCH = 100
+NOTES_AT_ONCE = 2
+"""Connections to the database that noting pages may hold: calls for help that come in go first."""
 BACKOFF = (timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=4))
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/pager")
@@ -37,6 +39,7 @@ class Pager:
         self._directory = directory
         self._channels = channels
         self._room = asyncio.Semaphore(parts.settings.page_concurrency)
+        self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
         self._running: set[asyncio.Task[None]] = set()
         self.worker_id = ids.new_id()
 
@@ -137,7 +140,7 @@ class Pager:
             "stage": str(job.stage),
             "reason": outcome.reason,
         }
-        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+        async with self._noting, self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
                 await self._failed(tx, job, outcome, facts)
             elif await pages.accepted(tx, job.page_id, self.worker_id, facts, _paged(tx, job)):
