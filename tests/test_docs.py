@@ -16,6 +16,8 @@ import typer.main
 import yaml
 
 from haven_dev import project
+from haven_dev.day.play import STEPS
+from haven_dev.embedded.nats import permissions
 from haven_kit.contract import SERVICES
 from haven_kit.messaging import stream_of
 from haven_kit.service import Parts, Service, Spec, callers_of
@@ -92,6 +94,17 @@ def test_settings_exist(page: Path) -> None:
     assert named - _settings() - {f"HAVEN_TARGET_{name.upper()}" for name in SERVICES} == set()
 
 
+def test_the_platform_guide_says_what_must_be_set_and_granted() -> None:
+    guide = (ROOT / "docs/guides/platform.md").read_text()
+    kinds = [importlib.import_module(f"haven_{part}.__main__") for part in project.SERVICES]
+    for kind in (each.SPEC.settings for each in kinds):
+        required = {f"HAVEN_{name.upper()}" for name, field in kind.model_fields.items() if field.is_required()}
+        assert {each for each in required if f"`{each}`" not in guide} == set()
+    granted = re.search(r"^ *```json\n(.*?)^ *```", guide, re.DOTALL | re.MULTILINE)
+    assert granted
+    assert json.loads(granted[1]) == permissions("intake")
+
+
 @every_page
 def test_routes_exist(page: Path) -> None:
     document = json.loads((ROOT / "docs/openapi.json").read_text())
@@ -164,6 +177,12 @@ def test_code_uses_what_is_there() -> None:
 def test_the_picture_shows_who_calls_whom() -> None:
     drawn = set(re.findall(r"^ +(\w+) --> (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert drawn == {(caller, called) for called in SERVICES for caller in callers_of(called)}
+
+
+def test_the_excerpt_shows_steps_of_the_demo() -> None:
+    shown = re.findall(r"^  (\d)\. (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert shown
+    assert [(number, STEPS[int(number) - 1][0]) for number, _ in shown] == shown
 
 
 def test_every_part_says_what_it_is() -> None:
