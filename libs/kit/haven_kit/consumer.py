@@ -75,8 +75,11 @@ class Consumer:
                     _log.info("consumer.stream_awaited", source=source)
                 waiting = True
                 await asyncio.sleep(RETRY_S)
-            except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
+            except (TimeoutError, nats_errors.Error) as error:
                 _log.warning("consumer.interrupted", source=source, error=type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+            except Exception:  # noqa: BLE001 - a consumer that ends would never be heard of again
+                _log.exception("consumer.failed", source=source)
                 await asyncio.sleep(RETRY_S)
 
     async def _ensure(self, stream: JetStreamContext, source: str, subjects: list[str]) -> None:

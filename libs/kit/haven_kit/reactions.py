@@ -1,8 +1,8 @@
 """Reactions: what a service does when another tells of an event. Twice delivered is once done.
 
 A reaction runs in one transaction together with the inbox row of the event. One that raises is tried again, later each
-time; after the last attempt the event becomes a dead letter, which can be driven again. What cannot be reached now
-(Unavailable) is waited for, however long it takes.
+time; after the last attempt the event becomes a dead letter, which can be driven again. What cannot be reached now, or
+has too much to do, is waited for, however long it takes.
 
 Events of one aggregate are given in order while none of them fails and one replica consumes. A copy that depends on the
 order carries a version, and ignores a smaller one.
@@ -19,8 +19,8 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 
 from haven_kit import contract, logs, metrics, telemetry
-from haven_kit.database import Database, Tx
-from haven_kit.errors import Unavailable
+from haven_kit.database import RETRYABLE, Database, Tx
+from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
 from haven_kit.workers import Worker
 
@@ -50,9 +50,18 @@ class Delivered:
 class Reaction(Generic[E]):
     """What to do on one kind of event. The name of the handler identifies it in the inbox: renaming it reacts again."""
 
-    __slots__ = ("event", "handle", "name", "subject")
+    __slots__ = ("event", "handle", "name", "never_buried", "subject")
 
-    def __init__(self, event: type[E], handle: Callable[[Tx, E], Awaitable[None]], *, name: str = "") -> None:
+    def __init__(
+        self,
+        event: type[E],
+        handle: Callable[[Tx, E], Awaitable[None]],
+        *,
+        name: str = "",
+        never_buried: bool = False,
+    ) -> None:
+        """`never_buried`: tried until it is done, for what nobody may give up, such as a call for help."""
+        self.never_buried = never_buried
         self.event = event
         self.handle = handle
         self.subject = contract.event_subject(event)
@@ -94,14 +103,15 @@ class Reactor:
         with telemetry.consumer_span(f"react {reaction.name}", {"traceparent": delivered.traceparent}):
             try:
                 await self._once(reaction, delivered)
-            except Unavailable as error:
-                _log.warning("reaction.waiting", reaction=reaction.name, reason=error.reason)
+            except (Unavailable, Overloaded, *RETRYABLE) as error:
+                _log.warning("reaction.waiting", reaction=reaction.name, reason=type(error).__name__)
                 metrics.REACTIONS.labels(reaction.name, "waiting").inc()
                 return WAITING_DELAY_S
             except Exception as error:  # noqa: BLE001 - any failure is an attempt
                 _log.exception("reaction.failed", reaction=reaction.name, event_id=delivered.event_id)
                 metrics.REACTIONS.labels(reaction.name, "failed").inc()
-                if delivered.attempt < ATTEMPTS and not isinstance(error, DecodeError):
+                patient = reaction.never_buried or delivered.attempt < ATTEMPTS
+                if patient and not isinstance(error, DecodeError):
                     return DELAYS_S[min(delivered.attempt, len(DELAYS_S)) - 1]
                 return await self._bury(reaction, delivered, error)
         metrics.REACTIONS.labels(reaction.name, "done").inc()
@@ -131,7 +141,7 @@ class Reactor:
                     type(error).__name__,
                     tx.now,
                 )
-        except Unavailable:
+        except (Unavailable, Overloaded):
             return WAITING_DELAY_S
         _log.error("reaction.dead_letter", reaction=reaction.name, event_id=delivered.event_id)
         metrics.DEAD_LETTERS.labels(reaction.name).inc()

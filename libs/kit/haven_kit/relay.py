@@ -13,6 +13,7 @@ from nats.js import errors as js_errors
 
 from haven_kit import logs, metrics, telemetry
 from haven_kit.database import Database
+from haven_kit.errors import Unavailable
 from haven_kit.identity import system
 from haven_kit.messaging import Messaging, stream_of
 from haven_kit.workers import Worker
@@ -20,6 +21,7 @@ from haven_kit.workers import Worker
 BATCH = 256
 RETENTION = timedelta(days=14)
 """How long a published event stays in the outbox for replay."""
+_READY_S = 5.0
 _SWEEP_BATCH = 5_000
 _log = logs.get(__name__)
 
@@ -45,7 +47,11 @@ class Relay:
 
     async def publish_pending(self) -> bool:
         """Publish one batch. True when there may be more."""
-        _, stream = await self._messaging.ready()
+        try:
+            async with asyncio.timeout(_READY_S):
+                _, stream = await self._messaging.ready()
+        except TimeoutError:
+            raise Unavailable("NATS") from None
         async with self._database.transaction(self._principal) as tx:
             rows = await tx.read(_PENDING, BATCH)
         metrics.OUTBOX_PENDING.set(len(rows))
@@ -56,9 +62,10 @@ class Relay:
             by_key[row["key"]].append(row)
         done = await asyncio.gather(*(self._in_order(stream, rows) for rows in by_key.values()))
         published = [seq for each in done for seq in each]
-        if published:
-            async with self._database.transaction(self._principal) as tx:
-                tx.write("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)
+        if not published:
+            raise Unavailable("NATS")  # another replica may reach it: the worker lets go of its lock
+        async with self._database.transaction(self._principal) as tx:
+            tx.write("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)
         return len(published) == BATCH
 
     async def _in_order(self, stream: JetStreamContext, rows: list[asyncpg.Record]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,8 +14,18 @@ from haven_kit import logs, metrics
 from haven_kit.database import Database
 from haven_kit.errors import Unavailable
 
+LOCK_CHECK_S = 5.0
+"""How often the holder of a lock asks whether it still has it, and how long the server may take to answer."""
+_NOTICED_S = 10
+"""After which the server gives the lock of a replica that vanished to another one."""
 _FIRST_BACKOFF_S = 0.1
 _LAST_BACKOFF_S = 5.0
+_KEEPALIVE = {
+    "application_name": "haven-lock",
+    "tcp_keepalives_idle": str(_NOTICED_S // 2),
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": str(_NOTICED_S // 2),
+}
 _log = logs.get(__name__)
 
 
@@ -43,6 +54,7 @@ class WorkerLoop:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lock: asyncpg.Connection | None = None
+        self._check_at = 0.0
         self._bell = worker.wake or worker.name
 
     def start(self) -> None:
@@ -69,8 +81,9 @@ class WorkerLoop:
                     continue
                 more = await self._worker.step()
             except Exception as error:  # noqa: BLE001 - see the comment
-                # The loop outlives any step: what failed stays due and is claimed again.
+                # The loop outlives any step: what failed stays due and is claimed again, by a replica that can.
                 self._report(error)
+                await self._unlock()
                 await self._rest(backoff)
                 backoff = min(backoff * 2, _LAST_BACKOFF_S)
                 continue
@@ -94,17 +107,29 @@ class WorkerLoop:
             return
 
     async def _locked(self) -> bool:
-        if self._lock is not None and not self._lock.is_closed():
+        if self._lock is not None:
+            if time.monotonic() < self._check_at:
+                return not self._lock.is_closed() or await self._unlock()
+            await self._lock.execute("SELECT 1", timeout=LOCK_CHECK_S)
+            self._check_at = time.monotonic() + LOCK_CHECK_S
             return True
-        connection = await asyncpg.connect(self._database.url, timeout=2)
-        if await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._worker.name):
-            self._lock = connection
+        connection = await asyncpg.connect(self._database.url, timeout=2, server_settings=_KEEPALIVE)
+        try:
+            mine = await connection.fetchval(
+                "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._worker.name, timeout=LOCK_CHECK_S
+            )
+        except BaseException:
+            connection.terminate()
+            raise
+        if mine:
+            self._lock, self._check_at = connection, time.monotonic() + LOCK_CHECK_S
             return True
         await connection.close(timeout=1)
         return False
 
-    async def _unlock(self) -> None:
+    async def _unlock(self) -> bool:
+        """Let go of the lock. False: it is not held."""
         if self._lock is not None:
             connection, self._lock = self._lock, None
-            if not connection.is_closed():
-                await connection.close(timeout=1)
+            connection.terminate()
+        return False

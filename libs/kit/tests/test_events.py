@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from haven.intake.v1 import events_pb2
 
 from haven_kit import ids
 from haven_kit.consumer import Consumer
 from haven_kit.database import Database, Tx
-from haven_kit.errors import Unavailable
+from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
 from haven_kit.messaging import Messaging
 from haven_kit.reactions import Delivered, Reaction, Reactor, redrive
@@ -140,6 +142,36 @@ async def test_what_is_unreachable_is_waited_for_and_never_buried(road: Pair) ->
     assert await road.reactor.react(delivered) == 1.0
     async with road.reacted.transaction(WHO) as tx:
         assert not await tx.fetch("SELECT 1 FROM dead_letter")
+
+
+async def test_too_much_to_do_and_a_call_for_help_never_make_a_dead_letter(road: Pair) -> None:
+    event = events_pb2.ReferralReceived(referral_id="kept").SerializeToString()
+    delivered = Delivered(ids.new_id(), "haven.intake.referral.received.v1", "k", event, "", 500)
+    road.fail = lambda _: Overloaded(1)
+    assert await road.reactor.react(delivered) == 1.0
+    road.fail = lambda _: ValueError("a defect")
+    helping = Reactor(
+        "crisis", road.reacted, [Reaction(events_pb2.ReferralReceived, road.on_received, never_buried=True)]
+    )
+    assert await helping.react(delivered) == 60
+    async with road.reacted.transaction(WHO) as tx:
+        assert not await tx.fetch("SELECT 1 FROM dead_letter")
+
+
+async def test_a_consumer_outlives_what_nobody_foresaw(road: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    take, failed = Consumer._take, asyncio.Event()
+
+    async def fails_once(self: Consumer, subscription: Any) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise KeyError("unforeseen")
+        await take(self, subscription)
+
+    monkeypatch.setattr(Consumer, "_take", fails_once)
+    await road.tell("first")
+    await eventually(failed.is_set, timeout=30)
+    await road.tell("second")
+    await road.all_effects(["first", "second"])
 
 
 async def test_the_last_failure_makes_a_dead_letter_that_can_be_driven_again(road: Pair) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
+from haven_kit import workers
 from haven_kit.database import Database
+from haven_kit.errors import Unavailable
 from haven_kit.identity import system
 from haven_kit.testing import eventually
 from haven_kit.workers import Worker, WorkerLoop
@@ -84,3 +88,47 @@ async def test_stopping_lets_the_step_under_way_finish(kit_db: Database) -> None
     finish.set()
     await stopping
     assert finished
+
+
+async def test_a_replica_that_fails_leaves_its_work_to_another(kit_db: Database) -> None:
+    ran: list[str] = []
+
+    def worker(name: str, *, broken: bool) -> WorkerLoop:
+        async def step() -> bool:
+            ran.append(name)
+            if broken:
+                raise Unavailable("NATS")
+            return False
+
+        return WorkerLoop(Worker("passed-on", step, every=timedelta(milliseconds=20), exclusive=True), kit_db)
+
+    first, second = worker("first", broken=True), worker("second", broken=False)
+    first.start()
+    await eventually(lambda: "first" in ran)
+    second.start()
+    await eventually(lambda: "second" in ran)
+    await first.stop(1)
+    await second.stop(1)
+
+
+async def test_a_lock_that_the_server_took_back_is_noticed(kit_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LOCK_CHECK_S", 0.05)
+    steps = 0
+
+    async def step() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    loop = WorkerLoop(Worker("cut", step, every=timedelta(milliseconds=20), exclusive=True), kit_db)
+    loop.start()
+    await eventually(lambda: steps > 0)
+    async with kit_db.transaction(system("test")) as tx:
+        cut = await tx.fetch(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = 'haven-lock' AND datname = current_database()"""
+        )
+    assert len(cut) == 1
+    before = steps
+    await eventually(lambda: steps > before + 3)
+    await loop.stop(1)

@@ -47,8 +47,8 @@ def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
         await accept(tx, signal)
 
     return (
-        Reaction(sessions.DistressSignalled, distress_signalled),
-        Reaction(intake.ConcernRaised, concern_raised),
+        Reaction(sessions.DistressSignalled, distress_signalled, never_buried=True),
+        Reaction(intake.ConcernRaised, concern_raised, never_buried=True),
         Reaction(sessions.ParticipantJoined, participant_joined),
         Reaction(sessions.ParticipantLeft, participant_left),
         *relations.reactions(),
