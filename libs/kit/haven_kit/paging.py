@@ -3,6 +3,8 @@
 import base64
 import binascii
 import hashlib
+import hmac
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self, TypeVar
 
@@ -14,15 +16,23 @@ from haven_kit.errors import Invalid
 DEFAULT_SIZE: Final = 50
 MAX_SIZE: Final = 200
 
+_signing_key = secrets.token_bytes(32)
+
 Key = Sequence[str | int | float | bool | None]
 R = TypeVar("R")
+
+
+def sign_with(key: bytes) -> None:
+    """Sign tokens with this key, of at most 64 bytes; without it each process has its own. Replicas share one."""
+    global _signing_key  # noqa: PLW0603 - one key for each process, set before it serves
+    _signing_key = key
 
 
 class Page:
     """How many rows a list request asks for, and after which one.
 
-    A token holds the last row's sort key and a fingerprint of the request's other fields. It is opaque, not secret:
-    keys are ids, times and numbers, never health information.
+    A token holds the last row's sort key, signed together with the request's other fields, so that a key that comes
+    back is one that was given out. It is opaque, not secret: keys are ids, times and numbers, never health information.
     """
 
     __slots__ = ("_request", "after", "size")
@@ -53,7 +63,7 @@ class Page:
 
     def next_token(self, key: Key) -> str:
         """The token for the page after the row with this sort key. Times are given as text or numbers by the caller."""
-        return base64.urlsafe_b64encode(orjson.dumps([_fingerprint(self._request), *key])).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(orjson.dumps([_signature(self._request, key), *key])).rstrip(b"=").decode()
 
 
 def _decode(token: str, request: Message) -> list[Any]:
@@ -63,15 +73,18 @@ def _decode(token: str, request: Message) -> list[Any]:
         raise Invalid("page_token", "known_token", "The page token was not made by this service.") from error
     if not isinstance(decoded, list) or not decoded or not isinstance(decoded[0], str):
         raise Invalid("page_token", "known_token", "The page token was not made by this service.")
-    if decoded[0] != _fingerprint(request):
-        raise Invalid("page_token", "same_filter", "The page token belongs to a list with other filters.")
-    return decoded[1:]
+    key: list[Any] = decoded[1:]
+    if not hmac.compare_digest(decoded[0].encode(), _signature(request, key).encode()):
+        raise Invalid("page_token", "same_filter", "The page token was not made for a list with these filters.")
+    return key
 
 
-def _fingerprint(request: Message) -> str:
+def _signature(request: Message, key: Key) -> str:
     rest = type(request)()
     rest.CopyFrom(request)
     for field in ("page_size", "page_token"):
         rest.ClearField(field)
     named = request.DESCRIPTOR.full_name.encode() + b"\0" + rest.SerializeToString(deterministic=True)
-    return base64.urlsafe_b64encode(hashlib.sha256(named).digest()[:9]).decode()
+    digest = hashlib.blake2b(named, digest_size=32, key=_signing_key).digest()
+    signed = hashlib.blake2b(digest + orjson.dumps(list(key)), digest_size=12, key=_signing_key).digest()
+    return base64.urlsafe_b64encode(signed).decode()

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
 import asyncpg
 import grpc
 import protovalidate
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from haven_kit import errors, identity, logs, metrics, telemetry
 from haven_kit.call import Call
@@ -30,6 +30,7 @@ TRIES = 3
 """How often a transaction is run when the database asks for it to be run again."""
 IDEMPOTENCY_KEY = "idempotency-key"
 MAX_KEY_LENGTH = 128
+_NO_NUL = "must not contain the character U+0000"
 _log = logs.get(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -178,7 +179,7 @@ class Pipeline:
         return response
 
     async def _known(self, tx: Tx, method: Method, key: str, digest: bytes) -> Message | None:
-        row = await tx.fetch_one(
+        row = await tx.read_one(
             "SELECT request_hash, response FROM idempotency WHERE principal_id = $1 AND method = $2 AND key = $3",
             tx.principal.id,
             method.full_name,
@@ -208,10 +209,42 @@ def authorize(method: Method, principal: Principal) -> None:
     raise errors.Denied("Your role does not allow this.")
 
 
-def validate(request: Message) -> None:
+def readable(request: type[Message]) -> Callable[[bytes], Message | None]:
+    """Reads a request from its bytes; None for bytes that are none, so that the pipeline answers and not gRPC."""
+
+    def read(data: bytes) -> Message | None:
+        try:
+            return request.FromString(data)
+        except DecodeError:
+            return None
+
+    return read
+
+
+def validate(request: Message | None) -> None:
     """The validation rules of the contract. Raises Invalid with every violation."""
+    if request is None:
+        raise errors.Invalid("request", "message.format", "these bytes are not a message of this call")
+    # A text with U+0000 cannot be kept by PostgreSQL. The zero byte may also be a number's: then the fields tell.
+    if b"\0" in request.SerializeToString() and (fields := tuple(_with_nul(request))):
+        raise errors.Invalid.all(errors.Violation(each, "string.no_nul", _NO_NUL) for each in fields)
     if found := protovalidate.collect_violations(request):
         raise errors.Invalid.all(violation_of(each) for each in found)
+
+
+def _with_nul(message: Message, path: str = "") -> Iterator[str]:
+    """Paths of the texts that hold U+0000."""
+    for field, value in message.ListFields():
+        name = path + field.name
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            values: Iterable[Any] = (each for pair in value.items() for each in pair)
+        else:
+            values = value if field.is_repeated else (value,)
+        for each in values:
+            if isinstance(each, Message):
+                yield from _with_nul(each, f"{name}.")
+            elif isinstance(each, str) and "\0" in each:
+                yield name
 
 
 def violation_of(found: protovalidate.Violation) -> errors.Violation:

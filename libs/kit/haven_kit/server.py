@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from haven_kit import contract, logs
 from haven_kit.clients import KEEPALIVE_SECONDS
 from haven_kit.contract import ContractError, Method
-from haven_kit.pipeline import Pipeline
+from haven_kit.pipeline import Pipeline, readable
 
 LIVE = "live"
 """The health name that says whether the process turns. The empty name and each API's say whether it is ready."""
@@ -122,7 +122,7 @@ def _handlers(api: Api, pipeline: Pipeline) -> grpc.GenericRpcHandler:
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in contract.methods_of(api.service):
         answer = answer_of(api, method)
-        decode, encode = method.request.FromString, method.response.SerializeToString
+        decode, encode = readable(method.request), method.response.SerializeToString
         if method.server_streaming:
             found[method.name] = grpc.unary_stream_rpc_method_handler(pipeline.stream(method, answer), decode, encode)
         else:

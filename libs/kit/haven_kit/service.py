@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import uvloop
 
-from haven_kit import contract, logs, metrics, migrations, telemetry
+from haven_kit import contract, logs, metrics, migrations, paging, telemetry
 from haven_kit.audit import Sealer
 from haven_kit.cipher import Cipher
 from haven_kit.clients import Clients
@@ -106,6 +106,7 @@ class Process(Generic[S]):
             application=spec.name,
         )
         cipher = Cipher.load(settings.keyset_file, settings.keyset_kek_file)
+        paging.sign_with(cipher.blind("page tokens", spec.name))
         self.clients = Clients(settings, spec.calls, folder)
         self.parts = Parts(settings, clock, self.database, cipher, self.clients)
         self.service = spec.build(self.parts)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haven_kit.errors import Invalid
-from haven_kit.paging import DEFAULT_SIZE, MAX_SIZE, Page
+from haven_kit.paging import DEFAULT_SIZE, MAX_SIZE, Page, sign_with
 
 _KEYS = st.lists(
     st.one_of(
@@ -77,6 +77,25 @@ def test_a_token_of_another_shape_is_invalid(decoded: object) -> None:
     token = base64.urlsafe_b64encode(orjson.dumps(decoded)).rstrip(b"=").decode()
     with pytest.raises(Invalid):
         Page.of(ListChargesRequest(page_token=token))
+
+
+def test_a_key_that_was_never_given_out_is_invalid() -> None:
+    token = Page.of(ListChargesRequest()).next_token(["a", 1])
+    signature, *_ = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    for key in (["b", 1], ["a"], [], ["a", 1, None], [{"a": []}], ["a\0", 1]):
+        forged = base64.urlsafe_b64encode(orjson.dumps([signature, *key])).rstrip(b"=").decode()
+        with pytest.raises(Invalid):
+            Page.of(ListChargesRequest(page_token=forged))
+
+
+def test_replicas_with_one_key_take_each_others_tokens() -> None:
+    sign_with(b"a" * 32)
+    token = Page.of(ListChargesRequest()).next_token(["a"])
+    sign_with(b"b" * 32)
+    with pytest.raises(Invalid):
+        Page.of(ListChargesRequest(page_token=token))
+    sign_with(b"a" * 32)
+    assert Page.of(ListChargesRequest(page_token=token)).after == ["a"]
 
 
 @given(st.integers(0, 60), st.integers(1, 20))

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf import descriptor_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2
 
 from haven_dev.issuer import Issuer
 from haven_kit import contract, errors, ids
@@ -22,7 +24,7 @@ from haven_kit.contract import ContractError
 from haven_kit.database import Database
 from haven_kit.identity import TokenVerifier, system
 from haven_kit.issuer_keys import IssuerKeys
-from haven_kit.pipeline import Pipeline
+from haven_kit.pipeline import Pipeline, validate
 from haven_kit.server import LIVE, Api, Server
 from haven_kit.testing import eventually
 from haven_kit.testing.module import Module
@@ -207,6 +209,34 @@ async def test_bad_input_names_every_field_and_rule_and_no_value(desk: Desk) -> 
     }
     assert "secret" not in str(refusal) + str(refusal.violations)
     assert desk.notes.written == 0
+
+
+async def test_a_text_with_nul_is_refused_by_field_and_rule(desk: Desk) -> None:
+    refused = await desk.refusal("WriteNote", _write("a\0b"), token=desk.token("prescriber"))
+    assert [(each.field, each.rule) for each in refused.violations] == [("text", "string.no_nul")]
+    assert desk.notes.written == 0
+
+
+def test_nul_is_found_wherever_a_text_may_stand() -> None:
+    found = descriptor_pb2.FileDescriptorProto(dependency=["a", "b\0"], message_type=[{"name": "\0"}])
+    with pytest.raises(errors.Invalid) as caught:
+        validate(found)
+    assert [each.field for each in caught.value.violations] == ["dependency", "message_type.name"]
+    with pytest.raises(errors.Invalid):
+        validate(struct_pb2.Struct(fields={"\0": struct_pb2.Value(bool_value=True)}))
+    with pytest.raises(errors.Invalid):
+        validate(error_details_pb2.ErrorInfo(metadata={"key": "\0"}))
+    validate(struct_pb2.Value(number_value=1))
+    validate(wrappers_pb2.BytesValue(value=b"\0"))
+
+
+async def test_bytes_that_are_no_request_are_the_callers_mistake(desk: Desk) -> None:
+    async with desk.channel() as channel:
+        method = channel.unary_unary(f"/{notes.SERVICE}/WriteNote")
+        for sent in (b"\xff\xff\xff", b"\x12\x02\xc3\x28"):
+            token = ("authorization", f"Bearer {desk.token('prescriber')}")
+            call = method(sent, metadata=[token], timeout=5)
+            assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_the_same_key_gives_the_same_answer_once_done(desk: Desk) -> None:

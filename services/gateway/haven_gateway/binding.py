@@ -29,7 +29,7 @@ class Binding:
     """How one method's request message is filled."""
 
     def __init__(self, method: Method, max_depth: int, *, lenient: bool = False) -> None:
-        """`lenient`: pass over whatever cannot be read, for calls that nobody is refused for the form of the request."""
+        """`lenient`: pass over what cannot be read, for calls that nobody is refused for the form of the request."""
         self._method = method
         self._max_depth = max_depth
         self._lenient = lenient
