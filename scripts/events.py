@@ -44,9 +44,9 @@ otherwise is refused at start-up.
 - **Order.** Events of one aggregate come in order while none of them fails and one replica consumes. Copies that depend
   on the order carry a `version`, and ignore a smaller one. There is no order between aggregates.
 - **Failure.** A reaction that fails is tried {attempts} times in about {minutes} minutes (after {delays} s), and then
-  becomes a dead letter: `haven events dead-letters list` shows it, `redrive` has it reacted to again. What only cannot
-  be reached now is waited for, however long it takes. A message that was not answered for comes again after
-  {ack_wait} s.
+  becomes a dead letter: `haven events dead-letters list` shows it, `redrive` has it reacted to again. What cannot be
+  reached now, or has too much to do, is waited for, however long it takes; and a call for help is tried until it is
+  done. A message that was not answered for comes again after {ack_wait} s.
 
 A subject is `haven.<service>.<aggregate>.<happened>.v<n>`. A field may be added; anything else is a new version with a
 new subject, told beside the old one until nobody reacts to that.
@@ -104,14 +104,15 @@ def catalogue() -> str:
 
 
 def reactors() -> dict[str, dict[str, list[str]]]:
-    """Who reacts to each subject: services by the name of the reaction, from what the services declare."""
+    """Who reacts to each subject: services by the reaction, from what the services declare."""
     found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for service in contract.SERVICES:
         declare = importlib.import_module(f"haven_{service}.reactions").reactions
         # Declaring only names events and handlers; what the handlers will use is not touched.
         stand_ins = (Mock() for _ in inspect.signature(declare).parameters)
         for reaction in declare(*stand_ins):
-            found[reaction.subject][reaction.name].append(service)
+            shown = f"`{reaction.name}`, tried until it is done" if reaction.never_buried else f"`{reaction.name}`"
+            found[reaction.subject][shown].append(service)
     return {subject: dict(names) for subject, names in found.items()}
 
 
@@ -138,7 +139,7 @@ def _entry(
 ) -> str:
     descriptor = event.DESCRIPTOR
     names = reacting.get(subject, {})
-    who = "; ".join(f"{', '.join(services)} (`{name}`)" for name, services in names.items()) or "nobody yet"
+    who = "; ".join(f"{', '.join(services)} ({name})" for name, services in names.items()) or "nobody yet"
     lines = [f"\n#### `{subject}`\n", f"\n`{descriptor.full_name}`. {comments[descriptor.full_name]}\n"]
     lines += [f"\nReacting: {who}.\n", "\n| field | type | |\n|---|---|---|\n"]
     for field in descriptor.fields:
