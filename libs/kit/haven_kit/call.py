@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from haven.options.v1 import options_pb2
 
+from haven_kit import words
 from haven_kit.contract import Method
 from haven_kit.database import Database, Tx
 from haven_kit.identity import Principal
@@ -78,7 +79,7 @@ class Call:
         access = self.method.access
         held = sorted(self.principal.roles)
         used = [role for role in access.roles if role in held] or held
-        name = options_pb2.Role.Name(used[0]).removeprefix("ROLE_").lower() if used else ""  # type: ignore[arg-type]
+        name = words.word(options_pb2.Role, used[0]) if used else ""
         about = self._about or set()
         for person_id in sorted(about - self._noted):
             tx.audit(

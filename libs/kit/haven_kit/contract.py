@@ -47,11 +47,6 @@ class Method:
     http_path: str
     carries_phi: bool
 
-    @property
-    def reads_only(self) -> bool:
-        """A Get, List or Watch: it changes nothing, so it may be repeated."""
-        return self.http_verb == "GET"
-
 
 def load(*services: str) -> None:
     """Import the generated modules of the named services, so that their descriptors are in the pool."""

@@ -12,6 +12,7 @@ from haven.options.v1.options_pb2 import Role
 from haven_kit.clock import Clock, SystemClock
 from haven_kit.errors import Unauthenticated
 from haven_kit.issuer_keys import IssuerKeys
+from haven_kit.words import word
 
 LEEWAY_SECONDS: Final = 30
 """How far clocks may differ before a time in a token counts."""
@@ -32,7 +33,7 @@ STAFF: Final[frozenset[int]] = frozenset(
 """The roles of people who work for the program."""
 
 _ROLE_NUMBERS: Final[dict[str, int]] = {
-    name.removeprefix("ROLE_").lower(): number for name, number in Role.items() if number != Role.ROLE_UNSPECIFIED
+    word(Role, number): number for number in Role.values() if number != Role.ROLE_UNSPECIFIED
 }
 _MAX_TOKEN_LENGTH: Final = 16 * 1024
 _REMEMBERED_TOKENS: Final = 10_000

@@ -23,8 +23,6 @@ Relation = options_pb2.Relation
 OFFICE_ROLES = frozenset({options_pb2.ROLE_CARE_COORDINATOR, options_pb2.ROLE_BILLER, options_pb2.ROLE_ADMINISTRATOR})
 """Roles whose work covers every record of a kind, where the method's access rule opens it to them."""
 _OWN = [Relation.RELATION_SELF]
-CONSENT_FOR_LINK = {"couple": "share_with_partner", "family": "share_with_family"}
-"""The consent that lets a linked person see what is shared."""
 
 _OF = """SELECT
     EXISTS (SELECT 1 FROM care_team WHERE person_id = $1::uuid AND principal_id = $2) AS care_team,

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, time
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import UTC, time
 
 from google.protobuf.message import DecodeError
 from haven.crisis.v1 import on_call_service_pb2 as pb
@@ -16,10 +15,10 @@ from haven.crisis.v1 import on_call_service_pb2 as pb
 from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target
 from haven_crisis.domain.rotation import Override, Rotation, who_is_on_call
 from haven_crisis.settings import CrisisSettings
-from haven_kit import logs
+from haven_kit import logs, times
 from haven_kit.cipher import CannotOpen, Cipher
 from haven_kit.database import Tx
-from haven_kit.errors import HavenError, Invalid
+from haven_kit.errors import HavenError
 
 _log = logs.get(__name__)
 
@@ -167,22 +166,14 @@ def _last_resort(settings: CrisisSettings) -> Sequence[Channel]:
 
 def rotation_of(kept: pb.Rotation) -> Rotation:
     """The rotation in a message. Raises Invalid for a zone or a day that does not exist."""
-    try:
-        zone = ZoneInfo(kept.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise Invalid("rotation.time_zone", "iana_zone", "There is no such time zone. Use an IANA name.") from error
-    try:
-        first_day = date.fromisoformat(kept.first_day)
-    except ValueError as error:
-        raise Invalid("rotation.first_day", "iso_8601", "There is no such day.") from error
     hour, minute = kept.hand_over.split(":")
     return Rotation(
         rotation_id=kept.rotation_id,
         responders=tuple(kept.responder_ids),
         shift_days=kept.shift_days,
-        zone=zone,
+        zone=times.zone("rotation.time_zone", kept.time_zone),
         hand_over=time(int(hour), int(minute)),
-        first_day=first_day,
+        first_day=times.day("rotation.first_day", kept.first_day),
         overrides=tuple(
             Override(each.responder_id, each.starts_at.ToDatetime(UTC), each.ends_at.ToDatetime(UTC))
             for each in kept.overrides

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from functools import cache
-from typing import Any
 
-import yaml
 from haven.crisis.v1 import signals_pb2 as pb
 
 from haven_crisis.domain.severity import Severity, SeverityRules
+from haven_kit import words
+from haven_kit.facts import read
 
 
 @cache
 def severity_rules() -> SeverityRules:
     """data/severity.yaml."""
-    data = _read("severity.yaml")
+    data = read("haven_crisis", "severity.yaml")
     return SeverityRules(
         {source: Severity[name.upper()] for source, name in data["by_source"].items()}, data["signals_make_immediate"]
     )
@@ -23,7 +22,7 @@ def severity_rules() -> SeverityRules:
 
 def source_name(source: int) -> str:
     """A SignalSource as the rules and timelines name it: `help_button`."""
-    return pb.SignalSource.Name(pb.SignalSource.ValueType(source)).removeprefix("SIGNAL_SOURCE_").lower()
+    return words.word(pb.SignalSource, source)
 
 
 @cache
@@ -32,16 +31,10 @@ def help_lines(country: str = "") -> tuple[pb.HelpLine, ...]:
 
     Without a country, those of the program's own, crisis lines first.
     """
-    data = _read("help_lines.yaml")
+    data = read("haven_crisis", "help_lines.yaml")
     place = country or data["home_country"]
     emergency = data["emergency"]
     number = emergency["countries"].get(place, emergency["default"])
     first = pb.HelpLine(name=emergency["name"], number=number, how=emergency["how"])
     crisis = [pb.HelpLine(**each) for each in data["crisis"].get(place, [])]
     return (first, *crisis) if country else (*crisis, first)
-
-
-def _read(name: str) -> dict[str, Any]:
-    text = importlib.resources.files("haven_crisis").joinpath("data", name).read_text(encoding="utf-8")
-    found: dict[str, Any] = yaml.safe_load(text)
-    return found

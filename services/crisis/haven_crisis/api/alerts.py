@@ -49,12 +49,9 @@ class AlertApi:
             before=after(page),
             limit=page.size + 1,
         )
-        call.about(*(each.person_id for each in found[: page.size]))
-        response = pb.ListAlertsResponse(alerts=[alerts.message(each) for each in found[: page.size]])
-        if len(found) > page.size:
-            last = found[page.size - 1]
-            response.next_page_token = page.next_token((micros(last.raised_at), last.alert_id))
-        return response
+        shown, token = page.cut(found, lambda each: [micros(each.raised_at), each.alert_id])
+        call.about(*(each.person_id for each in shown))
+        return pb.ListAlertsResponse(alerts=[alerts.message(each) for each in shown], next_page_token=token)
 
     async def get_alert(self, call: Call, request: pb.GetAlertRequest) -> alerts_pb2.Alert:
         return alerts.message(await self._desk.alert(call, request.alert_id))
@@ -63,20 +60,16 @@ class AlertApi:
         page = Page.of(request)
         alert = await self._desk.alert(call, request.alert_id)
         entries = await alerts.timeline(call.tx, self._cipher, alert.alert_id, _number(page), page.size + 1)
-        response = pb.GetAlertTimelineResponse(entries=entries[: page.size])
-        if len(entries) > page.size:
-            response.next_page_token = page.next_token((entries[page.size - 1].seq,))
-        return response
+        shown, token = page.cut(entries, lambda each: [each.seq])
+        return pb.GetAlertTimelineResponse(entries=shown, next_page_token=token)
 
     async def list_pages(self, call: Call, request: pb.ListPagesRequest) -> pb.ListPagesResponse:
         page = Page.of(request)
         alert = await self._desk.alert(call, request.alert_id)
         start = _uuid(key_of(page))
         found = await pages.of_alert(call.tx, alert.alert_id, start, page.size + 1)
-        response = pb.ListPagesResponse(pages=found[: page.size])
-        if len(found) > page.size:
-            response.next_page_token = page.next_token((found[page.size - 1].page_id,))
-        return response
+        shown, token = page.cut(found, lambda each: [each.page_id])
+        return pb.ListPagesResponse(pages=shown, next_page_token=token)
 
     async def watch_alerts(self, call: Call, request: pb.WatchAlertsRequest) -> AsyncIterator[pb.WatchAlertsResponse]:
         since = min(_resume(request.last_event_id), call.now) if request.last_event_id else call.now

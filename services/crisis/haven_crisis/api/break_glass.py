@@ -42,13 +42,9 @@ class BreakGlassApi:
         uses = await break_glass.listed(
             call.tx, self._cipher, unreviewed=request.unreviewed, before=after(page), limit=page.size + 1
         )
-        shown = uses[: page.size]
+        shown, token = page.cut(uses, lambda each: [each.used_at.ToMicroseconds(), each.break_glass_id])
         call.about(*(each.person_id for each in shown))
-        response = pb.ListBreakGlassUsesResponse(uses=shown)
-        if len(uses) > page.size:
-            last = shown[-1].used_at.ToMicroseconds()
-            response.next_page_token = page.next_token((last, shown[-1].break_glass_id))
-        return response
+        return pb.ListBreakGlassUsesResponse(uses=shown, next_page_token=token)
 
     async def review_break_glass(self, call: Call, request: pb.ReviewBreakGlassRequest) -> pb.BreakGlassUse:
         used = await break_glass.get(call.tx, self._cipher, request.break_glass_id)

@@ -32,12 +32,9 @@ class FollowUpApi:
             after=after(page),
             limit=page.size + 1,
         )
-        shown = rows[: page.size]
+        shown, token = page.cut(rows, lambda row: [micros(row["due_at"]), row["follow_up_id"]])
         call.about(*(row["person_id"] for row in shown))
-        response = pb.ListFollowUpsResponse(follow_ups=[follow_ups.message(row) for row in shown])
-        if len(rows) > page.size:
-            response.next_page_token = page.next_token((micros(shown[-1]["due_at"]), shown[-1]["follow_up_id"]))
-        return response
+        return pb.ListFollowUpsResponse(follow_ups=[follow_ups.message(row) for row in shown], next_page_token=token)
 
     async def record_follow_up(self, call: Call, request: pb.RecordFollowUpRequest) -> pb.FollowUp:
         row = await follow_ups.get(call.tx, request.follow_up_id)

@@ -49,12 +49,9 @@ class OnCallApi:
     async def list_responders(self, call: Call, request: pb.ListRespondersRequest) -> pb.ListRespondersResponse:
         page = Page.of(request)
         rows = await on_call.listed(call.tx, "responder", key_of(page), page.size + 1)
-        response = pb.ListRespondersResponse(
-            responders=[self._responder(row["key"], row["version"], row["body"]) for row in rows[: page.size]]
-        )
-        if len(rows) > page.size:
-            response.next_page_token = page.next_token((rows[page.size - 1]["key"],))
-        return response
+        cut, token = page.cut(rows, lambda row: [row["key"]])
+        shown = [self._responder(row["key"], row["version"], row["body"]) for row in cut]
+        return pb.ListRespondersResponse(responders=shown, next_page_token=token)
 
     async def put_rotation(self, call: Call, request: pb.PutRotationRequest) -> pb.Rotation:
         kept = request.rotation
@@ -80,12 +77,9 @@ class OnCallApi:
     async def list_rotations(self, call: Call, request: pb.ListRotationsRequest) -> pb.ListRotationsResponse:
         page = Page.of(request)
         rows = await on_call.listed(call.tx, "rotation", key_of(page), page.size + 1)
-        response = pb.ListRotationsResponse(
-            rotations=[_rotation(row["version"], row["body"]) for row in rows[: page.size]]
-        )
-        if len(rows) > page.size:
-            response.next_page_token = page.next_token((rows[page.size - 1]["key"],))
-        return response
+        cut, token = page.cut(rows, lambda row: [row["key"]])
+        shown = [_rotation(row["version"], row["body"]) for row in cut]
+        return pb.ListRotationsResponse(rotations=shown, next_page_token=token)
 
     async def put_policy(self, call: Call, request: pb.PutPolicyRequest) -> pb.Policy:
         kept = request.policy
@@ -112,12 +106,9 @@ class OnCallApi:
         page = Page.of(request)
         book = await self._desk.book(call.tx)
         rows = await on_call.listed(call.tx, "policy", key_of(page), page.size + 1)
-        response = pb.ListPoliciesResponse(
-            policies=[_policy(row["version"], row["body"], book.default_policy_id) for row in rows[: page.size]]
-        )
-        if len(rows) > page.size:
-            response.next_page_token = page.next_token((rows[page.size - 1]["key"],))
-        return response
+        cut, token = page.cut(rows, lambda row: [row["key"]])
+        shown = [_policy(row["version"], row["body"], book.default_policy_id) for row in cut]
+        return pb.ListPoliciesResponse(policies=shown, next_page_token=token)
 
     async def get_on_call(self, call: Call, request: pb.GetOnCallRequest) -> pb.GetOnCallResponse:
         at = request.at.ToDatetime(UTC) if request.HasField("at") else call.now

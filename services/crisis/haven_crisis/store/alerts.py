@@ -22,7 +22,7 @@ COLUMNS = """alert_id::text, person_id::text, drill, state, severity, raised_at,
 COALESCE(session_id::text, '') AS session_id, facilitator_id, responder_id, acknowledged_at, contacted_at, closed_at,
 COALESCE(follow_up_id::text, '') AS follow_up_id, withdrawn, signals"""
 
-_GET = f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1"  # noqa: S608 - fixed text
+_GET = f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1"
 _GET_LOCKED = f"{_GET} FOR NO KEY UPDATE"
 _SAVE = """WITH saved AS (
     UPDATE alert SET state = $2, severity = $3, next_deadline = $4, stage = $5, cycle = $6, seq = $7, session_id = $8,
@@ -88,7 +88,7 @@ async def get(tx: Tx, alert_id: str, *, lock: bool = False) -> Alert:
 async def open_of(tx: Tx, person_id: str) -> Alert | None:
     """The person's open alert that is no drill."""
     row = await tx.fetch_one(
-        f"SELECT {COLUMNS} FROM alert WHERE person_id = $1 AND NOT drill AND state <> 6",  # noqa: S608 - fixed text
+        f"SELECT {COLUMNS} FROM alert WHERE person_id = $1 AND NOT drill AND state <> 6",
         person_id,
     )
     return of_row(row) if row is not None else None
@@ -182,12 +182,12 @@ _VISIBLE = """($2 OR responder_id = $1
 _LIST = f"""SELECT {COLUMNS} FROM alert WHERE {_VISIBLE}
 AND ($3::uuid IS NULL OR person_id = $3) AND ($4 OR state <> 6)
 AND ($5::timestamptz IS NULL OR (raised_at, alert_id) < ($5, $6::uuid))
-ORDER BY raised_at DESC, alert_id DESC LIMIT $7"""  # noqa: S608 - fixed text
+ORDER BY raised_at DESC, alert_id DESC LIMIT $7"""
 
 _CHANGED = f"""SELECT {COLUMNS}, changed_at FROM alert WHERE {_VISIBLE}
 AND (changed_at >= $3 OR ($4 AND state <> 6))
 AND ($5::timestamptz IS NULL OR (changed_at, alert_id) > ($5, $6::uuid))
-ORDER BY changed_at, alert_id LIMIT $7"""  # noqa: S608 - fixed text
+ORDER BY changed_at, alert_id LIMIT $7"""
 
 
 async def visible(
@@ -226,7 +226,7 @@ async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[Alert, str]]:
     """Open alerts whose deadline has passed, locked, with their trace context; those that others hold are left out."""
     rows = await tx.fetch(
         f"""SELECT {COLUMNS}, traceparent FROM alert WHERE state <> 6 AND next_deadline <= $1
-        ORDER BY next_deadline LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED""",  # noqa: S608 - fixed text
+        ORDER BY next_deadline LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED""",
         now,
         limit,
     )

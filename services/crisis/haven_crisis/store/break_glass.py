@@ -54,7 +54,7 @@ async def use(
 async def get(tx: Tx, cipher: Cipher, break_glass_id: str) -> pb.BreakGlassUse:
     """One use, locked. Raises NotFound."""
     row = await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM break_glass WHERE break_glass_id = $1 FOR UPDATE",  # noqa: S608 - fixed text
+        f"SELECT {_COLUMNS} FROM break_glass WHERE break_glass_id = $1 FOR UPDATE",
         break_glass_id,
     )
     if row is None:
@@ -85,7 +85,7 @@ async def listed(
     rows = await tx.fetch(
         f"""SELECT {_COLUMNS} FROM break_glass WHERE (NOT $1 OR reviewed_by = '')
         AND ($2::timestamptz IS NULL OR (used_at, break_glass_id) < ($2, $3::uuid))
-        ORDER BY used_at DESC, break_glass_id DESC LIMIT $4""",  # noqa: S608 - fixed text
+        ORDER BY used_at DESC, break_glass_id DESC LIMIT $4""",
         unreviewed,
         at,
         break_glass_id,

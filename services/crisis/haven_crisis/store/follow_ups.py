@@ -49,7 +49,7 @@ async def create(tx: Tx, follow_up_id: str, alert_id: str, person_id: str, respo
 async def get(tx: Tx, follow_up_id: str) -> asyncpg.Record:
     """One follow-up, locked. Raises NotFound."""
     row = await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM follow_up WHERE follow_up_id = $1 FOR UPDATE",  # noqa: S608 - fixed text
+        f"SELECT {_COLUMNS} FROM follow_up WHERE follow_up_id = $1 FOR UPDATE",
         follow_up_id,
     )
     if row is None:
@@ -92,7 +92,7 @@ async def missed(tx: Tx, now: datetime, limit: int) -> list[str]:
 async def claim(tx: Tx, follow_up_id: str) -> asyncpg.Record | None:
     """A follow-up that nobody has recorded, locked; None where somebody did, or somebody else works on it."""
     return await tx.fetch_one(
-        f"SELECT {_COLUMNS} FROM follow_up WHERE follow_up_id = $1 AND state = 1 FOR UPDATE SKIP LOCKED",  # noqa: S608 - fixed text
+        f"SELECT {_COLUMNS} FROM follow_up WHERE follow_up_id = $1 AND state = 1 FOR UPDATE SKIP LOCKED",
         follow_up_id,
     )
 

@@ -19,7 +19,7 @@ _KEYS = {
 async def get(tx: Tx, table: str, key: str) -> asyncpg.Record:
     """One row: `key`, `version`, `body`. Raises NotFound."""
     name, _, body = _KEYS[table]
-    row = await tx.fetch_one(f"SELECT {name}::text AS key, version, {body} AS body FROM {table} WHERE {name} = $1", key)  # noqa: S608 - names of our own
+    row = await tx.fetch_one(f"SELECT {name}::text AS key, version, {body} AS body FROM {table} WHERE {name} = $1", key)
     if row is None:
         raise NotFound(table)
     return row
@@ -30,7 +30,7 @@ async def listed(tx: Tx, table: str, after: str, limit: int) -> list[asyncpg.Rec
     name, _, body = _KEYS[table]
     return await tx.fetch(
         f"""SELECT {name}::text AS key, version, {body} AS body FROM {table}
-        WHERE {name}::text > $1 ORDER BY {name}::text LIMIT $2""",  # noqa: S608 - names of our own
+        WHERE {name}::text > $1 ORDER BY {name}::text LIMIT $2""",
         after,
         limit,
     )
@@ -43,7 +43,7 @@ async def version(tx: Tx, table: str, key: str, etag: str) -> int:
     """
     await tx.fetch("UPDATE on_call_version SET version = version + 1")
     name, _, _ = _KEYS[table]
-    row = await tx.fetch_one(f"SELECT version FROM {table} WHERE {name} = $1", key)  # noqa: S608 - names of our own
+    row = await tx.fetch_one(f"SELECT version FROM {table} WHERE {name} = $1", key)
     if row is None:
         if etag not in ("", "*"):
             raise Stale
@@ -58,7 +58,7 @@ async def put(tx: Tx, table: str, key: str, version: int, body: bytes | Message)
     await tx.fetch(
         f"""INSERT INTO {table} ({name}, version, {column}{", is_default" if table == "policy" else ""})
         VALUES ($1::{kind}, $2, $3{", FALSE" if table == "policy" else ""})
-        ON CONFLICT ({name}) DO UPDATE SET version = excluded.version, {column} = excluded.{column}""",  # noqa: S608 - names of our own
+        ON CONFLICT ({name}) DO UPDATE SET version = excluded.version, {column} = excluded.{column}""",
         key,
         version,
         body if isinstance(body, bytes) else body.SerializeToString(),

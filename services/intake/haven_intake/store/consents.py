@@ -1,6 +1,5 @@
 """Consents. The kit's table of consents in force is written with them, for relations."""
 
-# ruff: noqa: S608 - statements are put together from this file's own constants
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """One record of a kind that someone has: preferences of a person, the story of a couple. Sealed whole."""
 
-# ruff: noqa: S608 - statements are put together from this file's own constants
 from __future__ import annotations
 
 from typing import TypeVar

@@ -1,6 +1,5 @@
 """People, and the keyed hashes by which one person's records find each other."""
 
-# ruff: noqa: S608 - statements are put together from this file's own constants
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -1,6 +1,5 @@
 """Referrals."""
 
-# ruff: noqa: S608 - statements are put together from this file's own constants
 from __future__ import annotations
 
 from dataclasses import dataclass

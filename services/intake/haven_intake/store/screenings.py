@@ -1,6 +1,5 @@
 """Screenings, and the concerns that their answers raised."""
 
-# ruff: noqa: S608 - statements are put together from this file's own constants
 from __future__ import annotations
 
 from datetime import datetime, timedelta
