@@ -1,0 +1,48 @@
+"""A platform of their own for tests that break things."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from attack import Target
+
+from haven_dev.day.day import Day, Who
+from haven_dev.day.play import FAST, play_steps
+from haven_dev.runner import Platform
+
+HIGH = {f"HAVEN_{whom}_{what}": "1000000" for whom in ("PERSON", "ADDRESS", "HELP") for what in ("RATE", "BURST")}
+"""Limits so high that what is refused is refused for what it is."""
+SHORT = {"HAVEN_BODY_SECONDS": "2", "HAVEN_HEADER_SECONDS": "2"}
+"""Waits for slow clients, short enough to wait them out."""
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Target]:
+    """A platform with high limits on which the day was played; the platform of other tests stays clean."""
+    limits = HIGH | SHORT
+    environment: dict[str, Mapping[str, str]] = {**FAST, "gateway": limits}
+    folder = Path(tmp_path_factory.mktemp("target"))
+    async with (
+        Platform(folder, ephemeral=True, environment=environment) as platform,
+        aiohttp.ClientSession() as session,
+    ):
+        day = Day.begin(platform, session, lambda _: None, Who.anyone())
+        made = Target(platform, session, day, limits)
+
+        def learn(status: int, text: str, _: Mapping[str, str]) -> None:
+            if status < 300 and text:
+                made.learn(json.loads(text))
+
+        def note(verb: str, path: str, body: Any) -> Any:
+            made.commands.append((verb, path, body))
+            return body
+
+        day.web.after_answer, day.web.change_body = learn, note
+        await play_steps(day, lambda _: None)
+        yield made
