@@ -46,6 +46,12 @@ def _spread(values: list[float]) -> Numbers:
     return {"p50_ms": percentile(values, 0.5), "p99_ms": percentile(values, 0.99), "count": len(values)}
 
 
+def _used(side: Side, before: Numbers, count: int) -> Numbers:
+    """Processor time of all that works for the side, for each of `count` commands."""
+    used = {f"cpu_ms_{name}": (ms - before[name]) / count for name, ms in side.cpu().items()}
+    return {"cpu_ms": sum(used.values())} | used
+
+
 class Bench:
     """The measurements."""
 
@@ -95,14 +101,14 @@ class Bench:
         async def measure(side: Side, _: int) -> Numbers:
             before = side.cpu()
             rate, took = await closed(lambda: command(side), at_once=at_once, seconds=self._seconds)
-            used = {f"cpu_ms_{name}": (ms - before[name]) / len(took) for name, ms in side.cpu().items()}
-            return {"per_s": rate, "cpu_ms": sum(used.values())} | _spread(took) | used
+            return {"per_s": rate} | _spread(took) | _used(side, before, len(took))
 
         return measure
 
     def _signals(self, rate: float) -> Measure:
         async def measure(side: Side, repeat: int) -> Numbers:
             sent: dict[str, float] = {}
+            before = side.cpu()
 
             async def send() -> None:
                 at = time.perf_counter()
@@ -113,17 +119,18 @@ class Bench:
             async with asyncio.timeout(PATIENCE_S):
                 while not sent.keys() <= taken.keys():
                     taken |= await self._world.taken()
-            return _spread([(taken[alert] - at) * 1000 for alert, at in sent.items()])
+            return _spread([(taken[alert] - at) * 1000 for alert, at in sent.items()]) | _used(side, before, len(sent))
 
         return measure
 
     async def _events(self, side: Side, repeat: int) -> Numbers:
-        since = datetime.now(UTC)
+        since, before = datetime.now(UTC), side.cpu()
         await open_loop(side.consent, rate=EVENT_RATE, seconds=self._seconds, seed=repeat)
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 with contextlib.suppress(KeyError):  # one is still on its way
-                    return _spread(await side.commits(since))
+                    lags = await side.commits(since)
+                    return _spread(lags) | _used(side, before, len(lags))
                 await asyncio.sleep(0.05)
 
 

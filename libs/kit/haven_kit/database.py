@@ -213,11 +213,11 @@ class Tx:
         return bool(gathered.rows or gathered.events or gathered.audit or gathered.answer)
 
     def committed(self, wake: Wake) -> None:
-        """Wake and call what waited for the commit."""
-        for name in self._gathered.wakes:
-            wake.wake(name)
+        """Call and wake what waited for the commit; pages go before events and watchers."""
         for call in self._gathered.after:
             call()
+        for name in self._gathered.wakes:
+            wake.wake(name)
 
     async def commit(self) -> None:
         """Write what was gathered, and commit. Only the kit calls this."""

@@ -15,6 +15,8 @@ from haven_kit import logs
 
 _CHANNEL = "haven_wake"
 _RETRY_S = 0.5
+_GATHER_S = 0.005
+"""The least time between two notifications: under load one tells of many commits."""
 _log = logs.get(__name__)
 
 
@@ -88,6 +90,7 @@ class Wake:
                     _CHANNEL,
                     list(names),
                 )
+                await asyncio.sleep(_GATHER_S)
         finally:
             await asyncio.shield(connection.close(timeout=1))
 

@@ -13,7 +13,7 @@ from haven_gateway import openapi
 from haven_gateway.process import Gateway
 from haven_gateway.settings import GatewaySettings
 from haven_gateway.surface import Surface, SurfaceError
-from haven_kit import logs, telemetry
+from haven_kit import garbage, logs, telemetry
 
 BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 
@@ -26,6 +26,7 @@ async def _serve(settings: GatewaySettings) -> None:
     tracing = telemetry.setup(settings)
     gateway = Gateway(settings)
     await gateway.start()
+    garbage.settle()
     await stopping.wait()
     await gateway.stop()
     await asyncio.to_thread(tracing.close)
