@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from haven_dev.day.actor import Actor
+from haven_dev.day.day import Who
 from haven_dev.runner import Platform
 from haven_kit.testing import eventually
 from tests.e2e.program import Program, refused
@@ -251,7 +252,8 @@ async def test_what_someone_lives_with_is_known_and_shapes_the_plan(program: Pro
         "social_isolation": "Limited social contact",
     }
     summary = {"flags": [{"kind": kind, "label": label} for kind, label in flags.items()]}
-    person = {"givenName": "Tove", "familyName": program.counselor.sub, "birthDate": "1979-09-09"}
+    who = Who.anyone()
+    person = {"givenName": who.given, "familyName": who.family, "birthDate": who.birth_date}
     sent = await program.coordinator.post("/v1/referrals", {"person": person, "summary": summary})
     someone = Actor(program.day.web, "Tove", "participant", person_id=sent["personId"])
     await program.care_team(someone, {program.therapist: "INDIVIDUAL_THERAPIST"})

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from haven_dev.day.actor import Actor
+from haven_dev.day.day import Who
 from haven_dev.issuer import Issuer
 from haven_dev.runner import Platform
 from tests.e2e.program import Program, refused
@@ -173,7 +174,8 @@ async def test_nobody_is_admitted_to_a_level_that_does_not_fit(program: Program)
 async def test_people_are_referred_from_more_and_from_less_intensive_care(
     program: Program, kind: str, sender: str
 ) -> None:
-    person = {"givenName": f"Ines {kind}", "familyName": program.coordinator.sub, "birthDate": "1988-02-03"}
+    who = Who.anyone()
+    person = {"givenName": who.given, "familyName": who.family, "birthDate": who.birth_date}
     sent = await program.staff("Dr. Ode", "individual_therapist").post(
         "/v1/referrals",
         {
@@ -340,7 +342,8 @@ async def test_who_someone_is_and_what_matters_to_them_is_known_wherever_they_ar
 @pytest.mark.capability("INT-16")
 async def test_what_someone_needs_to_take_part_is_known_to_those_who_arrange_it(program: Program) -> None:
     needs = ["from home, no bus on Mondays", "captions", "wheelchair at retreats"]
-    person = {"givenName": "Tove", "familyName": program.therapist.sub, "birthDate": "1979-09-09"}
+    who = Who.anyone()
+    person = {"givenName": who.given, "familyName": who.family, "birthDate": who.birth_date}
     no_transport = {"kind": "transport", "label": "Lack of access to transportation"}
     sent = await program.coordinator.post("/v1/referrals", {"person": person, "summary": {"flags": [no_transport]}})
     someone = Actor(program.day.web, "Tove", "participant", person_id=sent["personId"])
