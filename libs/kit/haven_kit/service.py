@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import uvloop
 
-from haven_kit import contract, logs, metrics, migrations, paging, telemetry
+from haven_kit import contract, garbage, logs, metrics, migrations, paging, telemetry
 from haven_kit.audit import Sealer
 from haven_kit.cipher import Cipher
 from haven_kit.clients import Clients
@@ -196,6 +196,7 @@ async def _serve(spec: Spec[S], settings: S) -> None:
     process = Process(spec, settings)
     tracing = telemetry.setup(settings)
     await process.start()
+    garbage.settle()
     await stopping.wait()
     await process.stop()
     await asyncio.to_thread(tracing.close)
