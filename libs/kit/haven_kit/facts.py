@@ -1,5 +1,6 @@
 """Clinical and billing facts: YAML files in a package's `data/`, each with its source and version."""
 
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -7,8 +8,12 @@ from typing import Any
 import yaml
 
 
+@cache
 def read(package: str, name: str) -> dict[str, Any]:
-    """The facts of one file, named as below `data/`. Raises ValueError naming a file that lacks source or version."""
+    """The facts of one file, named as below `data/`: read once, not to be changed.
+
+    Raises ValueError naming a file that lacks source or version.
+    """
     return parse(files(package) / "data" / name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from haven_crisis import facts
 from haven_crisis.acceptance import Acceptance
 from haven_crisis.api import apis
 from haven_crisis.api.desk import Desk
@@ -18,6 +19,7 @@ from haven_kit.service import Parts, Service, Spec, main
 
 def build(parts: Parts[CrisisSettings]) -> Service:
     """Wire the service. It calls no other."""
+    facts.load()
     directory = Directory(parts.cipher, parts.settings)
     channels = Channels(parts.settings, parts.clock)
     pager = Pager(parts, directory, channels)

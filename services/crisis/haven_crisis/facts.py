@@ -1,4 +1,4 @@
-"""The facts that are data: severity rules and help lines."""
+"""The facts kept in `data/`: severity rules and help lines. Read once at start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from haven_kit import words
 from haven_kit.facts import read
 
 
+def load() -> None:
+    """Read all files: a bad one ends the start, and no call for help waits for a disk."""
+    severity_rules()
+    help_lines()
+
+
 @cache
 def severity_rules() -> SeverityRules:
-    """data/severity.yaml."""
+    """How severe a signal is where nobody has judged it yet."""
     data = read("haven_crisis", "severity.yaml")
     return SeverityRules(
         {source: Severity[name.upper()] for source, name in data["by_source"].items()}, data["signals_make_immediate"]

@@ -1,4 +1,4 @@
-"""The clinical facts kept in `data/`, read once."""
+"""The clinical facts kept in `data/`. Read once at start."""
 
 from __future__ import annotations
 
@@ -10,6 +10,24 @@ from haven_intake.domain import consents, fhir, instruments, levels, readiness
 from haven_kit.facts import read, read_all
 
 PACKAGE = "haven_intake"
+
+
+def load() -> None:
+    """Read all files: a bad one ends the start."""
+    for each in (
+        all_instruments,
+        help_text,
+        consent_documents,
+        levels_of_care,
+        offered_levels,
+        licensed_states,
+        connection_needs,
+        admission_needs,
+        plan_suggestions,
+        safety_rules,
+        time_zones,
+    ):
+        each()
 
 
 @cache
@@ -48,7 +66,6 @@ def _instrument(raw: dict[str, Any]) -> instruments.Instrument:
     )
 
 
-@cache
 def help_text() -> dict[str, Any]:
     """Calm words and ways to reach someone now: `text`, and `lines` of `name`, `how`, `contact`."""
     return read(PACKAGE, "help.yaml")

@@ -1,4 +1,4 @@
-"""The program's facts kept in `data/`: tracks, tags, outlines. Read once."""
+"""The program's facts kept in `data/`: tracks, tags, outlines. Read once at start."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from haven_kit.errors import Invalid
 from haven_kit.facts import read
 from haven_scheduling.domain.week import Bounds
 
+PACKAGE = "haven_scheduling"
 
-@cache
-def _facts(name: str) -> dict[str, Any]:
-    return read("haven_scheduling", name)
+
+def load() -> None:
+    """Read all files: a bad one ends the start."""
+    catalogue()
+    agenda_templates()
 
 
 @cache
 def catalogue() -> groups_pb2.Catalogue:
     """The whole catalogue, to be read and not changed."""
-    facts = _facts("program.yaml")
+    facts = read(PACKAGE, "program.yaml")
     return groups_pb2.Catalogue(
         version=facts["version"],
         tracks=[
@@ -58,7 +61,7 @@ def bounds(track: str) -> Bounds | None:
 
 def treats(credential: str) -> bool:
     """Whether the credential is a licence to treat."""
-    return bool(_facts("program.yaml")["credentials"].get(credential, {}).get("treats"))
+    return bool(read(PACKAGE, "program.yaml")["credentials"].get(credential, {}).get("treats"))
 
 
 def require_track(field: str, track: str, phase: str = "") -> None:
@@ -81,7 +84,7 @@ def require_tags(field: str, kind: str, tags: Iterable[str]) -> None:
 def agenda_templates() -> calendar_pb2.ListAgendaTemplatesResponse:
     """Outlines to start an agenda from."""
     return calendar_pb2.ListAgendaTemplatesResponse(
-        templates=[_template(each) for each in _facts("agenda_templates.yaml")["templates"]]
+        templates=[_template(each) for each in read(PACKAGE, "agenda_templates.yaml")["templates"]]
     )
 
 

@@ -44,7 +44,7 @@ def period(first_field: str, first: str, last_field: str, last: str) -> tuple[da
     """First and last day, in order. Raises Invalid."""
     begin, end = times.day(first_field, first), times.day(last_field, last)
     if end < begin:
-        raise Invalid(last_field, "order", "Is before the first day.")
+        raise Invalid(last_field, "order", "This is before the first day.")
     return begin, end
 
 
@@ -53,7 +53,7 @@ def amount(field: str, given: Money, currency: str, *, least: int = 1) -> int:
     if given.currency != currency:
         raise Invalid(f"{field}.currency", "currency", f"The account is kept in {currency}.")
     if not least <= given.minor_units <= MAXIMUM_AMOUNT:
-        raise Invalid(f"{field}.minor_units", "range", f"Must be from {least} to {MAXIMUM_AMOUNT} minor units.")
+        raise Invalid(f"{field}.minor_units", "range", f"This must be from {least} to {MAXIMUM_AMOUNT} minor units.")
     return given.minor_units
 
 

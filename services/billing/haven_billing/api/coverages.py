@@ -25,11 +25,11 @@ class CoverageApi(Base):
         await policy.may_see(call, request.person_id, "person")
         payer_id = request.payer_id.lower()
         if payer_id not in self.facts.payers:
-            raise Invalid("payer_id", "known_payer", "Is not one of the payers.")
+            raise Invalid("payer_id", "known_payer", "This is not one of the payers.")
         active_from = times.day("active_from", request.active_from)
         if request.relationship != pb.RELATIONSHIP_SELF:
             if not request.HasField("subscriber"):
-                raise Invalid("subscriber", "required", "Is needed when someone else holds the insurance.")
+                raise Invalid("subscriber", "required", "This is needed when someone else holds the insurance.")
             times.day("subscriber.birth_date", request.subscriber.birth_date)
         await ledger.lock_person(call.tx, request.person_id)
         if await coverages.open_with(call.tx, request.person_id, payer_id):
@@ -109,7 +109,7 @@ class CoverageApi(Base):
         await policy.may_see(call, request.person_id, "person")
         coverage = await self._visible(call, request.coverage_id)
         if coverage.person_id != request.person_id.lower():
-            raise Invalid("coverage_id", "same_person", "Is not a coverage of this person.")
+            raise Invalid("coverage_id", "same_person", "This is not a coverage of this person.")
         valid_from, valid_to = period("valid_from", request.valid_from, "valid_to", request.valid_to)
         authorization_id = new_id()
         sealed = pb.Authorization(payer_number=request.payer_number)
@@ -154,9 +154,9 @@ class CoverageApi(Base):
 
     def _active(self, request: pb.VerifyCoverageRequest, currency: str) -> dict[str, str | date | None]:
         if not request.active_from:
-            raise Invalid("active_from", "required", "Is needed for a coverage in force.")
+            raise Invalid("active_from", "required", "This is needed for a coverage in force.")
         if not request.HasField("cost_share"):
-            raise Invalid("cost_share", "required", "Is needed for a coverage in force.")
+            raise Invalid("cost_share", "required", "This is needed for a coverage in force.")
         for name in ("copay_per_day", "deductible_left", "out_of_pocket_left"):
             amount(f"cost_share.{name}", getattr(request.cost_share, name), currency, least=0)
         active_from, active_to = times.day("active_from", request.active_from), None

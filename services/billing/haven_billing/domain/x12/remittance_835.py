@@ -90,9 +90,9 @@ def parse(text: str) -> Remittance:
         total = -total
     trace, payer = element(trn, 2), element(trn, 3)
     if not trace or not payer:
-        raise broken("TRN", "required", "Names no payment number or no payer.")
+        raise broken("TRN", "required", "This names no payment number or no payer.")
     if not (trace + payer).isprintable():
-        raise broken("TRN", "x12_characters", "Holds characters that X12 does not allow.")
+        raise broken("TRN", "x12_characters", "This holds characters that X12 does not allow.")
     remittance = Remittance(
         payer_identifier=payer,
         trace_number=trace,
@@ -126,9 +126,9 @@ def _claims(segments: list[Segment]) -> list[ClaimPayment]:
 def _claim(segment: Segment, index: int) -> ClaimPayment:
     where = f"CLP[{index}]"
     if not element(segment, 1) or not element(segment, 2):
-        raise broken(where, "required", "Names no claim or no status.")
+        raise broken(where, "required", "This names no claim or no status.")
     if not element(segment, 1).isprintable():
-        raise broken(where, "x12_characters", "Holds characters that X12 does not allow.")
+        raise broken(where, "x12_characters", "This holds characters that X12 does not allow.")
     return ClaimPayment(
         control_number=element(segment, 1),
         status=element(segment, 2),
@@ -175,5 +175,5 @@ def _check(remittance: Remittance) -> None:
 def _only(segments: list[Segment], name: str) -> Segment:
     found = [segment for segment in segments if segment[0] == name]
     if len(found) != 1:
-        raise broken(name, "required", "Is needed exactly once.")
+        raise broken(name, "required", "This is needed exactly once.")
     return found[0]

@@ -52,9 +52,9 @@ def text(field: str, value: str, maximum: int, *, required: bool = True) -> str:
     plain = "".join(c for c in folded if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
     cleaned = " ".join(plain.translate(_DELIMITERS).upper().split())[:maximum].strip()
     if not _ALLOWED.fullmatch(cleaned):
-        raise broken(field, "x12_characters", "Needs Latin letters, as printed on the insurance card.")
+        raise broken(field, "x12_characters", "This needs Latin letters, as printed on the insurance card.")
     if required and not cleaned:
-        raise broken(field, "required", "Is needed on a claim.")
+        raise broken(field, "required", "This is needed on a claim.")
     return cleaned
 
 
@@ -68,7 +68,7 @@ def amount(minor_units: int) -> str:
 def minor_units(field: str, value: str) -> int:
     """The minor units of an amount. Raises RuleBroken naming the field."""
     if not _AMOUNT.fullmatch(value) or not any(c.isdigit() for c in value):
-        raise broken(field, "amount", "Is not an amount with at most two decimals.")
+        raise broken(field, "amount", "This is not an amount with at most two decimals.")
     whole, _, cents = value.lstrip("-").partition(".")
     units = int(whole or "0") * 100 + int(cents.ljust(2, "0") or "0")
     return -units if value.startswith("-") else units
@@ -86,7 +86,7 @@ def read_day(field: str, value: str) -> date:
             raise ValueError(value)
         return date(int(value[:4]), int(value[4:6]), int(value[6:8]))
     except ValueError:
-        raise broken(field, "date", "Is not a date of eight digits.") from None
+        raise broken(field, "date", "This is not a date of eight digits.") from None
 
 
 def composite(*components: str) -> str:
@@ -124,10 +124,10 @@ def read(interchange: str) -> list[Segment]:
     """
     content = interchange.strip("\ufeff \r\n\t")
     if not content.startswith("ISA") or len(content) < _ISA_LENGTH:
-        raise broken("ISA", "envelope", "Does not begin with an ISA segment of 106 characters.")
+        raise broken("ISA", "envelope", "This does not begin with an ISA segment of 106 characters.")
     element, terminator = content[3], content[105]
     if element.isalnum() or terminator.isalnum() or element == terminator:
-        raise broken("ISA", "envelope", "Does not name its delimiters.")
+        raise broken("ISA", "envelope", "This does not name its delimiters.")
     raw = (part.strip("\r\n") for part in content.split(terminator))
     segments: list[Segment] = [tuple(part.split(element)) for part in raw if part.strip()]
     return _checked(segments)
@@ -154,7 +154,7 @@ def _checked(segments: list[Segment]) -> list[Segment]:
     if ids[:3] != ["ISA", "GS", "ST"] or ids[-3:] != ["SE", "GE", "IEA"]:
         raise broken("ISA", "envelope", "The envelope is not ISA, GS, ST … SE, GE, IEA.")
     if any(ids.count(name) > 1 for name in ("ISA", "GS", "ST")):
-        raise broken("ST", "one_payment", "Holds more than one payment; send one at a time.")
+        raise broken("ST", "one_payment", "This holds more than one payment; send one at a time.")
     pairs = (("ISA", 0, 13, -1, 2), ("GS", 1, 6, -2, 2), ("ST", 2, 2, -3, 2))
     for name, opening, opened, closing, closed in pairs:
         if element(segments[opening], opened) != element(segments[closing], closed):
