@@ -7,7 +7,7 @@ TESTS ?=
 REPEATS ?= 5
 SECONDS ?= 4
 
-.PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi events bench clean
+.PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi events settings bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ clean: ## Stop leftovers and remove all that was made here, the environment too
 
 events: setup ## Write docs/events.md, the catalogue of events, from the contracts
 	@$(BIN)/python scripts/events.py
+
+settings: setup ## Write docs/settings.md, every setting, from the code
+	@$(BIN)/python scripts/settings.py
 
 openapi: setup ## Write docs/openapi.json from the contracts
 	@$(BIN)/python -m haven_gateway openapi > docs/openapi.json

@@ -18,6 +18,7 @@ def main() -> int:
     checks = {
         "contracts generated": [sys.executable, "scripts/protos.py", "--check"],
         "events catalogue": [sys.executable, "scripts/events.py", "--check"],
+        "settings reference": [sys.executable, "scripts/settings.py", "--check"],
         "contracts (buf lint)": [_tool("buf"), "lint", DESCRIPTORS, "--config", "buf.yaml"],
         "contracts (buf breaking)": [sys.executable, "scripts/breaking.py"],
         "style (ruff)": [_tool("ruff"), "check", "--quiet", "--output-format", "concise", "."],

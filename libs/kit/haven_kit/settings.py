@@ -38,8 +38,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     service: str = Field(default="", pattern=r"^[a-z][a-z0-9-]*$|^$", description="The name of this service.")
-    environment: Literal["development", "test", "production"] = "production"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    environment: Literal["development", "test", "production"] = Field(
+        default="production", description="development, test or production, which refuses what is for development."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error."
+    )
 
     grpc_host: str = Field(default="127.0.0.1", description="The address the gRPC server listens on.")
     grpc_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free one.")
@@ -47,17 +51,17 @@ class Settings(BaseSettings):
     http_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free one.")
 
     database_url: SecretStr = Field(description="postgresql://user:password@host:port/name")
-    database_pool_size: int = Field(default=10, ge=1, le=200)
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections of this replica.")
     nats_url: str = Field(description="nats://host:port or tls://host:port, several with commas between them.")
-    nats_user: str | None = None
-    nats_password: SecretStr | None = None
+    nats_user: str | None = Field(default=None, description="This service's user on NATS.")
+    nats_password: SecretStr | None = Field(default=None, description="And its password.")
     nats_tls: bool = Field(default=False, description="Ask NATS for TLS with this service's certificate.")
 
     tls_dir: Path = Field(description="Folder with ca.crt, tls.crt and tls.key of this service.")
     targets: dict[str, str] = Field(default_factory=dict, description="Where each called service is: dns:///host:port.")
 
     issuer_url: str = Field(pattern=r"^https?://", description="The OpenID provider that signs people in.")
-    audience: str = Field(default="haven", min_length=1)
+    audience: str = Field(default="haven", min_length=1, description="Whom access tokens must be made for.")
     jwks_url: str | None = Field(default=None, pattern=r"^https?://", description="By discovery when not given.")
     jwks_cache: Path | None = Field(
         default=None, description="File that keeps the last keys seen, for a start without the issuer."
@@ -65,16 +69,18 @@ class Settings(BaseSettings):
     allow_development_issuer: bool = Field(default=False, description="Accept an issuer on loopback without TLS.")
 
     keyset_file: Path = Field(description="The keys that health information is sealed with (Tink JSON keysets).")
-    keyset_kek_file: Path | None = Field(default=None, description="The key that the keyset file is wrapped with.")
+    keyset_kek_file: Path | None = Field(
+        default=None, description="The key that the keyset file is wrapped with; required in production."
+    )
 
     otlp_endpoint: str | None = Field(
         default=None, pattern=r"^https?://", description="Where spans go, by OTLP over gRPC."
     )
-    trace_sample_ratio: float = Field(default=0.05, ge=0, le=1)
+    trace_sample_ratio: float = Field(default=0.05, ge=0, le=1, description="Of traces that begin here; crisis: all.")
 
-    max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
-    default_deadline_seconds: float = Field(default=10, gt=0, le=300)
-    drain_seconds: float = Field(default=20, ge=0, le=600)
+    max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="The largest gRPC request.")
+    default_deadline_seconds: float = Field(default=10, gt=0, le=300, description="The longest a call may take.")
+    drain_seconds: float = Field(default=20, ge=0, le=600, description="For calls under way, after SIGTERM.")
     clock_file: Path | None = Field(default=None, description="Development only: seconds to set the clock forward by.")
     version: str = Field(default="0", description="The release that runs, as telemetry names it.")
 

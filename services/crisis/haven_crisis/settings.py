@@ -27,7 +27,9 @@ class CrisisSettings(Settings):
     crisis_last_resort_secret: SecretStr | None = Field(
         default=None, description="Key of its signature: whsec_ and base64."
     )
-    crisis_last_resort_email: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+$")
+    crisis_last_resort_email: str | None = Field(
+        default=None, pattern=r"^[^@\s]+@[^@\s]+$", description="Paged likewise."
+    )
 
     crisis_lease_seconds: int = Field(default=300, ge=10, le=3600, description="From acknowledgement to contact.")
     crisis_close_within_seconds: int = Field(default=3600, ge=60, le=86_400, description="From contact to closing.")
@@ -38,14 +40,16 @@ class CrisisSettings(Settings):
     page_timeout_seconds: float = Field(default=3, gt=0, le=30, description="For a provider to take a page.")
     page_lease_seconds: float = Field(default=6, gt=0, le=60, description="After which a page is sent again.")
     page_attempts: int = Field(default=4, ge=1, le=20, description="On one channel, for one step.")
-    page_concurrency: int = Field(default=64, ge=1, le=1000)
+    page_concurrency: int = Field(default=64, ge=1, le=1000, description="Pages sent at once by this replica.")
 
-    smtp_host: str = "127.0.0.1"
-    smtp_port: int = Field(default=25, ge=1, le=65535)
-    smtp_user: str | None = None
-    smtp_password: SecretStr | None = None
+    smtp_host: str = Field(default="127.0.0.1", description="The server that takes pages by email.")
+    smtp_port: int = Field(default=25, ge=1, le=65535, description="Its port.")
+    smtp_user: str | None = Field(default=None, description="Its login, where it asks for one.")
+    smtp_password: SecretStr | None = Field(default=None, description="And the password.")
     smtp_starttls: bool = Field(default=False, description="Refuse to send without TLS.")
-    smtp_from: str = Field(default="haven-crisis@localhost", pattern=r"^[^@\s]+@[^@\s]+$")
+    smtp_from: str = Field(
+        default="haven-crisis@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="The sender of pages."
+    )
 
     @field_validator("crisis_last_resort_secret")
     @classmethod

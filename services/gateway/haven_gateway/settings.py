@@ -49,13 +49,13 @@ class GatewaySettings(Settings):
     json_depth: int = Field(default=32, ge=4, le=90, description="How deep a body may be nested.")
 
     person_rate: float = Field(default=100, gt=0, description="Requests a second that one account may make, lasting.")
-    person_burst: float = Field(default=200, ge=1)
+    person_burst: float = Field(default=200, ge=1, description="And at once.")
     address_rate: float = Field(default=500, gt=0, description="Requests a second from one client address, lasting.")
-    address_burst: float = Field(default=1000, ge=1)
+    address_burst: float = Field(default=1000, ge=1, description="And at once.")
     help_rate: float = Field(
         default=50, gt=0, description="Calls for help a second from one account or address, lasting."
     )
-    help_burst: float = Field(default=500, ge=100)
+    help_burst: float = Field(default=500, ge=100, description="And at once.")
     person_in_flight: int = Field(default=64, ge=1, description="Requests of one account that may run at once.")
     person_streams: int = Field(default=16, ge=1, description="Streams that one account may hold.")
     in_flight: int = Field(
@@ -65,7 +65,7 @@ class GatewaySettings(Settings):
     stream_seconds: float = Field(
         default=900, gt=0, description="How long a stream lasts before the client resumes it."
     )
-    heartbeat_seconds: float = Field(default=15, gt=0)
+    heartbeat_seconds: float = Field(default=15, gt=0, description="How often a quiet stream says that it lives.")
     drain_notice_seconds: float = Field(default=0, ge=0, description="From readiness off to the end of accepting.")
 
     @field_validator("cors_origins")
