@@ -20,6 +20,7 @@ Actors read and write with `get`, `post`, `put`; what one service tells another 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -316,3 +317,63 @@ class Program:
         agreement = await who.eventually(f"{room}/agreement", lambda found: found.get("agreementId"))
         await who.post(f"{room}:acceptAgreement", {"agreementId": agreement["agreementId"]})
         return await who.post(f"{room}:join", {"displayName": who.name} | how)
+
+    async def meeting(self, *names: str, kind: str = "GROUP", minutes: int = 60, **session: Any) -> Meeting:
+        """A session of new people with a leader of its own, in an open room that all have joined."""
+        leader = await self.leader("Kim")
+        people = [await self.referred(name) for name in names]
+        starts = self.now() + timedelta(minutes=10)
+        seats = {"capacity": 12} if kind == "GROUP" else {}
+        planned = await self.plan(kind, leader, *people, starts=starts, minutes=minutes, **seats | session)
+        room = await self.opened(planned["sessionId"], leader, *people)
+        seen = await leader.get(room)
+        member = {each["displayName"]: each["memberId"] for each in seen["members"]}
+        return Meeting(self.clock, planned["sessionId"], room, leader, people, member, seen["eventId"])
+
+
+@dataclass
+class Meeting:
+    """A room with its people in it."""
+
+    clock: Clock
+    session: str
+    room: str
+    """Its path: "/v1/rooms/…"."""
+    leader: Actor
+    people: list[Actor]
+    member: dict[str, str]
+    """What stands for each in this room, by name."""
+    began: str
+    """The id of the last event before anything was done in it."""
+
+    async def staff(self, act: str, **body: Any) -> Any:
+        """The leader does something in the room: `await meeting.staff("giveTurn", memberId=…)`."""
+        return await self.leader.post(f"{self.room}:{act}", body)
+
+    async def moderate(self, name: str, act: str, **body: Any) -> Any:
+        """The leader does something about one person."""
+        return await self.leader.post(f"{self.room}/members/{self.member[name]}:{act}", body)
+
+    async def later(self, minutes: int) -> None:
+        """Let so much time pass, until the room goes by it too."""
+        wanted = self.clock.now() + timedelta(minutes=minutes)
+        self.clock.set(wanted)
+        while (await self.staff("sendMessage", text="…", toStaff=True))["sentAt"] < timestamp(wanted):
+            await asyncio.sleep(0)
+
+    async def seen_until_closed(self, *watchers: Actor) -> list[list[Any]]:
+        """Close the room; what happened in it since it began, as each watcher was told."""
+        # Everyone is told of a break, so that the room closes only when all are watching it.
+        await self.staff("startPause", kind="PAUSE_KIND_BREAK", minutes=1)
+        told: dict[Actor, list[Any]] = {each: [] for each in watchers}
+        watching = {each: asyncio.Event() for each in watchers}
+        tasks = [asyncio.create_task(self._watch(each, told[each], watching[each])) for each in watchers]
+        await asyncio.gather(*(each.wait() for each in watching.values()))
+        await self.staff("close")
+        await asyncio.gather(*tasks)
+        return list(told.values())
+
+    async def _watch(self, who: Actor, told: list[Any], watching: asyncio.Event) -> None:
+        async for _, event in who.watch(f"{self.room}:watch", self.began):
+            told.append(event)
+            watching.set()

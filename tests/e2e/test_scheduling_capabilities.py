@@ -459,7 +459,7 @@ async def test_a_program_is_short_and_goes_in_phases(program: Program) -> None:
 
 
 async def test_nothing_that_one_partner_does_in_private_is_seen_by_the_other(program: Program) -> None:
-    """However much they share by consent: private sessions are on no calendar, week, feed, list or in no room of it."""
+    """However much they share by consent: on no calendar, in no week, feed or list, and behind no door."""
     dee, eve = await program.admitted("Dee"), await program.admitted("Eve")
     await program.link(dee, eve, "COUPLE", scopes=["NAME", "SCHEDULE", "PROGRESS"])
     leader = await program.leader("Lee")
@@ -485,11 +485,14 @@ async def test_nothing_that_one_partner_does_in_private_is_seen_by_the_other(pro
     )
     private = ids((await dee.get("/v1/sessions"))["sessions"]) - {both["sessionId"]}
     assert len(private) == 5
-    # Eve's care is known everywhere before it is looked at, so that nothing is hidden only by being late.
+    # What intake told before, the link too, is known everywhere once this is: nothing is hidden only by being late.
     room = f"/v1/rooms/{both['sessionId']}"
+    team = {program.therapist: "INDIVIDUAL_THERAPIST", program.prescriber: "PRESCRIBER"}
+    await program.care_team(eve, team)
+    for path in ("week", "attendance"):
+        await program.prescriber.eventually(f"/v1/people/{eve.person_id}/{path}", lambda _: True)
     await eve.eventually(f"{room}/agreement", lambda found: found.get("agreementId"))
     await dee.eventually(f"/v1/rooms/{alone['sessionId']}/agreement", lambda found: found.get("agreementId"))
-    await eve.eventually(f"/v1/people/{eve.person_id}/week", lambda found: found["planDays"])
 
     span = {"from": timestamp(program.now()), "to": timestamp(program.now() + timedelta(weeks=4))}
     seen = [
@@ -526,4 +529,12 @@ async def test_nothing_that_one_partner_does_in_private_is_seen_by_the_other(pro
     with refused(403):
         await eve.post(f"/v1/people/{eve.person_id}:proposeGroups", wish)
 
-
+    partner = Actor(program.day.web, "Eve", "partner", person_id=eve.person_id)
+    assert ids((await partner.get("/v1/sessions", **span))["sessions"]) == {both["sessionId"]}
+    for path in ("/v1/sessions", f"/v1/people/{dee.person_id}/enrolments", f"/v1/people/{dee.person_id}/attendance"):
+        with refused(404):
+            await partner.get(path, **({"person_id": dee.person_id} if path == "/v1/sessions" else {}))
+    for session in private:
+        for path in (f"/v1/sessions/{session}", f"/v1/sessions/{session}/agenda", f"/v1/rooms/{session}"):
+            with refused(404):
+                await partner.get(path)
