@@ -26,7 +26,8 @@ Every setting of every process. Made from the code by `make settings`; do not ed
 [platform guide](guides/platform.md).
 
 All are environment variables. Any can be given as `HAVEN_…_FILE`, the path of a file that holds the value. Lists and
-mappings are JSON; `HAVEN_TARGET_<SERVICE>` sets one of the targets. A process refuses to start on a setting that is unknown, missing or wrong (status 78).
+mappings are JSON; `HAVEN_TARGET_<SERVICE>` sets one of the targets. A process refuses to start on a setting that is
+unknown, missing or wrong (status 78).
 """
 
 
