@@ -16,6 +16,7 @@ from haven.crisis.v1 import signals_pb2 as pb
 
 from haven_crisis import facts, metrics
 from haven_crisis.directory import Directory
+from haven_crisis.domain.alerts import State
 from haven_crisis.domain.escalation import stage_from
 from haven_crisis.domain.severity import Severity
 from haven_crisis.pager import Pager
@@ -93,6 +94,9 @@ class Signal:
     session_id: str = ""
     facilitator_id: str = ""
     note: str = ""
+    pressed: bool = False
+    """A person calls now. Where a signal of this id is over, closed or taken back, that is a new call: a client that
+    uses an id twice must not silence it. What services and events bring again is the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,7 @@ class Acceptance:
         metrics.SIGNALS.labels(source, "no" if row is not None else "yes").inc()
         if row is None:
             known = await _known(tx, signal)
-            return known or await self.accept(tx, replace(signal, signal_id=_own_id(signal)))
+            return known if isinstance(known, Accepted) else await self.accept(tx, replace(signal, signal_id=known))
         of = Round(row["alert_id"], row["cycle"], stage.number, drill, row["raised_at"], traceparent)
         if row["paging"]:
             chosen = [
@@ -190,21 +194,20 @@ class Acceptance:
         await self._pager.page(tx, of, self._pager.drafts(newcomers, row["severity"]))
 
 
-def _own_id(signal: Signal) -> str:
-    return str(uuid5(UUID(signal.signal_id), signal.person_id))
-
-
-async def _known(tx: Tx, signal: Signal) -> Accepted | None:
+async def _known(tx: Tx, signal: Signal) -> Accepted | str:
+    """What became of the signal that has this id; where it is no answer to this one, an id for this one."""
     row = await tx.read_one(
-        """SELECT timeline.alert_id::text, person_id::text FROM signal JOIN timeline USING (signal_id)
-        WHERE signal_id = $1""",
+        """SELECT timeline.alert_id::text, signal.person_id::text, state, withdrawn
+        FROM signal JOIN timeline USING (signal_id) JOIN alert USING (alert_id) WHERE signal_id = $1""",
         signal.signal_id,
     )
     if row is None:
         # The statement's snapshot was older than the signal's commit; the next one sees it.
         raise Internal
     if row["person_id"] != signal.person_id:
-        return None
+        return str(uuid5(UUID(signal.signal_id), signal.person_id))
+    if signal.pressed and (row["state"] == State.CLOSED or row["withdrawn"]):
+        return ids.new_id()
     return Accepted(signal.signal_id, row["alert_id"], raised=False)
 
 

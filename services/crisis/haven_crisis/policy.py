@@ -14,6 +14,7 @@ from haven_kit.errors import Invalid, NotFound
 from haven_kit.identity import Principal
 
 Relation = options.Relation
+_NOT_FROM_OUTSIDE = (pb.SIGNAL_SOURCE_UNSPECIFIED, pb.SIGNAL_SOURCE_FOLLOW_UP_MISSED)
 
 
 def sees_all(call: Call, book: Book) -> bool:
@@ -47,6 +48,8 @@ async def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int]
     for that person, Invalid where a service or staff names nobody.
     """
     principal = call.principal
+    if source not in pb.SignalSource.values() or source in _NOT_FROM_OUTSIDE:
+        source = pb.SIGNAL_SOURCE_CLINICIAN if principal.is_staff else pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM
     if principal.service in call.method.access.services and principal.is_service:
         return _named(person_id), _not_a_drill(source)
     if not person_id or person_id == principal.person_id:

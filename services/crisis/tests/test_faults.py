@@ -6,8 +6,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from haven.crisis.v1 import alert_service_pb2 as alert_pb
+from haven.crisis.v1 import alerts_pb2, signals_pb2
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
+from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 from haven.crisis.v1.page_pb2 import PageText
 from pydantic import ValidationError
@@ -155,3 +158,58 @@ async def test_a_watch_shows_more_alerts_than_it_reads_at_once_and_notes_whose(
             "SELECT DISTINCT person_id FROM audit_entry WHERE principal_id = 'first' AND action LIKE '%WatchAlerts'"
         )
     assert set(people) <= {row["person_id"] for row in noted}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"source": 0},
+        {"source": 10},
+        {"source": 99},
+        {"signal_id": "my call"},
+        {"session_id": "the room on the left"},
+        {"facilitator_id": "Zoë" * 200},
+        {"raised_at": Timestamp(seconds=10**15)},
+        {"raised_at": Timestamp(seconds=-(10**10))},
+        {"note": "please " * 1000},
+    ],
+    ids=lambda odd: str(next(iter(odd))),
+)
+async def test_no_odd_field_refuses_a_call_for_help(world: World, person_id: str, odd: dict[str, object]) -> None:
+    await world.plan()
+    raised = await world.signal(person_id, **odd)
+    await world.paged("first", raised.alert_id)
+    await world.replays(raised.alert_id)
+    staff = await world.signal(ids.new_id(), world.staff("first"), **odd)
+    await world.paged("first", staff.alert_id)
+
+
+async def test_a_signal_that_is_sent_again_after_it_was_taken_back_is_a_new_call(world: World, person_id: str) -> None:
+    await world.plan()
+    me = world.participant(person_id).stub(CrisisServiceStub)
+    raised = await world.signal(person_id, signal_id="button")
+    await me.WithdrawSignal(signals_pb2.WithdrawSignalRequest(signal_id=raised.signal_id))
+    again = await world.signal(person_id, signal_id="button")
+    assert (again.alert_id == raised.alert_id, again.signal_id == raised.signal_id) == (True, False)
+    assert not (await world.alert(raised.alert_id)).withdrawn
+    await world.replays(raised.alert_id)
+
+
+async def test_a_signal_that_is_sent_again_after_its_alert_was_closed_pages_again(world: World, person_id: str) -> None:
+    await world.plan()
+    raised = await world.signal(person_id, signal_id="button")
+    await world.alerts().RecordContact(
+        alert_pb.RecordContactRequest(alert_id=raised.alert_id, way="phone", reached=True)
+    )
+    closing = alert_pb.CloseAlertRequest(
+        alert_id=raised.alert_id,
+        disposition=alerts_pb2.DISPOSITION_SUPPORTED,
+        risk_level=alerts_pb2.RISK_LEVEL_LOW,
+    )
+    closing.follow_up_due_at.FromDatetime(world.clock.now() + timedelta(hours=2))
+    await world.alerts().CloseAlert(closing)
+    service = await world.signal(person_id, world.crisis.as_service("sessions"), signal_id=raised.signal_id)
+    assert service.alert_id == raised.alert_id  # a service that repeats itself tells of the old call
+    again = await world.signal(person_id, signal_id="button")
+    assert again.alert_id != raised.alert_id
+    await world.paged("first", again.alert_id)

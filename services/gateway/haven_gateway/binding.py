@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,6 +19,7 @@ from haven_gateway.wellknown import is_wrapper
 
 _TEXT_TYPES = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"})
 _MAX_QUERY_DEPTH = 4
+_WHO = frozenset({"personId", "person_id"})
 _MAX_QUERY_FIELDS = 200
 
 Set = Callable[[Any, str], None]
@@ -86,9 +86,13 @@ class Binding:
         for name in self._known.intersection(value):
             item = value[name].replace("\0", "") if isinstance(value[name], str) else value[name]
             part = self.new()
-            with suppress(BadInput):
+            try:
                 self._read({name: item}, part)
-                message.MergeFrom(part)
+            except BadInput:
+                if name in _WHO:  # help for nobody, or for somebody else, is no help
+                    raise
+                continue
+            message.MergeFrom(part)
 
     def _fill_query(self, message: Any, query: bytes) -> None:
         if self._method.body == "*":
@@ -116,14 +120,13 @@ class Binding:
         if findings:
             raise BadInput(*findings)
 
-    @staticmethod
-    def _fill_parameter(message: Any, name: str, public: str, convert: Callable[[str], Any], text: str) -> None:
+    def _fill_parameter(self, message: Any, name: str, public: str, convert: Callable[[str], Any], text: str) -> None:
         try:
-            value = convert(text)
+            value = convert(text.replace("\0", "") if self._lenient else text)
         except BadInput as bad:
             raise BadInput(*bad.under(public)) from None
         current = getattr(message, name)
-        if current and current != value:
+        if current and current != value and not self._lenient:
             raise BadInput(Finding(public, "path_mismatch", "is not the same in the path and in the body"))
         setattr(message, name, value)
 

@@ -354,3 +354,30 @@ async def test_staff_and_strangers_to_the_system_do_not_press_the_button(neighbo
     anonymous = neighbours.running.anonymous().stub(HelpServiceStub)
     with pytest.raises(Unauthenticated):
         await anonymous.CallForHelp(rpc.CallForHelpRequest(session_id=group.session_id))
+
+
+async def test_an_odd_session_and_a_very_long_note_refuse_nobody(neighbours: Neighbours) -> None:
+    group = await plan(neighbours, people=1)
+    (ana,) = group.people
+    answer = await ana.help.CallForHelp(
+        rpc.CallForHelpRequest(session_id="the room on the left", note="please " * 5000)
+    )
+    assert answer.reached_crisis
+    assert answer.kept
+    (event,) = await signalled(neighbours, answer.signal_id)
+    assert (event.person_id, event.session_id) == (ana.person_id, "")
+
+
+async def test_an_id_whose_call_is_over_or_is_another_persons_silences_nobody(neighbours: Neighbours) -> None:
+    group = await plan(neighbours, people=2)
+    ana, ben = group.people
+
+    async def told_of(person: Person) -> int:
+        events = await neighbours.running.told(told.DistressSignalled)
+        return len([each for each in events if each.person_id == person.person_id])
+
+    signal_id = (await call(ana)).signal_id
+    await ana.help.WithdrawHelp(rpc.WithdrawHelpRequest(session_id=ana.session_id, signal_id=signal_id))
+    await call(ana, signal_id=signal_id)
+    await call(ben, signal_id=signal_id)
+    assert (await told_of(ana), await told_of(ben)) == (2, 1)

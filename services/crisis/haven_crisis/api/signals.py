@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from haven.crisis.v1 import people_pb2 as people_pb
@@ -18,6 +18,9 @@ from haven_kit import ids
 from haven_kit.call import Call, own_transactions
 from haven_kit.errors import NotFound
 
+MOST_OF_A_NOTE = 2000
+MOST_OF_AN_ID = 255
+OLDEST = timedelta(days=30)
 _NAMESPACE = UUID("0197c0de-5160-7a11-8a5e-2b6f3f0c9d41")
 
 
@@ -35,14 +38,15 @@ class CrisisApi:
             call.about(person_id)
             call.write_audit(tx)  # now, so that it is part of the one statement
             signal = Signal(
-                signal_id=request.signal_id or _repeatable_id(call),
+                signal_id=_signal_id(call, request.signal_id),
                 person_id=person_id,
                 source=source,
                 actor=call.principal.id,
-                raised_at=request.raised_at.ToDatetime(UTC) if request.HasField("raised_at") else tx.now,
-                session_id=request.session_id,
-                facilitator_id=request.facilitator_id,
-                note=request.note,
+                raised_at=_moment(request, tx.now),
+                session_id=_uuid(request.session_id),
+                facilitator_id=request.facilitator_id[:MOST_OF_AN_ID].replace("\0", ""),
+                note=request.note[:MOST_OF_A_NOTE],
+                pressed=not call.principal.is_service,
             )
             accepted = await self._desk.acceptance.accept(tx, signal)
         response = pb.RaiseSignalResponse(
@@ -110,11 +114,30 @@ class CrisisApi:
         return response
 
 
-def _repeatable_id(call: Call) -> str:
-    """The same for a call that is sent again with its idempotency key."""
-    return (
-        str(uuid5(_NAMESPACE, f"{call.principal.id}/{call.idempotency_key}")) if call.idempotency_key else ids.new_id()
-    )
+def _signal_id(call: Call, given: str) -> str:
+    """The call's id. What is no UUID is a name that the caller gave it: the same name, or the same idempotency key, is
+    the same call."""
+    name = given or call.idempotency_key
+    if not name:
+        return ids.new_id()
+    return _uuid(given) or str(uuid5(_NAMESPACE, f"{call.principal.id}/{name}"))
+
+
+def _uuid(given: str) -> str:
+    """A UUID as PostgreSQL writes it; empty for what is none."""
+    try:
+        return str(UUID(given))
+    except ValueError:
+        return ""
+
+
+def _moment(request: pb.RaiseSignalRequest, now: datetime) -> datetime:
+    """When it happened; now for a time that is none, or is too long ago to be meant."""
+    try:
+        at = request.raised_at.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        return now
+    return at if now - OLDEST < at < now else now
 
 
 def _answer(source: int, for_self: bool) -> str:

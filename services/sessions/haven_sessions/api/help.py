@@ -30,6 +30,9 @@ _GRACE_SECONDS = 0.5
 """Once one road has arrived, the answer waits so long for the other; that goes on by itself."""
 _NOTE_OF_CRISIS = 2000
 """As much of a note, in characters, as crisis takes."""
+_NOTE_KEPT = 20_000
+"""As much of a note, in characters, as is kept here."""
+_NO_SESSION = str(uuid.UUID(int=0))
 _log = logs.get(__name__)
 
 
@@ -87,7 +90,7 @@ class HelpApi:
             signal_id=signal_id,
             person_id=person_id,
             source=signals_pb2.SIGNAL_SOURCE_HELP_BUTTON,
-            session_id=request.session_id,
+            session_id=_uuid(request.session_id),
             facilitator_id=self._desk.known_facilitator(request.session_id),
             raised_at=times.stamp(raised_at),
             note=request.note[:_NOTE_OF_CRISIS],
@@ -100,17 +103,21 @@ class HelpApi:
         return True
 
     async def _keep(self, call: Call, signal_id: str, person_id: str, request: rpc.CallForHelpRequest) -> bool:
-        session_id = request.session_id
-        note = self._desk.parts.cipher.seal(request, f"help/{signal_id}") if request.note else None
+        session_id = _uuid(request.session_id) or _NO_SESSION
+        told = rpc.CallForHelpRequest(note=request.note[:_NOTE_KEPT])
         async with self._database.transaction(call.principal) as tx:
             call.about(person_id)
             call.write_audit(tx)
             session = await sessions.find(tx, session_id)
+            if await people.is_over(tx, signal_id, person_id):
+                # Pressed again with the id of a call that is over: a client's slip, which must not silence it.
+                signal_id = new_id()
+            note = self._desk.parts.cipher.seal(told, f"help/{signal_id}") if told.note else None
             if await people.call_for_help(tx, signal_id, person_id, session_id, note):
                 signalled = events_pb2.DistressSignalled(
                     signal_id=signal_id,
                     person_id=person_id,
-                    session_id=session_id,
+                    session_id=session_id if session_id != _NO_SESSION else "",
                     facilitator_id=session.facilitator_id if session else "",
                     raised_at=times.stamp(tx.now),
                 )
@@ -174,10 +181,15 @@ def _signal_id(given: str, person_id: str) -> str:
     """The call's id. What is no UUID names the call of this person, and the same name is the same call."""
     if not given:
         return new_id()
+    return _uuid(given) or str(uuid.uuid5(uuid.NAMESPACE_URL, f"{person_id}/{given}"))
+
+
+def _uuid(given: str) -> str:
+    """A UUID as PostgreSQL writes it; empty for what is none."""
     try:
         return str(uuid.UUID(given))
     except ValueError:
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{person_id}/{given}"))
+        return ""
 
 
 async def _logged(going: Coroutine[Any, Any, bool]) -> bool:

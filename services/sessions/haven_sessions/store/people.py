@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from haven_kit.database import Tx
+
+LONG_AGO = timedelta(hours=1)
+"""After which a call for help with the same id is no repetition of the first."""
 
 
 async def accepted(tx: Tx, principal_id: str, agreement_id: str) -> bool:
@@ -83,6 +86,18 @@ async def rate(tx: Tx, session_id: str, person_id: str, sealed: bytes) -> None:
 async def ratings(tx: Tx, session_id: str) -> list[Any]:
     """All ratings of a session: `person_id` and `sealed`."""
     return await tx.fetch("SELECT person_id::text AS person_id, sealed FROM rating WHERE session_id = $1", session_id)
+
+
+async def is_over(tx: Tx, signal_id: str, person_id: str) -> bool:
+    """Whether a call of this id was taken back, was made long ago, or is somebody else's."""
+    row = await tx.fetch_one(
+        """SELECT withdrawn_at IS NOT NULL OR raised_at < $2 OR person_id <> $3 AS over
+        FROM help_call WHERE signal_id = $1""",
+        signal_id,
+        tx.now - LONG_AGO,
+        person_id,
+    )
+    return row is not None and row["over"]
 
 
 async def call_for_help(tx: Tx, signal_id: str, person_id: str, session_id: str, note: bytes | None) -> bool:

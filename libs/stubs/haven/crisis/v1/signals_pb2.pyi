@@ -96,6 +96,8 @@ Global___HelpState: _TypeAlias = HelpState  # noqa: Y015
 
 @_typing.final
 class RaiseSignalRequest(_message.Message):
+    """Nothing but the person decides whether a call for help is taken: what is odd elsewhere is put right or left out."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SIGNAL_ID_FIELD_NUMBER: _builtins.int
@@ -106,19 +108,22 @@ class RaiseSignalRequest(_message.Message):
     RAISED_AT_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
-    """Made by the caller, so that a repeated call is the same signal. Empty: the service makes one."""
+    """Made by the caller, so that a repeated call is the same signal. Best a UUID; anything else is taken as a name for the
+    call. Empty: the service makes one.
+    """
     person_id: _builtins.str
     """The person who needs help. Empty: the caller."""
     source: Global___SignalSource.ValueType
+    """May be left out: a person who calls for themselves has pressed the button."""
     session_id: _builtins.str
-    """The session the person is in, if any."""
+    """The session the person is in, if any. What is no UUID is left out."""
     facilitator_id: _builtins.str
     """The facilitator now with the person, as the subject of their tokens."""
     note: _builtins.str
-    """What the responder should know, in the caller's words."""
+    """What the responder should know, in the caller's words. The first 2,000 characters are shown."""
     @_builtins.property
     def raised_at(self) -> _timestamp_pb2.Timestamp:
-        """When it happened. Unset: now. A time in the future counts as now."""
+        """When it happened. Unset: now. A time in the future, or more than 30 days ago, counts as now."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ class CallForHelpRequest(_message.Message):
     SIGNAL_ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The session whose room it is."""
+    """The session whose room it is. One that does not exist, or is no UUID, is left out."""
     signal_id: _builtins.str
     """Made by the client, so that pressing twice on a bad connection is one call. Best a UUID; anything else is taken as a
     name for the call rather than refused. May be empty.
