@@ -166,7 +166,7 @@ async def test_a_call_for_help_reaches_a_counselor_at_once_and_the_next_when_the
 ) -> None:
     first, second = program.day.first_responder, program.day.second_responder
     seen = len(platform.webhook.received)
-    called = await robin.post("/v1/signals", BUTTON | {"note": "I do not feel safe."})
+    called = await robin.post("/v1/signals", {"note": "I do not feel safe."})
     alert = called["alertId"]
 
     def paged(whom: Actor) -> Any:
