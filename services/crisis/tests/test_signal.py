@@ -219,7 +219,7 @@ async def test_a_page_belongs_to_the_trace_of_its_signal(world: World, person_id
 
 async def test_page_tokens_that_were_not_made_here_are_named(world: World) -> None:
     await world.plan()
-    made = Page.of(alert_pb.ListAlertsRequest()).next_token(("soon", "nowhere"))
+    made = Page.of(alert_pb.ListAlertsRequest(include_closed=True)).next_token((0, "nowhere"))
     with pytest.raises(Invalid) as unknown:
         await world.alerts().ListAlerts(alert_pb.ListAlertsRequest(page_token=made))
     assert unknown.value.violations[0].field == "page_token"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2, events_pb2
 
 from haven_crisis import metrics, policy
 from haven_crisis.api import view
-from haven_crisis.api.desk import EPOCH, Desk, after, key_of, micros
+from haven_crisis.api.desk import EPOCH, Desk, after, micros
 from haven_crisis.domain import alerts as rules
 from haven_crisis.domain.alerts import Alert, Entry
 from haven_crisis.domain.severity import Severity
@@ -59,14 +58,15 @@ class AlertApi:
     async def get_alert_timeline(self, call: Call, request: pb.GetAlertTimelineRequest) -> pb.GetAlertTimelineResponse:
         page = Page.of(request)
         alert = await self._desk.alert(call, request.alert_id)
-        entries = await alerts.timeline(call.tx, self._cipher, alert.alert_id, _number(page), page.size + 1)
+        seq = page.after[0] if page.after else 0
+        entries = await alerts.timeline(call.tx, self._cipher, alert.alert_id, seq, page.size + 1)
         shown, token = page.cut(entries, lambda each: [each.seq])
         return pb.GetAlertTimelineResponse(entries=shown, next_page_token=token)
 
     async def list_pages(self, call: Call, request: pb.ListPagesRequest) -> pb.ListPagesResponse:
         page = Page.of(request)
         alert = await self._desk.alert(call, request.alert_id)
-        start = _uuid(key_of(page))
+        start = page.after[0] if page.after else pages.FIRST
         found = await pages.of_alert(call.tx, alert.alert_id, start, page.size + 1)
         shown, token = page.cut(found, lambda each: [each.page_id])
         return pb.ListPagesResponse(pages=shown, next_page_token=token)
@@ -184,21 +184,6 @@ class AlertApi:
     async def get_responder_view(self, call: Call, request: pb.GetResponderViewRequest) -> alerts_pb2.ResponderView:
         alert = await self._desk.alert(call, request.alert_id)
         return await view.of(call.tx, self._cipher, alert)
-
-
-def _number(page: Page) -> int:
-    if page.after is None:
-        return 0
-    if len(page.after) != 1 or not isinstance(page.after[0], int) or not 0 <= page.after[0] < 2**31:
-        raise Invalid("page_token", "known_token", "The page token was not made by this service.")
-    return page.after[0]
-
-
-def _uuid(key: str) -> str:
-    try:
-        return str(UUID(key)) if key else pages.FIRST
-    except ValueError as error:
-        raise Invalid("page_token", "known_token", "The page token was not made by this service.") from error
 
 
 def _resume(event_id: str) -> datetime:

@@ -11,7 +11,7 @@ from haven.crisis.v1 import on_call_service_pb2 as pb
 from haven.options.v1 import options_pb2 as options
 
 from haven_crisis import directory
-from haven_crisis.api.desk import Desk, key_of
+from haven_crisis.api.desk import Desk
 from haven_crisis.domain import escalation, rotation
 from haven_crisis.domain.escalation import Book
 from haven_crisis.store import on_call
@@ -48,7 +48,7 @@ class OnCallApi:
 
     async def list_responders(self, call: Call, request: pb.ListRespondersRequest) -> pb.ListRespondersResponse:
         page = Page.of(request)
-        rows = await on_call.listed(call.tx, "responder", key_of(page), page.size + 1)
+        rows = await on_call.listed(call.tx, "responder", _after(page), page.size + 1)
         cut, token = page.cut(rows, lambda row: [row["key"]])
         shown = [self._responder(row["key"], row["version"], row["body"]) for row in cut]
         return pb.ListRespondersResponse(responders=shown, next_page_token=token)
@@ -76,7 +76,7 @@ class OnCallApi:
 
     async def list_rotations(self, call: Call, request: pb.ListRotationsRequest) -> pb.ListRotationsResponse:
         page = Page.of(request)
-        rows = await on_call.listed(call.tx, "rotation", key_of(page), page.size + 1)
+        rows = await on_call.listed(call.tx, "rotation", _after(page), page.size + 1)
         cut, token = page.cut(rows, lambda row: [row["key"]])
         shown = [_rotation(row["version"], row["body"]) for row in cut]
         return pb.ListRotationsResponse(rotations=shown, next_page_token=token)
@@ -105,7 +105,7 @@ class OnCallApi:
     async def list_policies(self, call: Call, request: pb.ListPoliciesRequest) -> pb.ListPoliciesResponse:
         page = Page.of(request)
         book = await self._desk.book(call.tx)
-        rows = await on_call.listed(call.tx, "policy", key_of(page), page.size + 1)
+        rows = await on_call.listed(call.tx, "policy", _after(page), page.size + 1)
         cut, token = page.cut(rows, lambda row: [row["key"]])
         shown = [_policy(row["version"], row["body"], book.default_policy_id) for row in cut]
         return pb.ListPoliciesResponse(policies=shown, next_page_token=token)
@@ -182,3 +182,7 @@ def _policy(version: int, body: bytes, default_id: str) -> pb.Policy:
 
 def _context(responder_id: str) -> str:
     return f"responder/{responder_id}"
+
+
+def _after(page: Page) -> str:
+    return page.after[0] if page.after else ""
