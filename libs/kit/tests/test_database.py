@@ -7,10 +7,10 @@ import pytest
 from haven.intake.v1 import events_pb2
 from sqlalchemy import text
 
-from haven_kit import ids
+from haven_kit import ids, pool
 from haven_kit.clock import SystemClock
 from haven_kit.database import Database, Tx
-from haven_kit.errors import NotFound, Unavailable
+from haven_kit.errors import NotFound, Overloaded, Unavailable
 from haven_kit.identity import system
 
 WHO = system("test")
@@ -131,3 +131,71 @@ async def test_only_an_event_can_be_told(kit_db: Database) -> None:
     async with kit_db.transaction(WHO) as tx:
         with pytest.raises(TypeError):
             tx.emit(events_pb2.CareTeamMember(), key="x")
+
+
+_INBOX = "INSERT INTO inbox (event_id, reaction, done_at) VALUES (gen_random_uuid(), $1, now())"
+
+
+async def test_gathered_rows_are_committed_with_events_or_not_at_all(kit_db: Database) -> None:
+    async with kit_db.transaction(WHO) as tx:
+        tx.write(_INBOX, "gathered kept")
+        tx.emit(_event("gathered"), key="gathered kept")
+    with pytest.raises(NotFound):
+        async with kit_db.transaction(WHO) as tx:
+            tx.write(_INBOX, "gathered lost")
+            raise NotFound("referral")
+    async with kit_db.transaction(WHO) as tx:
+        kept = await tx.read("SELECT reaction FROM inbox WHERE reaction LIKE 'gathered%'")
+        told = await tx.read("SELECT 1 FROM outbox WHERE key = 'gathered kept'")
+    assert ([row["reaction"] for row in kept], len(told)) == (["gathered kept"], 1)
+
+
+async def test_the_last_statement_takes_what_is_gathered_along_and_gives_its_own_row(kit_db: Database) -> None:
+    async with kit_db.transaction(WHO) as tx:
+        tx.emit(_event("last"), key="last")
+        row = await tx.last(f"WITH made AS ({_INBOX} RETURNING reaction) SELECT reaction FROM made", "last")
+        assert row is not None
+        assert row["reaction"] == "last"
+    async with kit_db.transaction(WHO) as tx:
+        assert len(await tx.read("SELECT 1 FROM outbox WHERE key = 'last'")) == 1
+
+
+async def test_the_last_statement_is_durable_at_once_unless_the_transaction_had_begun(kit_db: Database) -> None:
+    for begun, kept in ((False, 1), (True, 0)):
+        with pytest.raises(NotFound):
+            async with kit_db.transaction(WHO) as tx:
+                if begun:
+                    await tx.fetch("SELECT 1")
+                await tx.last(_INBOX, f"begun {begun}")
+                raise NotFound("referral")
+        async with kit_db.transaction(WHO) as tx:
+            assert len(await tx.read("SELECT 1 FROM inbox WHERE reaction = $1", f"begun {begun}")) == kept
+
+
+async def test_a_transaction_that_only_reads_is_never_begun(kit_db: Database) -> None:
+    async with kit_db.transaction(WHO) as tx:
+        first = await tx.read_one("SELECT pg_current_xact_id()::text AS id")
+        second = await tx.read_one("SELECT pg_current_xact_id()::text AS id")
+        assert first != second
+        third = await tx.fetch_one("SELECT pg_current_xact_id()::text AS id")
+        assert await tx.read_one("SELECT pg_current_xact_id()::text AS id") == third
+
+
+async def test_a_full_pool_makes_callers_wait_and_says_so_after_a_while(
+    kit_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(kit_db.url, clock=SystemClock(), pool_size=1)
+    try:
+        async with database.transaction(WHO) as tx:
+            await tx.read("SELECT 1")
+            monkeypatch.setattr(pool, "WAIT_S", 0.01)
+            with pytest.raises(Overloaded):
+                async with database.transaction(WHO):
+                    raise AssertionError("there was no connection")
+            monkeypatch.undo()
+            waiting = asyncio.create_task(database.reachable(30))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        assert await waiting
+    finally:
+        await database.close()
