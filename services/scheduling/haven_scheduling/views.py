@@ -63,27 +63,28 @@ class Words:
 
     def seal_session(self, session_id: str, title: str, place: str) -> bytes:
         """The words of one session."""
-        return self._cipher.seal(calendar_pb2.Session(title=title, place=place), f"session/{session_id}")
+        return self._cipher.seal(calendar_pb2.Session(title=title, place=place), context=f"session/{session_id}")
 
     def seal_series(self, series_id: str, title: str) -> bytes:
         """The words of a series."""
-        return self._cipher.seal(calendar_pb2.Session(title=title), f"series/{series_id}")
+        return self._cipher.seal(calendar_pb2.Session(title=title), context=f"series/{series_id}")
 
     def of_series(self, row: SeriesRow) -> str:
         """The title of a series outside a group; empty for one of a group."""
         if row.sealed is None:
             return ""
-        return self._cipher.open(calendar_pb2.Session, row.sealed, f"series/{row.series_id}").title
+        return self._cipher.open(calendar_pb2.Session, row.sealed, context=f"series/{row.series_id}").title
 
     def of_session(self, row: SessionRow) -> tuple[str, str]:
         """Title and place of a session."""
         if row.sealed is not None:
-            own = self._cipher.open(calendar_pb2.Session, row.sealed, f"session/{row.session_id}")
+            own = self._cipher.open(calendar_pb2.Session, row.sealed, context=f"session/{row.session_id}")
             return own.title, own.place
         if row.group is not None:
             return row.group.title, row.group.place
         if row.series_sealed is not None:
-            return self._cipher.open(calendar_pb2.Session, row.series_sealed, f"series/{row.series_id}").title, ""
+            shared = self._cipher.open(calendar_pb2.Session, row.series_sealed, context=f"series/{row.series_id}")
+            return shared.title, ""
         return "", ""
 
     def session(

@@ -21,12 +21,12 @@ Exercises = Mapping[str, pb.GroundingExercise]
 
 def seal_member(cipher: Cipher, member_id: str, display_name: str) -> bytes:
     """The chosen name, sealed."""
-    return cipher.seal(pb.Member(member_id=member_id, display_name=display_name), f"member/{member_id}")
+    return cipher.seal(pb.Member(member_id=member_id, display_name=display_name), context=f"member/{member_id}")
 
 
 def seal_agenda(cipher: Cipher, session_id: str, agenda: list[pb.AgendaItem]) -> bytes:
     """The agenda, sealed."""
-    return cipher.seal(pb.Room(session_id=session_id, agenda=agenda), f"agenda/{session_id}")
+    return cipher.seal(pb.Room(session_id=session_id, agenda=agenda), context=f"agenda/{session_id}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class View:
         if room.closed_at:
             seen.closed_at.CopyFrom(times.stamp(room.closed_at))
         if sealed_agenda is not None:
-            seen.agenda.extend(self._cipher.open(pb.Room, sealed_agenda, f"agenda/{session.session_id}").agenda)
+            seen.agenda.extend(self._cipher.open(pb.Room, sealed_agenda, context=f"agenda/{session.session_id}").agenda)
         if self._reader.inside:
             self._add_people(seen, room, now)
         return seen
@@ -118,7 +118,7 @@ class View:
         )
         return pb.Member(
             member_id=member_id,
-            display_name=self._cipher.open(pb.Member, row.sealed, f"member/{member_id}").display_name,
+            display_name=self._cipher.open(pb.Member, row.sealed, context=f"member/{member_id}").display_name,
             staff=member.staff,
             participation=words.number(pb.Participation, member.participation),
             camera=member.camera,

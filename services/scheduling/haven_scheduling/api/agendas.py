@@ -27,7 +27,7 @@ class AgendasApi(Base):
         kept = await calendar.agenda(call.tx, row.session_id)
         etags.check(request.etag, kept[1] if kept else 0)
         agenda = pb.Agenda(title=request.title, objectives=request.objectives, items=request.items)
-        sealed = self._cipher.seal(agenda, f"agenda/{row.session_id}")
+        sealed = self._cipher.seal(agenda, context=f"agenda/{row.session_id}")
         return _shown(agenda, row.session_id, await calendar.write_agenda(call.tx, row.session_id, sealed))
 
     async def get_agenda(self, call: Call, request: pb.GetAgendaRequest) -> pb.Agenda:
@@ -37,7 +37,7 @@ class AgendasApi(Base):
         kept = await calendar.agenda(call.tx, row.session_id)
         if kept is None:
             raise NotFound("agenda")
-        agenda = self._cipher.open(pb.Agenda, kept[0], f"agenda/{row.session_id}")
+        agenda = self._cipher.open(pb.Agenda, kept[0], context=f"agenda/{row.session_id}")
         return _shown(agenda, row.session_id, kept[1])
 
     async def list_agenda_templates(

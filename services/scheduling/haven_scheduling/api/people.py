@@ -22,7 +22,7 @@ class PeopleApi(Base):
         kept = await people.availability(call.tx, request.person_id)
         etags.check(request.etag, kept[1] if kept else 0)
         message = pb.Availability(time_zone=request.time_zone, windows=request.windows, blackouts=request.blackouts)
-        sealed = self._cipher.seal(message, f"availability/{request.person_id}")
+        sealed = self._cipher.seal(message, context=f"availability/{request.person_id}")
         version = await people.write_availability(call.tx, request.person_id, sealed, request.time_zone)
         return _shown(message, request.person_id, version)
 
@@ -32,7 +32,7 @@ class PeopleApi(Base):
         kept = await people.availability(call.tx, request.person_id)
         if kept is None:
             raise NotFound("availability")
-        message = self._cipher.open(pb.Availability, kept[0], f"availability/{request.person_id}")
+        message = self._cipher.open(pb.Availability, kept[0], context=f"availability/{request.person_id}")
         return _shown(message, request.person_id, kept[1])
 
     async def put_staff_profile(self, call: Call, request: pb.PutStaffProfileRequest) -> pb.StaffProfile:

@@ -122,7 +122,7 @@ class ProposalsApi(Base):
         kept = await people.availability(call.tx, person_id)
         if kept is None:
             return Availability(zone)
-        return patterns.availability(self._cipher.open(pb.Availability, kept[0], f"availability/{person_id}"))
+        return patterns.availability(self._cipher.open(pb.Availability, kept[0], context=f"availability/{person_id}"))
 
 
 async def _check_couple(call: Call, request: pb.ProposeGroupsRequest) -> None:

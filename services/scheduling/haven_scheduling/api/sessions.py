@@ -105,7 +105,7 @@ class SessionsApi(Base):
         kept = await calendar.agenda(call.tx, row.session_id)
         if kept is None:
             return
-        agenda = self._cipher.open(pb.Agenda, kept[0], f"agenda/{row.session_id}")
+        agenda = self._cipher.open(pb.Agenda, kept[0], context=f"agenda/{row.session_id}")
         if timedelta(minutes=sum(each.minutes for each in agenda.items)) > length:
             raise Refused("agenda_longer", "The agenda is longer than the session would be; shorten it first.")
 

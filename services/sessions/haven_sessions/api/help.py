@@ -112,7 +112,7 @@ class HelpApi:
             if await people.is_over(tx, signal_id, person_id):
                 # Pressed again with the id of a call that is over: a client's slip, which must not silence it.
                 signal_id = new_id()
-            note = self._desk.parts.cipher.seal(told, f"help/{signal_id}") if told.note else None
+            note = self._desk.parts.cipher.seal(told, context=f"help/{signal_id}") if told.note else None
             if await people.call_for_help(tx, signal_id, person_id, session_id, note):
                 signalled = events_pb2.DistressSignalled(
                     signal_id=signal_id,

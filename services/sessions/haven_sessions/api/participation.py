@@ -61,7 +61,7 @@ class ParticipationApi:
             sent_at=times.stamp(call.now),
             to_staff=request.to_staff,
         )
-        sealed = self._desk.parts.cipher.seal(message, f"message/{message_id}")
+        sealed = self._desk.parts.cipher.seal(message, context=f"message/{message_id}")
         await people.add_message(call.tx, message_id, session_id, sealed)
         await live.happen(call.tx, standing.session, room, decided)
         call.about(call.principal.person_id or "")
@@ -84,7 +84,10 @@ class ParticipationApi:
             page.size + 1,
         )
         cut, token = page.cut(rows, lambda row: [row["seq"]])
-        shown = [self._desk.parts.cipher.open(pb.Message, row["sealed"], f"message/{row['message_id']}") for row in cut]
+        shown = [
+            self._desk.parts.cipher.open(pb.Message, row["sealed"], context=f"message/{row['message_id']}")
+            for row in cut
+        ]
         writers = (members[each.member_id].person_id for each in shown)
         call.about(*(writers if reader.staff else [call.principal.person_id or ""]))
         return rpc.ListMessagesResponse(messages=shown, next_page_token=token)
@@ -98,7 +101,7 @@ class ParticipationApi:
         room = await rooms.load(call.tx, session_id)
         if member.place is Place.IN and room.life is not Life.CLOSED:
             raise Refused("not_over", "You can rate the session when it is over, or when you have left it.")
-        sealed = self._desk.parts.cipher.seal(request, f"rating/{session_id}/{person_id}")
+        sealed = self._desk.parts.cipher.seal(request, context=f"rating/{session_id}/{person_id}")
         await people.rate(call.tx, session_id, person_id, sealed)
         call.about(person_id)
         return rpc.RateSessionResponse(text=self._desk.facts.texts.rated)
@@ -113,7 +116,7 @@ class ParticipationApi:
             return summary
         answers = [
             self._desk.parts.cipher.open(
-                rpc.RateSessionRequest, row["sealed"], f"rating/{session_id}/{row['person_id']}"
+                rpc.RateSessionRequest, row["sealed"], context=f"rating/{session_id}/{row['person_id']}"
             )
             for row in rows
         ]

@@ -65,7 +65,7 @@ class Watch:
         message = pb.Message()
         if isinstance(event, MessageSent):
             sealed = await people.message(tx, event.message_id)
-            message = self._desk.parts.cipher.open(pb.Message, sealed, f"message/{event.message_id}")
+            message = self._desk.parts.cipher.open(pb.Message, sealed, context=f"message/{event.message_id}")
         return view.event(self._room, seen.happened, message)
 
     async def _reader(self, tx: Tx) -> tuple[Reader, dict[str, Member]]:
