@@ -5,7 +5,7 @@ STAMP := .venv/.haven-setup
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 TESTS ?=
 REPEATS ?= 5
-SECONDS ?= 4
+SECONDS ?= 3
 
 .PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi events settings bench clean
 
@@ -46,7 +46,7 @@ capabilities: setup ## Print which capabilities are proven, by which tests (LAST
 run: setup ## Start the platform and keep it running; Ctrl-C stops it
 	@exec $(BIN)/haven run
 
-bench: setup ## Measure the platform beside the bare path (REPEATS=5 SECONDS=4)
+bench: setup ## Measure the platform beside the bare path (REPEATS=5 SECONDS=3)
 	@exec $(BIN)/python tests/bench --repeats $(REPEATS) --seconds $(SECONDS)
 
 clean: ## Stop leftovers and remove all that was made here, the environment too

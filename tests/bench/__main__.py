@@ -1,6 +1,6 @@
 """`make bench`: what the platform costs beside the bare path, as ratios measured in one run.
 
-`python tests/bench [--repeats 5] [--seconds 4]`. Each measurement alternates between the two sides, and each ratio is
+`python tests/bench [--repeats 5] [--seconds 3]`. Each measurement alternates between the two sides, and each ratio is
 of medians over the repeats: on a shared machine only ratios mean something. docs/operate/performance.md says what is
 measured and what was reached.
 """
@@ -186,7 +186,7 @@ async def _until_stopped(repeats: int, seconds: float, only: str) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--only", default="", help="measurements whose name contains this")
     given = parser.parse_args()
     sys.exit(uvloop.run(_until_stopped(given.repeats, given.seconds, given.only)))

@@ -126,7 +126,9 @@ async def gateway(port: int, service: int) -> None:
         return {"signalId": answer.signal_id, "alertId": answer.alert_id, "message": answer.message}
 
     server = uvicorn.Server(
-        uvicorn.Config(app, port=port, loop="none", http="httptools", log_level="error", access_log=False)
+        uvicorn.Config(
+            app, port=port, loop="none", http="httptools", log_level="error", access_log=False, timeout_keep_alive=75
+        )
     )
     await server.serve()
 
