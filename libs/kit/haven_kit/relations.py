@@ -50,22 +50,41 @@ async def of(tx: Tx, principal: Principal, person_id: str) -> frozenset[int]:
     return frozenset(found)
 
 
+def is_office(call: Call) -> bool:
+    """Whether the caller holds an office role that the method's access rule opens it to."""
+    return not call.principal.roles.isdisjoint(OFFICE_ROLES.intersection(call.method.access.roles))
+
+
+async def held(call: Call, person_id: str, *, also: frozenset[int] = frozenset()) -> frozenset[int]:
+    """The caller's relations to the person, of those that the method's access rule names; `also` adds to them.
+
+    An office role that the rule does not name opens no record, though another role of the caller opens the method.
+    """
+    access = call.method.access
+    found = await of(call.tx, call.principal, person_id) | also
+    if not is_office(call):
+        found -= {Relation.RELATION_OFFICE}
+    return found & frozenset(access.relations)
+
+
 async def require(
     call: Call, person_id: str, resource: str = "person", *, also: frozenset[int] = frozenset()
 ) -> frozenset[int]:
     """The caller's relations to the person, of those that the method's access rule names.
 
-    `also` adds relations that the service itself has found, such as SESSION. Services that the rule names need none.
+    `also` adds relations that the service itself has found, such as SESSION. A service that the rule names needs none
+    when it calls for itself, or where the method is for services alone; one that calls for a person has theirs.
     Raises NotFound(resource) where none is left, so that what is invisible cannot be told from what does not exist.
     """
-    if call.principal.service in call.method.access.services:
-        return frozenset(call.method.access.relations)
-    if call.method.access.relations == _OWN and person_id == call.principal.person_id:
+    access, principal = call.method.access, call.principal
+    if principal.service in access.services and (principal.is_service or not access.roles):
+        return frozenset(access.relations)
+    if access.relations == _OWN and person_id == principal.person_id:
         return frozenset(_OWN)  # by the token alone, without a question to the database
-    held = (await of(call.tx, call.principal, person_id) | also) & frozenset(call.method.access.relations)
-    if not held:
+    relations = await held(call, person_id, also=also)
+    if not relations:
         raise NotFound(resource)
-    return held
+    return relations
 
 
 async def write_care_team(tx: Tx, changed: events_pb2.CareTeamChanged) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from haven.intake.v1 import events_pb2
+from google.protobuf.descriptor import ServiceDescriptor
+from haven.crisis.v1 import crisis_service_pb2
+from haven.intake.v1 import events_pb2, people_service_pb2
 from haven.options.v1.options_pb2 import Relation, Role
 
-from haven_kit import ids, relations
+from haven_kit import contract, ids, relations
+from haven_kit.call import Call
 from haven_kit.database import Database
-from haven_kit.identity import Principal, system
+from haven_kit.errors import NotFound
+from haven_kit.identity import Principal, service, system
 
 WHO = system("test")
 PERSON, PARTNER = ids.new_id(), ids.new_id()
+CRISIS = crisis_service_pb2.DESCRIPTOR.services_by_name["CrisisService"]
+PEOPLE = people_service_pb2.DESCRIPTOR.services_by_name["PeopleService"]
 
 
 async def _of(database: Database, principal: Principal, person_id: str = PERSON) -> set[str]:
@@ -80,3 +88,35 @@ async def test_an_ended_link_ends_the_relation(kit_db: Database) -> None:
             )
             await relations.write_link(tx, event)
     assert await _of(kit_db, Principal("f", person_id=PARTNER)) == set()
+
+
+def _call(database: Database, api: ServiceDescriptor, name: str, principal: Principal) -> Call:
+    return Call(next(each for each in contract.methods_of(api.full_name) if each.name == name), principal, database)
+
+
+async def _may(database: Database, api: ServiceDescriptor, name: str, principal: Principal) -> bool:
+    call = _call(database, api, name, principal)
+    async with call.transaction():
+        try:
+            await relations.require(call, PERSON)
+        except NotFound:
+            return False
+    return True
+
+
+async def test_a_service_that_calls_for_a_person_has_what_the_person_has(kit_db: Database) -> None:
+    raise_signal, profile = (CRISIS, "RaiseSignal"), (PEOPLE, "GetBillingProfile")
+    stranger = Principal("s", roles=frozenset({Role.ROLE_PARTICIPANT}), person_id=ids.new_id(), service="sessions")
+    assert not await _may(kit_db, *raise_signal, stranger)
+    assert await _may(kit_db, *raise_signal, replace(stranger, person_id=PERSON))
+    assert await _may(kit_db, *raise_signal, service("sessions"))
+    assert not await _may(kit_db, *raise_signal, replace(service("sessions"), service="billing"))
+    biller = Principal("b", roles=frozenset({Role.ROLE_BILLER}), service="billing")
+    assert await _may(kit_db, *profile, biller)  # for services alone: the one that asks has decided
+
+
+async def test_an_office_role_opens_records_only_where_the_method_is_open_to_it(kit_db: Database) -> None:
+    both = Principal("x", roles=frozenset({Role.ROLE_FACILITATOR, Role.ROLE_BILLER}), service="gateway")
+    assert not await _may(kit_db, PEOPLE, "GetPerson", both)
+    coordinator = Principal("c", roles=frozenset({Role.ROLE_CARE_COORDINATOR}), service="gateway")
+    assert await _may(kit_db, PEOPLE, "GetPerson", coordinator)

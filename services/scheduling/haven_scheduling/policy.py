@@ -17,7 +17,6 @@ from haven_kit.identity import Principal
 from haven_scheduling.store.rows import SeriesRow, SessionRow
 
 OFFICE_ROLES = frozenset({options_pb2.ROLE_CARE_COORDINATOR, options_pb2.ROLE_ADMINISTRATOR})
-CARES = frozenset({options_pb2.RELATION_CARE_TEAM, options_pb2.RELATION_OFFICE})
 NO_LEADER = "Only the one who leads it, or the office, may do this."
 
 
@@ -47,7 +46,8 @@ async def cared_for(call: Call, person_ids: Iterable[str]) -> frozenset[str]:
     """Those of the people on whose care team the caller is."""
     if not call.principal.is_staff:
         return frozenset()
-    return frozenset([each for each in person_ids if await relations.of(call.tx, call.principal, each) & CARES])
+    found = [(each, await relations.of(call.tx, call.principal, each)) for each in person_ids]
+    return frozenset(each for each, held in found if options_pb2.RELATION_CARE_TEAM in held)
 
 
 async def may_see(call: Call, row: SessionRow) -> bool:

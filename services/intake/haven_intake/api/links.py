@@ -109,8 +109,7 @@ class LinkApi:
         if story and link.message.kind != pb.LINK_KIND_COUPLE:
             raise NotFound(resource)
         for person_id in link.people:
-            held = await relations.of(call.tx, call.principal, person_id)
-            if held & frozenset(call.method.access.relations):
+            if await relations.held(call, person_id):
                 call.about(*link.people)
                 return link
         raise NotFound(resource)

@@ -49,8 +49,7 @@ class ReferralApi:
             kind=request.kind, referrer=request.referrer, reason=request.reason, summary=request.summary
         )
         record = await self._receive(call, new_person(person), referral, None)
-        held = await relations.of(call.tx, call.principal, record.person_id)
-        if not held & frozenset(call.method.access.relations):
+        if not await relations.held(call, record.person_id):
             return _receipt(call, record)
         return await self._shown(call, record)
 

@@ -6,7 +6,6 @@ from haven.sessions.v1 import attendance_service_pb2 as rpc
 
 from haven_kit import etags, relations, times
 from haven_kit.call import Call
-from haven_kit.identity import Principal
 from haven_kit.ids import new_id
 from haven_kit.paging import Page
 from haven_sessions import live, policy
@@ -19,7 +18,7 @@ class AttendanceApi:
 
     async def list_attendance(self, call: Call, request: rpc.ListAttendanceRequest) -> rpc.ListAttendanceResponse:
         session = await sessions.get(call.tx, request.session_id)
-        policy.require_may_list_attendance(call.principal, session, office=_office(call.principal))
+        policy.require_may_list_attendance(call.principal, session, office=relations.is_office(call))
         page = Page.of(request)
         found = await attendance.of_session(call.tx, request.session_id, page)
         shown, token = page.cut(found, lambda each: [each.attendance_id])
@@ -30,7 +29,7 @@ class AttendanceApi:
         record = await attendance.lock(call.tx, request.attendance_id)
         minutes = request.attended_minutes
         policy.require_may_correct(
-            call.principal, record, minutes=minutes, office=_office(call.principal), now=call.now
+            call.principal, record, minutes=minutes, office=relations.is_office(call), now=call.now
         )
         call.about(record.person_id)
         etags.check(request.etag, record.version)
@@ -48,10 +47,6 @@ class AttendanceApi:
         found = await attendance.of_person(call.tx, request.person_id, page)
         shown, token = page.cut(found, lambda each: [each.starts_at.isoformat(), each.attendance_id])
         return rpc.ListPersonAttendanceResponse(attendance=[_message(each) for each in shown], next_page_token=token)
-
-
-def _office(principal: Principal) -> bool:
-    return bool(principal.roles & relations.OFFICE_ROLES)
 
 
 def _message(record: Attendance) -> rpc.Attendance:
