@@ -1,4 +1,5 @@
 import asyncio
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -8,10 +9,14 @@ from haven.intake.v1 import events_pb2
 from haven.intake.v1 import screening_service_pb2 as pb
 
 from haven_intake.__main__ import SPEC
+from haven_intake.store import screenings as store
+from haven_kit import ids
 from haven_kit.errors import NotFound
 from haven_kit.identity import system
 from haven_kit.testing import eventually
 from haven_kit.tls import Folder
+
+DAY = timedelta(days=1)
 
 
 class Crisis:
@@ -226,3 +231,20 @@ async def test_others_see_no_screening(people):
     for stranger in (people.person(other), people.staff("individual_therapist")):
         with pytest.raises(NotFound):
             await stranger.screenings.GetScreening(request)
+
+
+async def test_a_concern_that_was_told_in_vain_waits_behind_the_others(intake):
+    older, newer = ids.new_id(), ids.new_id()
+    async with intake.process.database.transaction(system("test")) as tx:
+        for signal_id in (older, newer):
+            await store.add_concern(tx, signal_id, ids.new_id(), ids.new_id())
+        for signal_id, raised, due in ((older, 3, 1), (newer, 2, 2)):
+            await tx.fetch(
+                "UPDATE concern SET raised_at = $2, try_at = $3 WHERE signal_id = $1",
+                signal_id,
+                tx.now - raised * DAY,
+                tx.now - due * DAY,
+            )
+        assert (await store.claim_concern(tx, DAY))["signal_id"] == newer
+        assert (await store.claim_concern(tx, DAY))["signal_id"] == older
+        await tx.fetch("DELETE FROM concern WHERE signal_id = ANY($1::uuid[])", [older, newer])

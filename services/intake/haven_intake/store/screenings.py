@@ -78,12 +78,12 @@ async def add_concern(tx: Tx, signal_id: str, person_id: str, screening_id: str)
 
 
 async def claim_concern(tx: Tx, lease: timedelta) -> asyncpg.Record | None:
-    """The concern that waits longest, taken for the length of the lease: `signal_id`, `person_id`, `raised_at`,
-    `traceparent`."""
+    """The concern whose turn came first, taken for the length of the lease: `signal_id`, `person_id`, `raised_at`,
+    `traceparent`. One that was tried in vain goes behind those that were not: it must not keep them waiting."""
     return await tx.fetch_one(
         """UPDATE concern SET attempts = attempts + 1, try_at = $1::timestamptz + $2::interval
         WHERE signal_id = (SELECT signal_id FROM concern WHERE accepted_at IS NULL AND try_at <= $1
-            ORDER BY raised_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+            ORDER BY try_at, raised_at LIMIT 1 FOR UPDATE SKIP LOCKED)
         RETURNING signal_id::text AS signal_id, person_id::text AS person_id, raised_at, traceparent""",
         tx.now,
         lease,
