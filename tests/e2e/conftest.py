@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 import pytest_asyncio
 from attack import Target
 
-from haven_dev.day.day import Day, Who
+from haven_dev.day.actor import Actor
+from haven_dev.day.day import STAFF, Day, Who
 from haven_dev.day.play import FAST, play_steps
+from haven_dev.day.room import accept_and_join
 from haven_dev.runner import Platform
 
 HIGH = {f"HAVEN_{whom}_{what}": "1000000" for whom in ("PERSON", "ADDRESS", "HELP") for what in ("RATE", "BURST")}
@@ -45,4 +48,20 @@ async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Targ
 
         day.web.after_answer, day.web.change_body = learn, note
         await play_steps(day, lambda _: None)
+        await _meet_again(day)
+        made.ids["sessionId"].insert(0, day.made["session"])
         yield made
+
+
+async def _meet_again(day: Day) -> None:
+    """The group's next session, with its room open and people in it, so that what is asked of a room reaches it."""
+    listed = await day.coordinator.get("/v1/sessions", group_id=day.made["group"], page_size=50)
+    _, following, *_ = sorted(listed["sessions"], key=lambda each: str(each["startsAt"]))
+    day.made["session"] = following["sessionId"]
+    day.clock.set(datetime.fromisoformat(following["startsAt"]))
+    for name, actor in list(day.people.items()):  # signed in anew: it is another day
+        roles = STAFF.get(name, ("participant",))
+        day.people[name] = Actor(day.web, name, *roles, person_id=actor.person_id or None, sub=actor.sub)
+    await day.facilitator.once_possible(f"/v1/rooms/{day.made['session']}:open")
+    await accept_and_join(day, "facilitator", "Facilitator")
+    await accept_and_join(day, "rosa", "Rosie")
