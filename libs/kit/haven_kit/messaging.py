@@ -107,8 +107,8 @@ def _options(settings: Settings, name: str) -> dict[str, Any]:
     return options
 
 
-async def ensure_stream(stream: JetStreamContext, service: str, replicas: int = 1) -> None:
-    """Create the service's stream, or bring it up to date."""
+async def ensure_stream(stream: JetStreamContext, service: str) -> None:
+    """Create the service's stream, or bring it up to date. Its number of replicas is the operator's and stays."""
     config = StreamConfig(
         name=stream_of(service),
         subjects=[f"haven.{service}.>"],
@@ -117,10 +117,9 @@ async def ensure_stream(stream: JetStreamContext, service: str, replicas: int = 
         discard=DiscardPolicy.OLD,
         max_age=MAX_AGE_S,
         duplicate_window=DUPLICATE_WINDOW_S,
-        num_replicas=replicas,
     )
     try:
-        await stream.stream_info(config.name or "")
+        found = await stream.stream_info(config.name or "")
     except NotFoundError:
         try:
             await stream.add_stream(config)
@@ -128,6 +127,7 @@ async def ensure_stream(stream: JetStreamContext, service: str, replicas: int = 
             if error.err_code != 10058:  # another replica made it meanwhile
                 raise
     else:
+        config.num_replicas = found.config.num_replicas
         await stream.update_stream(config)
 
 

@@ -11,12 +11,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, Histogram, generate_latest
 
 _LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_AGE: Final = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 15, 60, 300, 1800)
 
 RPC_SECONDS: Final = Histogram(
     "haven_rpc_server_seconds", "Time to answer a call.", ("method", "code"), buckets=_LATENCY
 )
-RPC_IN_FLIGHT: Final = Gauge("haven_rpc_server_in_flight", "Calls being answered.")
 CALL_SECONDS: Final = Histogram(
     "haven_rpc_client_seconds", "Time for another service to answer.", ("method", "code"), buckets=_LATENCY
 )
@@ -28,12 +26,8 @@ OUTBOX_AGE: Final = Gauge(
 OUTBOX_PENDING: Final = Gauge("haven_outbox_pending", "Events that are not published yet.")
 RELAY_PUBLISHED: Final = Counter("haven_relay_published_total", "Events published.")
 RELAY_FAILURES: Final = Counter("haven_relay_failures_total", "Attempts to publish that failed.")
-RELAY_LAG: Final = Histogram("haven_relay_lag_seconds", "Time from an event's commit to its publication.", buckets=_AGE)
 
 REACTIONS: Final = Counter("haven_reactions_total", "Events handled.", ("event", "outcome"))
-REACTION_LAG: Final = Histogram(
-    "haven_reaction_lag_seconds", "Time from an event's commit to its reaction's commit.", ("event",), buckets=_AGE
-)
 DEAD_LETTERS: Final = Counter("haven_dead_letters_total", "Events given up after their last attempt.", ("event",))
 DEAD_LETTERS_OPEN: Final = Gauge("haven_dead_letters_open", "Events given up and not driven again yet.")
 

@@ -162,6 +162,7 @@ class Reactor:
                 WHERE redrive ORDER BY died_at LIMIT 1 FOR UPDATE SKIP LOCKED"""
             )
             if row is None:
+                metrics.DEAD_LETTERS_OPEN.set((await tx.fetch("SELECT count(*) FROM dead_letter"))[0][0])
                 return False
             reaction = next((each for each in self._reactions if each.name == row["reaction"]), None)
             try:

@@ -55,6 +55,7 @@ class Relay:
         async with self._database.transaction(self._principal) as tx:
             rows = await tx.read(_PENDING, BATCH)
         metrics.OUTBOX_PENDING.set(len(rows))
+        metrics.OUTBOX_AGE.set((tx.now - rows[0]["occurred_at"]).total_seconds() if rows else 0)
         if not rows:
             return False
         by_key: defaultdict[str, list[asyncpg.Record]] = defaultdict(list)
@@ -66,6 +67,7 @@ class Relay:
             raise Unavailable("NATS")  # another replica may reach it: the worker lets go of its lock
         async with self._database.transaction(self._principal) as tx:
             tx.write("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)
+        metrics.RELAY_PUBLISHED.inc(len(published))
         return len(published) == BATCH
 
     async def _in_order(self, stream: JetStreamContext, rows: list[asyncpg.Record]) -> list[int]:
@@ -76,6 +78,7 @@ class Relay:
                 await self._publish(stream, row)
             except (TimeoutError, nats_errors.Error, js_errors.Error) as error:
                 _log.warning("relay.not_published", subject=row["subject"], error=type(error).__name__)
+                metrics.RELAY_FAILURES.inc()
                 break
             done.append(row["seq"])
         return done

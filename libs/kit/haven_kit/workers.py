@@ -89,6 +89,7 @@ class WorkerLoop:
                 continue
             backoff = _FIRST_BACKOFF_S
             metrics.WORKER_STEPS.labels(self._worker.name, "ok").inc()
+            metrics.WORKER_LAST.labels(self._worker.name).set_to_current_time()
             if not more and not self._stopping.is_set():
                 await self._database.wake.wait(self._bell, self._worker.every.total_seconds())
 

@@ -160,7 +160,7 @@ async def test_a_claim_too_late_is_refused(office):
 
 async def test_substance_use_days_need_the_persons_consent(office, billing):
     person = await office.newcomer(diagnoses=["F1020"])
-    await office.admit(person, track="iop-substance-use")
+    await office.admit(person, track="iop-adult-substance-use")
     await office.insure(person, days=5)
     await office.attend(person, MONDAY)
     found = await refusal(office, person)

@@ -219,7 +219,7 @@ async def test_a_voided_charge_gives_everything_back(office):
 
 async def test_substance_use_days_carry_their_own_codes(office):
     person = await office.newcomer()
-    await office.admit(person, track="iop-substance-use")
+    await office.admit(person, track="iop-adult-substance-use")
     await office.insure(person, days=3)
     await office.attend(person, MONDAY)
     charge = (await office.charges(person))[MONDAY]
@@ -263,7 +263,7 @@ async def test_who_may_see_what(office, billing):
 
 async def test_a_late_admission_does_not_replace_a_newer_plan(office, billing):
     person = await office.newcomer()
-    newer = await office.admit(person, track="iop-substance-use")
+    newer = await office.admit(person, track="iop-adult-substance-use")
     older = intake_events.PersonAdmitted(
         person_id=person, admission_id=new_id(), track="iop-adult-trauma", days_per_week=3, hours_per_week=9
     )
