@@ -32,6 +32,11 @@ class Channel:
     address: str
     secret: str = ""
 
+    @property
+    def provider(self) -> str:
+        """Who takes pages on this channel: the webhook's address, or the one mail server."""
+        return self.address if self.kind == "webhook" else self.kind
+
 
 @dataclass(frozen=True, slots=True)
 class Responder:

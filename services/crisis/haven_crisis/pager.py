@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +39,10 @@ class Pager:
         self._parts = parts
         self._directory = directory
         self._channels = channels
-        self._room = asyncio.Semaphore(parts.settings.page_concurrency)
+        self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(parts.settings.page_concurrency)
+        )
+        """For each provider its own, so that a slow one holds back no page of another's."""
         self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
         self._running: set[asyncio.Task[None]] = set()
         self.worker_id = ids.new_id()
@@ -86,13 +90,17 @@ class Pager:
 
     async def _send(self, job: Job) -> None:
         try:
-            async with self._room:
+            async with self._rooms[self._provider(job)]:
                 outcome = await self._hand_over(job)
             if outcome is not None:
                 await self._note(job, outcome)
         except Exception:  # noqa: BLE001 - nobody else would hear of it
             # The page stays claimed; when its lease runs out it is sent again.
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
+
+    def _provider(self, job: Job) -> str:
+        channels = self._directory.channels(job.responder_id)
+        return channels[job.place].provider if job.place < len(channels) else ""
 
     async def _hand_over(self, job: Job) -> Outcome | None:
         settings = self._parts.settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from haven.crisis.v1.page_pb2 import PageText
 from pydantic import ValidationError
 
 from haven_crisis.api import alerts as alert_api
-from haven_crisis.channels import Channels
+from haven_crisis.channels import Channels, Outcome
 from haven_crisis.directory import Channel
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import follow_ups
@@ -213,3 +214,26 @@ async def test_a_signal_that_is_sent_again_after_its_alert_was_closed_pages_agai
     again = await world.signal(person_id, signal_id="button")
     assert again.alert_id != raised.alert_id
     await world.paged("first", again.alert_id)
+
+
+async def test_a_slow_provider_holds_back_no_page_of_another(
+    world: World, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, release = Channels.send, asyncio.Event()
+
+    async def send(self: Channels, channel: Channel, page: PageText) -> Outcome:
+        if channel.kind == "email":
+            await release.wait()
+        return await slow(self, channel, page)
+
+    monkeypatch.setattr(Channels, "send", send)
+    pager = next(each for each in world.crisis.process.service.workers if each.name == "pages").step.__self__
+    monkeypatch.setattr(pager, "_rooms", defaultdict(lambda: asyncio.Semaphore(1)))
+    await world.plan(channels={"first": ["first@example.org"], "second": ["second"], "boss": ["boss"]})
+    await world.signal(ids.new_id())  # waits at the mail server
+    await world.plan()
+    raised = await world.signal(person_id)
+    try:
+        await world.paged("first", raised.alert_id)
+    finally:
+        release.set()
