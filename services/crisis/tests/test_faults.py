@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -54,7 +55,8 @@ async def test_a_plan_that_cannot_be_read_in_part_stops_nobody(world: World, per
 
 
 def _settings(world: World, **given: object) -> CrisisSettings:
-    return world.crisis.process.settings.model_copy(update=given)
+    held: CrisisSettings = world.crisis.process.settings
+    return held.model_copy(update=given)
 
 
 async def test_a_secret_that_cannot_sign_moves_the_page_on(world: World, person_id: str) -> None:
@@ -176,7 +178,7 @@ async def test_a_watch_shows_more_alerts_than_it_reads_at_once_and_notes_whose(
     ],
     ids=lambda odd: str(next(iter(odd))),
 )
-async def test_no_odd_field_refuses_a_call_for_help(world: World, person_id: str, odd: dict[str, object]) -> None:
+async def test_no_odd_field_refuses_a_call_for_help(world: World, person_id: str, odd: dict[str, Any]) -> None:
     await world.plan()
     raised = await world.signal(person_id, **odd)
     await world.paged("first", raised.alert_id)
@@ -227,7 +229,8 @@ async def test_a_slow_provider_holds_back_no_page_of_another(
         return await slow(self, channel, page)
 
     monkeypatch.setattr(Channels, "send", send)
-    pager = next(each for each in world.crisis.process.service.workers if each.name == "pages").step.__self__
+    sweep: Any = next(each for each in world.crisis.process.service.workers if each.name == "pages").step
+    pager = sweep.__self__
     monkeypatch.setattr(pager, "_rooms", defaultdict(lambda: asyncio.Semaphore(1)))
     await world.plan(channels={"first": ["first@example.org"], "second": ["second"], "boss": ["boss"]})
     await world.signal(ids.new_id())  # waits at the mail server
