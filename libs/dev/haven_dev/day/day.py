@@ -76,6 +76,8 @@ class Day:
     who: Who = field(default_factory=Who)
     made: dict[str, Any] = field(default_factory=dict)
     """Ids that later steps need, by name."""
+    undisturbed: bool = True
+    """Whether every part runs all the time. A test that ends parts says no: some answers then go another way."""
     people: dict[str, Actor] = field(default_factory=dict)
 
     @classmethod
