@@ -73,8 +73,8 @@ def _commands(target: Target) -> list[tuple[Method, str, Any]]:
     for verb, path, body in target.commands:
         if method := method_of(verb, path):
             # What was asked of the first room is asked of the one that is open now.
-            path = re.sub(r"^/v1/rooms/[^:/]+", f"/v1/rooms/{target.day.made['session']}", path)
-            found[method.full_name] = (method, path, body)
+            now = re.sub(r"^/v1/rooms/[^:/]+", f"/v1/rooms/{target.day.made['session']}", path)
+            found[method.full_name] = (method, now, body)
     return list(found.values())
 
 
