@@ -1,4 +1,4 @@
-"""What programs need for community, each need proven through the gateway."""
+"""What programs need for community and safety among people, each need proven through the gateway."""
 
 from __future__ import annotations
 
@@ -75,3 +75,34 @@ async def test_a_person_may_be_called_differently_in_each_room(program: Program)
         room = await program.opened(session, leader)
         await program.joined(room, ana, displayName=name)
         assert {each["displayName"] for each in (await leader.get(room))["members"]} == {"Kim", name}
+
+
+@pytest.mark.capability("CAR-38")
+async def test_people_say_how_safe_it_felt_and_nobody_learns_who_said_what(program: Program) -> None:
+    group = await program.meeting("Ana", "Ben", "Cleo")
+    ana, ben, cleo = group.people
+    low = {"heard": 2, "respected": 4, "comfortable": 1, "private": 5}
+    high = {"heard": 5, "respected": 4, "comfortable": 4, "private": 5}
+    with refused(409, "not_over"):
+        await ana.post(f"{group.room}:rate", low)
+    await group.staff("close")
+    for incomplete in ({"heard": 5}, high | {"private": 6}):
+        with refused(400):
+            await ana.post(f"{group.room}:rate", incomplete)
+    await ana.post(f"{group.room}:rate", high)
+    await ben.post(f"{group.room}:rate", high)
+    few = await group.leader.get(f"{group.room}/safety")
+    assert (few["answers"], few["heard"], few["comfortable"]) == (2, 0, 0), "two answers would tell whose they are"
+    await cleo.post(f"{group.room}:rate", high)
+    await cleo.post(f"{group.room}:rate", low)
+    summary = await group.leader.get(f"{group.room}/safety")
+    assert summary["answers"] == 3, "answering again replaces the answer"
+    means = [summary[each] for each in ("heard", "respected", "comfortable", "private")]
+    assert means == [4.0, 4.0, 3.0, 5.0]
+    assert not any(each.person_id in str(summary) for each in group.people)
+    with refused(403):
+        await ana.get(f"{group.room}/safety")
+    with refused(404):
+        await (await program.leader("Another")).get(f"{group.room}/safety")
+    with refused(404):
+        await (await program.referred("Out")).post(f"{group.room}:rate", high)
