@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from haven_kit.service import Parts
 
 BATCH = 100
 NOTES_AT_ONCE = 2
-"""Connections to the database that noting pages may hold: calls for help that come in go first."""
+"""Connections to the database that noting accepted pages may hold: calls for help that come in go first."""
 BACKOFF = (timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=4))
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/pager")
@@ -148,7 +149,9 @@ class Pager:
             "stage": str(job.stage),
             "reason": outcome.reason,
         }
-        async with self._noting, self._parts.database.transaction(_PRINCIPAL) as tx:
+        # A page that failed starts the next channel, so its note waits for no other.
+        turn = self._noting if outcome.state is PageState.ACCEPTED else nullcontext()
+        async with turn, self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
                 await self._failed(tx, job, outcome, facts)
             elif await pages.accepted(tx, job.page_id, self.worker_id, facts, _paged(tx, job)):
