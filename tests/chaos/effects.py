@@ -23,7 +23,9 @@ Consumers = dict[str, set[tuple[str, str]]]
 # The program's one policy is there after its first day.
 _ONCE = ("policy",)
 # How often these grow depends on how long things took: reads that were repeated, seals, pages until someone answered.
-_BY_TIME = frozenset({"alembic_version", "outbox", "inbox", "idempotency", "audit_entry", "data_access", "page"})
+_BY_TIME = frozenset(
+    {"alembic_version", "outbox", "inbox", "idempotency", "audit_entry", "data_access", "page", "room_event"}
+)
 _SUBJECTS_BY_TIME = (".audit.sealed.", "haven.crisis.alert.paged.", "haven.crisis.alert.escalated.")
 _TIMELINE_BY_TIME = ("paged", "escalated", "page", "cycle")
 _OTHER_WAY = ("/ConfirmLocation", "/Heartbeat")
@@ -54,7 +56,11 @@ _DETAILS: dict[str, dict[str, str]] = {
         "enrolment": "SELECT state::text, count(*) FROM enrolment GROUP BY 1",
     },
     "sessions": {
-        "room": "SELECT kind, count(*) FROM room_event GROUP BY 1",
+        "room": "SELECT kind, count(*) FROM room_event WHERE kind <> 'HelpChanged' GROUP BY 1",
+        # News of help that comes late is passed over, so only how it ended is always the same.
+        "help ended": """SELECT last.state, count(*) FROM (
+            SELECT DISTINCT ON (session_id) data->>'state' AS state FROM room_event WHERE kind = 'HelpChanged'
+            ORDER BY session_id, seq DESC) last GROUP BY 1""",
         "help": "SELECT concat_ws(' ', shown, withdrawn_at IS NULL), count(*) FROM help_call GROUP BY 1",
     },
 }
