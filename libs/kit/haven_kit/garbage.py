@@ -10,7 +10,7 @@ _YOUNG = 10_000
 def settle() -> None:
     """Call once, when the process has started: what lives as long as the process is not searched again.
 
-    A full collection of what a service has imported stops it for 50 to 100 ms, a call for help included.
+    A full collection stops everything, a call for help included, for as long as it searches.
     """
     gc.collect()
     gc.freeze()
