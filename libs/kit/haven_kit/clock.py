@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-_TURN_READ_S = 0.02
-
 
 class Clock(Protocol):
     """What the time is, and how to wait."""
@@ -51,14 +49,15 @@ class TurnedClock(SystemClock):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read_at = float("-inf")
+        self._seen = (0, 0)
         self._by = timedelta()
 
     def now(self) -> datetime:
         """The time of day, aware, in UTC, set forward."""
-        if time.monotonic() - self._read_at > _TURN_READ_S:
+        found = self._path.stat()
+        if (found.st_mtime_ns, found.st_ino) != self._seen:
             self._by = timedelta(seconds=float(self._path.read_text()))
-            self._read_at = time.monotonic()
+            self._seen = (found.st_mtime_ns, found.st_ino)
         return super().now() + self._by
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haven_kit.clock import Clock, FakeClock, SystemClock
+from haven_kit.clock import Clock, FakeClock, SystemClock, TurnedClock
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
@@ -89,3 +90,15 @@ async def test_system_clock_is_aware_and_sleeps() -> None:
     await clock.sleep(0.01)
     assert clock.monotonic() - before >= 0.009
     assert clock.now().utcoffset() == timedelta(0)
+
+
+def test_a_turned_clock_goes_by_its_file_from_the_next_look_on(tmp_path: Path) -> None:
+    turned = tmp_path / "clock"
+    turned.write_text("0")
+    clock = TurnedClock(turned)
+    for hours in (0, 3, 5):
+        moved = tmp_path / "moved"
+        moved.write_text(str(hours * 3600))
+        moved.replace(turned)
+        ahead = clock.now() - SystemClock().now()
+        assert abs(ahead - timedelta(hours=hours)) < timedelta(seconds=5)
