@@ -79,7 +79,7 @@ Global___AuthorizationRunningOut: _TypeAlias = AuthorizationRunningOut  # noqa: 
 
 @_typing.final
 class ClaimSubmitted(_message.Message):
-    """A claim was built and handed to the clearinghouse."""
+    """A claim was built and sealed, ready to be sent. Sending it is the deployment's transport."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
