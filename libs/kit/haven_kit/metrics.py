@@ -25,6 +25,9 @@ OUTBOX_AGE: Final = Gauge(
 )
 OUTBOX_PENDING: Final = Gauge("haven_outbox_pending", "Events that are not published yet.")
 RELAY_PUBLISHED: Final = Counter("haven_relay_published_total", "Events published.")
+RELAY_LAG: Final = Histogram(
+    "haven_relay_lag_seconds", "Time from an event's telling to its publication.", buckets=_LATENCY
+)
 RELAY_FAILURES: Final = Counter("haven_relay_failures_total", "Attempts to publish that failed.")
 
 REACTIONS: Final = Counter("haven_reactions_total", "Events handled.", ("event", "outcome"))

@@ -81,6 +81,7 @@ class Relay:
                 metrics.RELAY_FAILURES.inc()
                 break
             done.append(row["seq"])
+            metrics.RELAY_LAG.observe((self._database.clock.now() - row["occurred_at"]).total_seconds())
         return done
 
     async def _publish(self, stream: JetStreamContext, row: asyncpg.Record) -> None:
