@@ -17,6 +17,8 @@ from haven_sessions.live import show_call, show_help
 from haven_sessions.store import sessions
 from haven_sessions.store.sessions import Session
 
+AboutAlert = crisis.AlertRaised | crisis.AlertAcknowledged | crisis.ContactMade | crisis.AlertClosed
+
 
 async def session_planned(tx: Tx, event: scheduling.SessionPlanned) -> None:
     """Keep a copy of the session."""
@@ -54,27 +56,27 @@ async def distress_signalled(tx: Tx, event: own.DistressSignalled) -> None:
 
 async def alert_raised(tx: Tx, event: crisis.AlertRaised) -> None:
     """Staff see that crisis has it."""
-    await _show(tx, event.session_id, event.person_id, HelpState.ALERTED)
+    await _show(tx, event, HelpState.ALERTED)
 
 
 async def alert_acknowledged(tx: Tx, event: crisis.AlertAcknowledged) -> None:
     """Staff see that somebody has taken it."""
-    await _show(tx, event.session_id, event.person_id, HelpState.ACKNOWLEDGED)
+    await _show(tx, event, HelpState.ACKNOWLEDGED)
 
 
 async def contact_made(tx: Tx, event: crisis.ContactMade) -> None:
     """Staff see that help has arrived."""
-    await _show(tx, event.session_id, event.person_id, HelpState.CONTACT_MADE)
+    await _show(tx, event, HelpState.CONTACT_MADE)
 
 
 async def alert_closed(tx: Tx, event: crisis.AlertClosed) -> None:
     """Staff see that it is over."""
-    await _show(tx, event.session_id, event.person_id, HelpState.CLOSED)
+    await _show(tx, event, HelpState.CLOSED)
 
 
-async def _show(tx: Tx, session_id: str, person_id: str, state: HelpState) -> None:
-    if session_id:  # an alert may have begun outside of any session
-        await show_help(tx, session_id, person_id, state)
+async def _show(tx: Tx, event: AboutAlert, state: HelpState) -> None:
+    if event.session_id:  # an alert may have begun outside of any session
+        await show_help(tx, event.session_id, event.person_id, state, event.alert_id)
 
 
 def reactions() -> tuple[Reaction[Any], ...]:

@@ -197,6 +197,21 @@ def test_late_news_of_help_does_not_set_it_back() -> None:
         assert story.room.help["person-ana"].state is expected
 
 
+def test_late_news_of_an_alert_that_is_over_does_not_open_it_again() -> None:
+    story = Story()
+    first, second = "alert-1", "alert-2"
+    for state, alert_id, expected in (
+        (HelpState.CALLED, "", HelpState.CALLED),
+        (HelpState.ACKNOWLEDGED, first, HelpState.ACKNOWLEDGED),
+        (HelpState.CLOSED, first, HelpState.CLOSED),
+        (HelpState.ALERTED, first, HelpState.CLOSED),
+        (HelpState.CONTACT_MADE, first, HelpState.CLOSED),
+        (HelpState.ALERTED, second, HelpState.ALERTED),
+    ):
+        story.let(rules.change_help(story.room, "person-ana", state, alert_id))
+        assert story.room.help["person-ana"].state is expected
+
+
 def test_help_and_other_quiet_things_are_for_staff_alone(story: Story) -> None:
     quiet: list[Event] = [
         *(events.HelpChanged("person-ana", state) for state in HelpState),

@@ -175,6 +175,8 @@ class HelpChanged:
 
     person_id: str
     state: HelpState
+    alert_id: str = ""
+    """The alert it is about; empty until crisis has told of one."""
 
 
 @dataclass(frozen=True, slots=True)

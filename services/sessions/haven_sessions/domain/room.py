@@ -72,6 +72,8 @@ class Help:
     person_id: str
     state: HelpState
     changed_at: datetime
+    alert_id: str = ""
+    """The alert last told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ class Room:
 
     @_on.register
     def _(self, event: e.HelpChanged, at: datetime) -> None:
-        self.help[event.person_id] = Help(event.person_id, event.state, at)
+        self.help[event.person_id] = Help(event.person_id, event.state, at, event.alert_id)
 
     def _put_out(self, member_id: str, place: Place, at: datetime) -> None:
         if self.floor == member_id:

@@ -154,14 +154,20 @@ def moderate(room: Room, member_id: str, action: Moderation, reason: str = "") -
 _RANK = {HelpState.CALLED: 0, HelpState.ALERTED: 1, HelpState.ACKNOWLEDGED: 2, HelpState.CONTACT_MADE: 3}
 
 
-def change_help(room: Room, person_id: str, state: HelpState) -> list[Event]:
-    """Note how far help has come. News that comes late does not set it back; a new call after the end begins anew."""
+def change_help(room: Room, person_id: str, state: HelpState, alert_id: str = "") -> list[Event]:
+    """Note how far help has come. News that comes late does not set it back, nor open again what is over.
+
+    After the end, a new call or another alert begins anew.
+    """
     known = room.help.get(person_id)
-    if known is None or known.state in (HelpState.CLOSED, HelpState.WITHDRAWN):
-        return [] if known is not None and known.state is state else [e.HelpChanged(person_id, state)]
+    if known is None:
+        return [e.HelpChanged(person_id, state, alert_id)]
+    if known.state in (HelpState.CLOSED, HelpState.WITHDRAWN):
+        late = bool(alert_id) and alert_id == known.alert_id and state in _RANK
+        return [] if late or known.state is state else [e.HelpChanged(person_id, state, alert_id)]
     if state in _RANK and _RANK[state] <= _RANK[known.state]:
         return []
-    return [e.HelpChanged(person_id, state)]
+    return [e.HelpChanged(person_id, state, alert_id or known.alert_id)]
 
 
 def require_open(room: Room) -> None:
