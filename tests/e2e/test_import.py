@@ -203,7 +203,11 @@ async def test_a_second_import_changes_nothing(platform: Platform, program: Prog
 async def test_a_corrupted_line_is_named_and_the_rest_comes_in(
     platform: Platform, program: Program, imported: Imported, tmp_path: Path
 ) -> None:
-    copy = Path(shutil.copytree(imported.folder, tmp_path / "copy"))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for each in imported.folder.iterdir():
+        # The content alone: the samples may be read-only.
+        shutil.copyfile(each, copy / each.name)
     # News about everyone, so that what comes in can be told from what was there.
     with (copy / "Condition.ndjson").open("a") as conditions:
         for each in imported.patients:

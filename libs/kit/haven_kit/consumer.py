@@ -27,7 +27,7 @@ BATCH = 64
 IN_FLIGHT = 32
 EXPIRES_S = 10.0
 HEARTBEAT_S = 1.0
-ACK_WAIT_S = 30.0
+ACK_WAIT_S = 10.0
 RETRY_S = 0.5
 _log = logs.get(__name__)
 
