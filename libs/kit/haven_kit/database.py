@@ -54,6 +54,8 @@ VALUES ($1, $2, $3, $4, $5, $6)"""
 _GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # A connection that broke amid an answer: the driver's protocol no longer knows where it is.
+    asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

@@ -66,7 +66,7 @@ class Wake:
         while True:
             try:
                 await self._carry_on_one_connection()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever ends the connection, a new one is made
                 _log.warning("wake.connection_lost", error=type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
 
