@@ -66,7 +66,7 @@ async def outside(platform: Platform, http: aiohttp.ClientSession) -> Outside:
     """The day, played with canaries; then every method with a request full of them, as someone who may call it."""
     gone = Outside()
     name = f"Kanarie{ids.new_id()[-6:]}"
-    who = Who(name, f"{name}son", f"MR-{name}", "1987-05-06", "312-555-0199", f"{name}@example.org")
+    who = Who(name, f"{name}son", f"MR-{name}", "1987-05-06", "312-555-0199", f"{name}@example.org", f"qaa-{name[-6:]}")
     day = Day.begin(platform, http, lambda _: None, who)
     day.web.change_body, day.web.after_answer = gone.change, gone.answered
     day.web.before_call = gone.urls.append

@@ -197,7 +197,7 @@ async def admission(day: Day) -> None:
             ],
         },
     )
-    wish = {"challenges": ["trauma"], "language": "en", "format": "FORMAT_VIRTUAL"}
+    wish = {"challenges": ["trauma"], "language": day.who.language, "format": "FORMAT_VIRTUAL"}
     proposed = await day.therapist.once_possible(f"/v1/people/{person}:proposeGroups", wish)
     best = proposed["proposals"][0]
     assert best["meetsPlan"], f"a group fits the plan: {proposed}"

@@ -55,6 +55,8 @@ class Who:
     birth_date: str = "1991-04-17"
     phone: str = "312-555-0142"
     email: str = "rosa@example.org"
+    language: str = "en"
+    """Of the group that is found: a test takes one that no other test's groups are in."""
 
     @classmethod
     def anyone(cls) -> Who:
@@ -62,7 +64,9 @@ class Who:
         word = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(20)).capitalize()
         born = date(1950, 1, 1) + timedelta(days=secrets.randbelow(19_000))
         phone = f"{secrets.randbelow(800) + 200}-555-{secrets.randbelow(10_000):04}"
-        return cls(word[:10], word[10:], word, born.isoformat(), phone, f"{word}@example.org")
+        return cls(
+            word[:10], word[10:], word, born.isoformat(), phone, f"{word}@example.org", f"qaa-{word[:8].lower()}"
+        )
 
 
 @dataclass
