@@ -74,8 +74,9 @@ def _requests(schema: Any, target: Target) -> Iterator[Request]:
 def _request(case: Any, target: Target, number: int, token: str) -> Request:
     """The case as sent; two of three with ids of records that exist."""
     if number % 3:
-        for name in set(case.path_parameters or {}) & set(target.ids):
-            case.path_parameters[name] = target.ids[name][number % len(target.ids[name])]
+        for name in case.path_parameters or {}:
+            if known := target.ids.get(name):
+                case.path_parameters[name] = known[number % len(known)]
         case.body = with_ids(case.body, target.ids, number)
     prepared = requests.Request(**case.as_transport_kwargs(base_url=BASE)).prepare()
     headers = {str(k): str(v) for k, v in prepared.headers.items() if k not in _OWN}
