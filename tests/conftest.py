@@ -38,6 +38,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if _results and not hasattr(session.config, "workerinput"):
         record = project.home() / "capabilities.json"
         record.parent.mkdir(parents=True, exist_ok=True)
+        if session.config.getoption("lf") and record.exists():
+            # What failed is run once more: what passed before still counts.
+            for capability, tests in json.loads(record.read_text()).items():
+                _results[capability] = tests | _results[capability]
         record.write_text(json.dumps(_results, indent=1, sort_keys=True))
 
 
