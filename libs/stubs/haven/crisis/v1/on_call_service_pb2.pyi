@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from haven.crisis.v1 import channels_pb2 as _channels_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -28,21 +29,55 @@ class Channel(_message.Message):
 
     WEBHOOK_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
+    SMS_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    PAGER_DUTY_FIELD_NUMBER: _builtins.int
+    ALERTMANAGER_FIELD_NUMBER: _builtins.int
+    WEB_PUSH_FIELD_NUMBER: _builtins.int
+    APPRISE_FIELD_NUMBER: _builtins.int
+    CHANNEL_ID_FIELD_NUMBER: _builtins.int
+    VERIFIED_AT_FIELD_NUMBER: _builtins.int
+    channel_id: _builtins.str
+    """Made by the service from the responder and the address, so that the same channel keeps it. Output only."""
     @_builtins.property
     def webhook(self) -> Global___Webhook: ...
     @_builtins.property
     def email(self) -> Global___Email: ...
+    @_builtins.property
+    def sms(self) -> _channels_pb2.Sms: ...
+    @_builtins.property
+    def voice(self) -> _channels_pb2.Voice: ...
+    @_builtins.property
+    def pager_duty(self) -> _channels_pb2.PagerDuty: ...
+    @_builtins.property
+    def alertmanager(self) -> _channels_pb2.Alertmanager: ...
+    @_builtins.property
+    def web_push(self) -> _channels_pb2.WebPush: ...
+    @_builtins.property
+    def apprise(self) -> _channels_pb2.Apprise: ...
+    @_builtins.property
+    def verified_at(self) -> _timestamp_pb2.Timestamp:
+        """When a code sent to this channel came back. Unset: never. Output only."""
+
     def __init__(
         self,
         *,
         webhook: Global___Webhook | None = ...,
         email: Global___Email | None = ...,
+        sms: _channels_pb2.Sms | None = ...,
+        voice: _channels_pb2.Voice | None = ...,
+        pager_duty: _channels_pb2.PagerDuty | None = ...,
+        alertmanager: _channels_pb2.Alertmanager | None = ...,
+        web_push: _channels_pb2.WebPush | None = ...,
+        apprise: _channels_pb2.Apprise | None = ...,
+        channel_id: _builtins.str = ...,
+        verified_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "kind", b"kind", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alertmanager", b"alertmanager", "apprise", b"apprise", "email", b"email", "kind", b"kind", "pager_duty", b"pager_duty", "sms", b"sms", "verified_at", b"verified_at", "voice", b"voice", "web_push", b"web_push", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "kind", b"kind", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alertmanager", b"alertmanager", "apprise", b"apprise", "channel_id", b"channel_id", "email", b"email", "kind", b"kind", "pager_duty", b"pager_duty", "sms", b"sms", "verified_at", b"verified_at", "voice", b"voice", "web_push", b"web_push", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["webhook", "email"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["webhook", "email", "sms", "voice", "pager_duty", "alertmanager", "web_push", "apprise"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
