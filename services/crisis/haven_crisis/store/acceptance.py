@@ -1,0 +1,144 @@
+"""The one statement that makes a call for help durable: signal, alert, first pages, first deadline, and their news."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from haven.crisis.v1 import events_pb2
+
+from haven_crisis.domain.signals import Signal
+from haven_crisis.store.pages import Draft
+from haven_kit.database import Tx
+
+# The signal goes first: whoever loses the race for its id inserts nothing and joins nothing. An alert that was
+# contacted or stabilised is paged anew; `cycle_signal_id` says whether this signal began the paging.
+_ACCEPT = """WITH signal AS (
+    INSERT INTO signal (signal_id, person_id, source, principal_id, raised_at, accepted_at)
+    VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6) ON CONFLICT (signal_id) DO NOTHING RETURNING 1
+), joined AS (
+    INSERT INTO alert AS a (alert_id, person_id, drill, state, severity, raised_at, next_deadline, stage, cycle, seq,
+        session_id, facilitator_id, responder_id, withdrawn, signals, cycle_signal_id, traceparent, changed_at)
+    SELECT $7::uuid, $2::uuid, $8, 1, $9, $6, $10, $11, 0, 1, NULLIF($12::text, '')::uuid, $13, '', FALSE, 1, $1::uuid,
+        $14, $6
+    FROM signal
+    ON CONFLICT (person_id, drill) WHERE state <> 6 DO UPDATE SET
+        signals = a.signals + 1,
+        severity = GREATEST(a.severity, excluded.severity, CASE WHEN a.signals + 1 >= $15 THEN 3 END),
+        session_id = COALESCE(excluded.session_id, a.session_id),
+        facilitator_id = COALESCE(NULLIF(excluded.facilitator_id, ''), a.facilitator_id),
+        withdrawn = FALSE,
+        seq = a.seq + 1,
+        changed_at = excluded.changed_at,
+        state = CASE WHEN a.state IN (4, 5) THEN 1 ELSE a.state END,
+        cycle = CASE WHEN a.state IN (4, 5) THEN a.cycle + 1 ELSE a.cycle END,
+        cycle_signal_id = CASE WHEN a.state IN (4, 5) THEN excluded.cycle_signal_id ELSE a.cycle_signal_id END,
+        traceparent = CASE WHEN a.state IN (4, 5) THEN excluded.traceparent ELSE a.traceparent END,
+        stage = CASE WHEN a.state IN (4, 5) THEN excluded.stage ELSE a.stage END,
+        next_deadline = CASE WHEN a.state IN (4, 5) THEN excluded.next_deadline ELSE a.next_deadline END,
+        responder_id = CASE WHEN a.state IN (4, 5) THEN '' ELSE a.responder_id END,
+        acknowledged_at = CASE WHEN a.state IN (4, 5) THEN NULL ELSE a.acknowledged_at END,
+        contacted_at = CASE WHEN a.state IN (4, 5) THEN NULL ELSE a.contacted_at END
+    RETURNING alert_id, seq, cycle, severity, raised_at, signals = 1 AS raised, cycle_signal_id = $1::uuid AS paging
+), entry AS (
+    INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts, sealed, signal_id)
+    SELECT alert_id, seq, $16::uuid, CASE WHEN raised THEN 1 ELSE 2 END, $6, $4, jsonb_build_object(
+            'signal_id', $1::text, 'source', $17::text, 'severity', severity::text, 'drill', $8::boolean::text,
+            'session_id', $12::text, 'facilitator_id', $13::text, 'stage', $11::int::text, 'deadline', $18::text,
+            'reopens', (paging AND NOT raised)::text),
+        $19::bytea, $1::uuid
+    FROM joined
+), paged AS (
+    INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent, due_at,
+        lease_until, worker, traceparent, created_at, failure)
+    SELECT draft.page_id, joined.alert_id, joined.cycle, $11, draft.responder_id, draft.place, draft.channel, 1, 2,
+        FALSE, $6, $20::timestamptz, $21, $14, $6, ''
+    FROM joined, unnest($22::uuid[], $23::text[], $24::smallint[], $25::text[])
+        AS draft (page_id, responder_id, place, channel)
+    WHERE joined.paging AND (draft.place = 0 OR joined.severity = 3)
+), told AS (
+    INSERT INTO outbox (event_id, key, subject, payload, traceparent, occurred_at)
+    SELECT $26::uuid, $27, $28, $29, $30, $31 FROM joined WHERE raised
+)
+SELECT alert_id::text, cycle, severity, raised_at, raised, paging, (SELECT version FROM on_call_version) AS version
+FROM joined"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that accepting a signal will write, decided before the database is asked."""
+
+    signal: Signal
+    source: str
+    """The signal's source as the rules name it."""
+    drill: bool
+    severity: int
+    makes_immediate: int
+    """How many signals of one alert make it immediate."""
+    alert_id: str
+    """Of the alert that the signal raises, where it joins none."""
+    entry_id: str
+    sealed: bytes | None
+    """The note, sealed for the entry."""
+    stage: int
+    deadline: datetime
+    pages: tuple[tuple[str, Draft], ...]
+    """The first pages with their ids, each channel of each responder: the statement leaves out those that the alert's
+    severity does not ask for."""
+    worker: str
+    lease_until: datetime
+    traceparent: str
+
+
+async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
+    """Make the signal durable. None where its id is taken; else `alert_id`, `cycle`, `severity`, `raised_at`, whether
+    it `raised` the alert, whether it began `paging`, and the `version` of the on-call plan."""
+    signal, drafts = plan.signal, [draft for _, draft in plan.pages]
+    return await tx.last(
+        _ACCEPT,
+        signal.signal_id,
+        signal.person_id,
+        signal.source,
+        signal.actor,
+        min(signal.raised_at, tx.now),
+        tx.now,
+        plan.alert_id,
+        plan.drill,
+        plan.severity,
+        plan.deadline,
+        plan.stage,
+        signal.session_id,
+        signal.facilitator_id,
+        plan.traceparent,
+        plan.makes_immediate,
+        plan.entry_id,
+        plan.source,
+        plan.deadline.isoformat(),
+        plan.sealed,
+        plan.lease_until,
+        plan.worker,
+        [page_id for page_id, _ in plan.pages],
+        [each.responder_id for each in drafts],
+        [each.place for each in drafts],
+        [each.channel for each in drafts],
+        *_raised(tx, plan),
+    )
+
+
+async def known(tx: Tx, signal_id: str) -> asyncpg.Record | None:
+    """What became of the signal that has this id: `alert_id`, `person_id`, the alert's `state`, and `withdrawn`."""
+    return await tx.read_one(
+        """SELECT timeline.alert_id::text, signal.person_id::text, state, withdrawn
+        FROM signal JOIN timeline USING (signal_id) JOIN alert USING (alert_id) WHERE signal_id = $1""",
+        signal_id,
+    )
+
+
+def _raised(tx: Tx, plan: Plan) -> tuple[Any, ...]:
+    event = events_pb2.AlertRaised(
+        alert_id=plan.alert_id, person_id=plan.signal.person_id, session_id=plan.signal.session_id, drill=plan.drill
+    )
+    event.raised_at.FromDatetime(tx.now)
+    return tx.event(event, key=plan.alert_id)
