@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
-import asyncpg
 from haven.crisis.v1 import signals_pb2 as pb
 
 from haven_crisis import facts, metrics
@@ -18,8 +17,8 @@ from haven_crisis.domain.escalation import stage_from
 from haven_crisis.domain.severity import Severity
 from haven_crisis.domain.signals import Signal
 from haven_crisis.pager import Pager
+from haven_crisis.records import POSTGRES, Records, Row
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store import acceptance as store
 from haven_crisis.store import alerts, pages
 from haven_crisis.store.acceptance import Plan
 from haven_crisis.store.pages import Round
@@ -44,10 +43,13 @@ class Accepted:
 class Acceptance:
     """Takes signals in."""
 
-    def __init__(self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager) -> None:
+    def __init__(
+        self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, records: Records = POSTGRES
+    ) -> None:
         self._parts = parts
         self._directory = directory
         self._pager = pager
+        self._records = records
 
     async def accept(self, tx: Tx, signal: Signal) -> Accepted:
         """Make a signal durable, and page for it once the transaction commits. The same signal_id twice is one signal.
@@ -59,10 +61,10 @@ class Acceptance:
             await self._directory.read(tx)
         planned_by = self._directory.version
         plan = self._plan(tx, signal)
-        row = await store.accept(tx, plan)
+        row = await self._records.signals.accept(tx, plan)
         metrics.SIGNALS.labels(plan.source, "no" if row is not None else "yes").inc()
         if row is None:
-            known = await _known(tx, signal)
+            known = await self._known(tx, signal)
             return known if isinstance(known, Accepted) else await self.accept(tx, replace(signal, signal_id=known))
         of = Round(row["alert_id"], row["cycle"], plan.stage, plan.drill, row["raised_at"], plan.traceparent)
         if row["paging"]:
@@ -88,7 +90,7 @@ class Acceptance:
             signal=signal,
             source=source,
             drill=signal.source == pb.SIGNAL_SOURCE_DRILL,
-            severity=int(rules.of(source)),
+            severity=int(rules.of(source, signal.level)),
             makes_immediate=rules.signals_make_immediate,
             alert_id=ids.new_id(),
             entry_id=entry_id,
@@ -101,7 +103,7 @@ class Acceptance:
             traceparent=telemetry.traceparent(),
         )
 
-    async def _page_newcomers(self, tx: Tx, of: Round, row: asyncpg.Record, plan: Plan) -> None:
+    async def _page_newcomers(self, tx: Tx, of: Round, row: Row, plan: Plan) -> None:
         """The on-call plan had just changed: whoever is on call by the new one is paged too."""
         book = await self._directory.read(tx)
         stage = stage_from(book, book.policy(), 0, tx.now)
@@ -109,15 +111,14 @@ class Acceptance:
         newcomers = [each for each in stage.responders if each not in had]
         await self._pager.page(tx, of, self._pager.drafts(newcomers, row["severity"]))
 
-
-async def _known(tx: Tx, signal: Signal) -> Accepted | str:
-    """What became of the signal that has this id; where it is no answer to this one, an id for this one."""
-    row = await store.known(tx, signal.signal_id)
-    if row is None:
-        # The statement's snapshot was older than the signal's commit; the next one sees it.
-        raise Internal
-    if row["person_id"] != signal.person_id:
-        return str(uuid5(UUID(signal.signal_id), signal.person_id))
-    if signal.pressed and (row["state"] == State.CLOSED or row["withdrawn"]):
-        return ids.new_id()
-    return Accepted(signal.signal_id, row["alert_id"], raised=False)
+    async def _known(self, tx: Tx, signal: Signal) -> Accepted | str:
+        """What became of the signal that has this id; where it is no answer to this one, an id for this one."""
+        row = await self._records.signals.known(tx, signal.signal_id)
+        if row is None:
+            # The statement's snapshot was older than the signal's commit; the next one sees it.
+            raise Internal
+        if row["person_id"] != signal.person_id:
+            return str(uuid5(UUID(signal.signal_id), signal.person_id))
+        if signal.pressed and (row["state"] == State.CLOSED or row["withdrawn"]):
+            return ids.new_id()
+        return Accepted(signal.signal_id, row["alert_id"], raised=False)

@@ -8,8 +8,8 @@ from haven_crisis import metrics
 from haven_crisis.directory import Directory
 from haven_crisis.domain.escalation import LAST_RESORT_ID
 from haven_crisis.pager import Pager
+from haven_crisis.records import POSTGRES, Records
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store import alerts, follow_ups, pages
 from haven_crisis.store.pages import Round
 from haven_kit import logs
 from haven_kit.database import Tx
@@ -26,18 +26,21 @@ _PRINCIPAL = system("crisis/auditor")
 class Auditor:
     """Finds alerts, pages and follow-ups that are past due, says so loudly, and pages the last resort for alerts."""
 
-    def __init__(self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager) -> None:
+    def __init__(
+        self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, records: Records = POSTGRES
+    ) -> None:
         self._parts = parts
         self._directory = directory
         self._pager = pager
+        self._records = records
 
     async def look(self) -> bool:
         """One look. Never more to do at once."""
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
             await self._directory.read(tx)
-            late = await alerts.overdue(tx, tx.now, GRACE)
-            stuck = await pages.stuck(tx, tx.now - GRACE)
-            forgotten = await follow_ups.overdue(tx, tx.now - GRACE)
+            late = await self._records.alerts.overdue(tx, tx.now, GRACE)
+            stuck = await self._records.pages.stuck(tx, tx.now - GRACE)
+            forgotten = await self._records.follow_ups.overdue(tx, tx.now - GRACE)
             for alert_id in late:
                 await self._page_last_resort(tx, alert_id)
         problems = self._directory.problems()
@@ -58,7 +61,7 @@ class Auditor:
 
     async def _page_last_resort(self, tx: Tx, alert_id: str) -> None:
         # Without a lock: whoever holds one may be the very reason why nothing happens.
-        alert = await alerts.get(tx, alert_id)
+        alert = await self._records.alerts.get(tx, alert_id)
         # Stages of the escalation are small numbers: this one is nobody's but the auditor's, one a look.
         stage = 1_000_000 + int(tx.now.timestamp() // EVERY.total_seconds()) % 1_000_000
         of = Round(alert_id, alert.cycle, stage, alert.drill, alert.raised_at, "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-import asyncpg
 from haven.crisis.v1 import events_pb2
 from haven.crisis.v1 import signals_pb2 as pb
 
@@ -14,8 +13,8 @@ from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Alert, due, next_stage
 from haven_crisis.domain.escalation import Book, stage_from
 from haven_crisis.pager import Pager
+from haven_crisis.records import POSTGRES, Records, Row
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store import alerts, follow_ups
 from haven_crisis.store.pages import Round
 from haven_kit import logs, telemetry
 from haven_kit.database import RETRYABLE, Tx
@@ -35,17 +34,23 @@ class Escalator:
     """Works through deadlines. Safe on many replicas: each locks what it works on and leaves the rest to the others."""
 
     def __init__(
-        self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, acceptance: Acceptance
+        self,
+        parts: Parts[CrisisSettings],
+        directory: Directory,
+        pager: Pager,
+        acceptance: Acceptance,
+        records: Records = POSTGRES,
     ) -> None:
         self._parts = parts
         self._directory = directory
         self._pager = pager
         self._acceptance = acceptance
+        self._records = records
 
     async def escalate(self) -> bool:
         """One batch of alerts whose deadline has passed. True when there may be more."""
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
-            late = await alerts.due(tx, tx.now, BATCH)
+            late = await self._records.alerts.due(tx, tx.now, BATCH)
             if not late:
                 return False
             book = await self._directory.read(tx)
@@ -70,7 +75,7 @@ class Escalator:
     async def _escalate(self, tx: Tx, book: Book, alert: Alert) -> None:
         stage = stage_from(book, book.policy(), next_stage(alert), tx.now)
         entries = due(alert, stage.number, stage.wait, stage.last_resort, _PRINCIPAL.id, tx.now)
-        after = await alerts.add(tx, self._parts.cipher, alert, entries)
+        after = await self._records.alerts.add(tx, self._parts.cipher, alert, entries)
         await self._pager.page(
             tx,
             Round(after.alert_id, after.cycle, after.stage, after.drill, after.raised_at, telemetry.traceparent()),
@@ -86,7 +91,7 @@ class Escalator:
     async def miss_follow_up(self) -> bool:
         """One batch of follow-ups that nobody recorded in time become alerts. True when there may be more."""
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
-            missed = await follow_ups.missed(tx, tx.now, BATCH)
+            missed = await self._records.follow_ups.missed(tx, tx.now, BATCH)
         done = [await self._miss(follow_up_id) for follow_up_id in missed]
         return all(done) and len(missed) == BATCH
 
@@ -94,7 +99,7 @@ class Escalator:
         """Each in a transaction of its own: one that cannot become an alert must not hold back the others."""
         try:
             async with self._parts.database.transaction(_PRINCIPAL) as tx:
-                row = await follow_ups.claim(tx, follow_up_id)
+                row = await self._records.follow_ups.claim(tx, follow_up_id)
                 if row is not None:
                     await self._raise_for(tx, row)
         except _GOES_FOR_ALL:
@@ -104,7 +109,7 @@ class Escalator:
             return False
         return True
 
-    async def _raise_for(self, tx: Tx, row: asyncpg.Record) -> None:
+    async def _raise_for(self, tx: Tx, row: Row) -> None:
         signal = Signal(
             # The same each time, so that a follow-up can be missed once only.
             signal_id=str(uuid.uuid5(_NAMESPACE, row["follow_up_id"])),
@@ -114,7 +119,7 @@ class Escalator:
             raised_at=tx.now,
         )
         accepted = await self._acceptance.accept(tx, signal)
-        await follow_ups.miss(tx, row["follow_up_id"], accepted.alert_id)
+        await self._records.follow_ups.miss(tx, row["follow_up_id"], accepted.alert_id)
         tx.audit(row["person_id"], action=_PRINCIPAL.id, seen_as="called for help because nobody had looked in on you")
         event = events_pb2.FollowUpMissed(
             alert_id=row["alert_id"], new_alert_id=accepted.alert_id, person_id=row["person_id"]

@@ -17,8 +17,8 @@ from haven_crisis.channels import Channels, Outcome
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Entry, Kind
 from haven_crisis.domain.severity import Severity
+from haven_crisis.records import POSTGRES, Records
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store import alerts, pages
 from haven_crisis.store.pages import Draft, Job, PageState, Round
 from haven_kit import ids, logs, telemetry
 from haven_kit.database import Tx
@@ -36,10 +36,13 @@ _PRINCIPAL = system("crisis/pager")
 class Pager:
     """One replica's pager."""
 
-    def __init__(self, parts: Parts[CrisisSettings], directory: Directory, channels: Channels) -> None:
+    def __init__(
+        self, parts: Parts[CrisisSettings], directory: Directory, channels: Channels, records: Records = POSTGRES
+    ) -> None:
         self._parts = parts
         self._directory = directory
         self._channels = channels
+        self._records = records
         self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(parts.settings.page_concurrency)
         )
@@ -63,7 +66,7 @@ class Pager:
 
     async def page(self, tx: Tx, of: Round, drafts: Sequence[Draft]) -> None:
         """Make pages, and send them right after the commit. The alert must be locked."""
-        self.post(tx, await pages.create(tx, of, drafts, self.worker_id, self.lease_until(tx.now)))
+        self.post(tx, await self._records.pages.create(tx, of, drafts, self.worker_id, self.lease_until(tx.now)))
 
     def post(self, tx: Tx, jobs: Sequence[Job]) -> None:
         """Send claimed pages right after the commit."""
@@ -80,7 +83,7 @@ class Pager:
         """Claim and send what is due: retries, and pages of replicas that died. True when there may be more."""
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
             await self._directory.read(tx)
-            jobs = await pages.claim(tx, self.worker_id, self.lease_until(tx.now), BATCH)
+            jobs = await self._records.pages.claim(tx, self.worker_id, self.lease_until(tx.now), BATCH)
             self.post(tx, jobs)
         return len(jobs) == BATCH
 
@@ -154,7 +157,7 @@ class Pager:
         async with turn, self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
                 await self._failed(tx, job, outcome, facts)
-            elif await pages.accepted(tx, job.page_id, self.worker_id, facts, _paged(tx, job)):
+            elif await self._records.pages.accepted(tx, job.page_id, self.worker_id, facts, _paged(tx, job)):
                 tx.wake("relay")
                 tx.wake("watch")
         if outcome.state is PageState.ACCEPTED and job.cycle == 0 and job.stage == 0:
@@ -162,11 +165,11 @@ class Pager:
         _log.info("page.sent", page_id=job.page_id, alert_id=job.alert_id, outcome=outcome.state.name.lower())
 
     async def _failed(self, tx: Tx, job: Job, outcome: Outcome, facts: dict[str, str]) -> None:
-        alert = await alerts.get(tx, job.alert_id, lock=True)
-        if not await pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
+        alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
+        if not await self._records.pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
             return
         entry = Entry(Kind.PAGE_FAILED, tx.now, _PRINCIPAL.id, facts)
-        await alerts.add(tx, self._parts.cipher, alert, [entry])
+        await self._records.alerts.add(tx, self._parts.cipher, alert, [entry])
         if alert.state in UNANSWERED and alert.cycle == job.cycle:
             await self._try_on(tx, job, unknown=outcome.state is PageState.UNKNOWN)
 
@@ -178,7 +181,7 @@ class Pager:
             await self.page(tx, of, [Draft(job.responder_id, job.place + 1, channels[job.place + 1].kind)])
         if job.attempt < self._parts.settings.page_attempts:
             again = Draft(job.responder_id, job.place, job.channel, job.attempt + 1, job.resent or unknown)
-            await pages.queue(tx, of, [again], tx.now + BACKOFF[min(job.attempt, len(BACKOFF)) - 1])
+            await self._records.pages.queue(tx, of, [again], tx.now + BACKOFF[min(job.attempt, len(BACKOFF)) - 1])
 
 
 def _paged(tx: Tx, job: Job) -> tuple[Any, ...]:
