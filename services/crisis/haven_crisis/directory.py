@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, time
+from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 from haven.crisis.v1 import on_call_service_pb2 as pb
@@ -28,14 +29,22 @@ class Channel:
     """One way to page somebody."""
 
     kind: str
-    """`webhook` or `email`."""
+    """As the contract's Channel names it: `webhook`, `email`, `sms`, …"""
     address: str
     secret: str = ""
+    """What the address is worth nothing without: a webhook's key, PagerDuty's routing key, a browser's keys."""
 
     @property
     def provider(self) -> str:
-        """Who takes pages on this channel: the webhook's address, or the one mail server."""
-        return self.address if self.kind == "webhook" else self.kind
+        """Who takes pages on this channel; two channels of one provider fail together.
+
+        The host that is called, where the channel names one; else the service, such as `email` or `twilio`.
+        """
+        if self.kind in ("sms", "voice"):
+            return "twilio"
+        if self.kind == "apprise":
+            return self.secret.partition("://")[0]
+        return urlsplit(self.address).netloc or self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +161,26 @@ def _left_out(kind: str, key: str) -> int:
 
 
 def _channel(kept: pb.Channel) -> Channel:
-    if kept.HasField("webhook"):
-        return Channel("webhook", kept.webhook.url, kept.webhook.secret)
-    return Channel("email", kept.email.address)
+    match kept.WhichOneof("kind"):
+        case "webhook":
+            return Channel("webhook", kept.webhook.url, kept.webhook.secret)
+        case "email":
+            return Channel("email", kept.email.address)
+        case "sms":
+            return Channel("sms", kept.sms.number)
+        case "voice":
+            return Channel("voice", kept.voice.number)
+        case "pager_duty":
+            return Channel("pager_duty", "", kept.pager_duty.routing_key)
+        case "alertmanager":
+            return Channel("alertmanager", kept.alertmanager.url)
+        case "web_push":
+            return Channel("web_push", kept.web_push.endpoint, f"{kept.web_push.p256dh}.{kept.web_push.auth}")
+        case "apprise":
+            return Channel("apprise", "", kept.apprise.url)
+        case _:
+            # Of a kind that a later release knows. It fails when it is paged, and the next one is tried.
+            return Channel("unknown", "")
 
 
 def _last_resort(settings: CrisisSettings) -> Sequence[Channel]:
