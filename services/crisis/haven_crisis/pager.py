@@ -15,7 +15,7 @@ from haven.crisis.v1.page_pb2 import PageText
 from haven_crisis import metrics
 from haven_crisis.channels import Channels, Outcome
 from haven_crisis.directory import Directory
-from haven_crisis.domain.alerts import UNANSWERED, Entry, Kind
+from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind
 from haven_crisis.domain.severity import Severity
 from haven_crisis.records import POSTGRES, Records
 from haven_crisis.settings import CrisisSettings
@@ -92,6 +92,21 @@ class Pager:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
+    async def failed_later(self, tx: Tx, page_id: str, reason: str) -> bool:
+        """A provider that took a page says that it did not arrive: the next channel at once, while nobody answered.
+
+        `reason` is our word, not the provider's text. False where the page is unknown, or was known to have failed.
+        """
+        alert_id = await self._records.pages.alert_of(tx, page_id)
+        if alert_id is None:
+            return False
+        alert = await self._records.alerts.get(tx, alert_id, lock=True)
+        job = await self._records.pages.failed_later(tx, page_id, reason)
+        if job is None:
+            return False
+        await self._move_on(tx, alert, job, Outcome(PageState.FAILED, reason))
+        return True
+
     async def _send(self, job: Job) -> None:
         try:
             async with self._rooms[self._provider(job)]:
@@ -144,31 +159,25 @@ class Pager:
         return text
 
     async def _note(self, job: Job, outcome: Outcome) -> None:
-        facts = {
-            "page_id": job.page_id,
-            "responder_id": job.responder_id,
-            "channel": job.channel,
-            "cycle": str(job.cycle),
-            "stage": str(job.stage),
-            "reason": outcome.reason,
-        }
         # A page that failed starts the next channel, so its note waits for no other.
         turn = self._noting if outcome.state is PageState.ACCEPTED else nullcontext()
         async with turn, self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
-                await self._failed(tx, job, outcome, facts)
-            elif await self._records.pages.accepted(tx, job.page_id, self.worker_id, facts, _paged(tx, job)):
+                alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
+                if await self._records.pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
+                    await self._move_on(tx, alert, job, outcome)
+            elif await self._records.pages.accepted(
+                tx, job.page_id, self.worker_id, _facts(job, outcome), _paged(tx, job)
+            ):
                 tx.wake("relay")
                 tx.wake("watch")
         if outcome.state is PageState.ACCEPTED and job.cycle == 0 and job.stage == 0:
             metrics.TO_PAGE.observe((self._parts.clock.now() - job.raised_at).total_seconds())
         _log.info("page.sent", page_id=job.page_id, alert_id=job.alert_id, outcome=outcome.state.name.lower())
 
-    async def _failed(self, tx: Tx, job: Job, outcome: Outcome, facts: dict[str, str]) -> None:
-        alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
-        if not await self._records.pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
-            return
-        entry = Entry(Kind.PAGE_FAILED, tx.now, _PRINCIPAL.id, facts)
+    async def _move_on(self, tx: Tx, alert: Alert, job: Job, outcome: Outcome) -> None:
+        """A page did not arrive, or nobody knows: note it, and try on while nobody answered. The alert is locked."""
+        entry = Entry(Kind.PAGE_FAILED, tx.now, _PRINCIPAL.id, _facts(job, outcome))
         await self._records.alerts.add(tx, self._parts.cipher, alert, [entry])
         if alert.state in UNANSWERED and alert.cycle == job.cycle:
             await self._try_on(tx, job, unknown=outcome.state is PageState.UNKNOWN)
@@ -182,6 +191,17 @@ class Pager:
         if job.attempt < self._parts.settings.page_attempts:
             again = Draft(job.responder_id, job.place, job.channel, job.attempt + 1, job.resent or unknown)
             await self._records.pages.queue(tx, of, [again], tx.now + BACKOFF[min(job.attempt, len(BACKOFF)) - 1])
+
+
+def _facts(job: Job, outcome: Outcome) -> dict[str, str]:
+    return {
+        "page_id": job.page_id,
+        "responder_id": job.responder_id,
+        "channel": job.channel,
+        "cycle": str(job.cycle),
+        "stage": str(job.stage),
+        "reason": outcome.reason,
+    }
 
 
 def _paged(tx: Tx, job: Job) -> tuple[Any, ...]:

@@ -70,6 +70,12 @@ class PageRecords(Protocol):
     async def ended(self, tx: Tx, page_id: str, worker: str, state: PageState, failure: str) -> bool:
         """Note a page that no provider took for certain. False when its lease had run out."""
 
+    async def alert_of(self, tx: Tx, page_id: str) -> str | None:
+        """The alert that a page is about."""
+
+    async def failed_later(self, tx: Tx, page_id: str, failure: str) -> Job | None:
+        """Note that a page which a provider had taken never arrived."""
+
     async def stuck(self, tx: Tx, before: datetime) -> int:
         """How many pages should be on their way and are not."""
 

@@ -55,6 +55,31 @@ async def test_a_provider_that_fails_moves_the_page_to_the_next_channel_at_once(
     await world.replays(raised.alert_id)
 
 
+async def test_a_provider_that_says_later_that_it_failed_moves_the_page_on(world: World, person_id: str) -> None:
+    await world.plan(channels={"first": ["first", "first@example.org"], "second": ["second"], "boss": ["boss"]})
+    raised = await world.signal(person_id)
+    [body] = await world.paged("first", raised.alert_id)
+    await eventually(lambda: _ended(world, raised.alert_id, 1))
+    pager = next(each for each in world.crisis.process.service.workers if each.name == "pages").step.__self__
+
+    async def told(page_id: str) -> bool:
+        async with world.transaction() as tx:
+            return bool(await pager.failed_later(tx, page_id, "undelivered"))
+
+    assert await told(body["page_id"])
+    assert not await told(body["page_id"]), "told twice, it fails once"
+    assert not await told(ids.new_id())
+    await eventually(lambda: [each for each in world.mail.received if raised.alert_id in str(each.message)])
+    await eventually(lambda: _ended(world, raised.alert_id, 2))
+    states = {(each.channel, each.attempt): each.state for each in await _pages(world, raised.alert_id)}
+    assert states == {
+        ("webhook", 1): alerts_pb2.PAGE_STATE_FAILED,
+        ("webhook", 2): alerts_pb2.PAGE_STATE_QUEUED,
+        ("email", 1): alerts_pb2.PAGE_STATE_ACCEPTED,
+    }
+    await world.replays(raised.alert_id)
+
+
 async def test_a_mail_server_that_refuses_is_a_failed_page(world: World, person_id: str) -> None:
     await world.plan(channels={"first": ["first@example.org", "first"], "second": ["second"], "boss": ["boss"]})
     world.mail.reply = "451 later"

@@ -25,6 +25,7 @@ class PageState(IntEnum):
     FAILED = 4
     UNKNOWN = 5
     NOT_NEEDED = 6
+    DELIVERED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,19 @@ class Round:
     traceparent: str
 
 
+# None for an alert that is answered or paged anew meanwhile. With the alert locked it stays so until the commit.
 _CREATE = """INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent,
     due_at, lease_until, worker, traceparent, created_at, failure)
-SELECT page_id, $1, $2, $3, responder_id, place, channel, attempt, $4, resent, $5, $6, $7, $8, $9, ''
+SELECT page_id, $1::uuid, $2::int, $3, responder_id, place, channel, attempt, $4, resent, $5, $6, $7, $8, $9, ''
 FROM unnest($10::uuid[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::boolean[])
     AS draft (page_id, responder_id, place, channel, attempt, resent)
+WHERE EXISTS (SELECT 1 FROM alert WHERE alert_id = $1::uuid AND state IN (1, 2) AND cycle = $2::int)
 ON CONFLICT DO NOTHING RETURNING page_id::text"""
 
 
 async def create(tx: Tx, of: Round, drafts: Sequence[Draft], worker: str, lease_until: datetime) -> list[Job]:
-    """Make pages that this replica sends after the commit. The alert must be locked. One made before is left out."""
+    """Make pages that this replica sends after the commit. The alert must be locked. One made before is left out, and
+    all of them where the alert is answered or in another cycle."""
     made = await _insert(tx, of, drafts, PageState.SENDING, tx.now, worker, lease_until)
     return [job(of, draft, page_id, lease_until) for page_id, draft in made]
 
@@ -206,6 +210,24 @@ async def ended(tx: Tx, page_id: str, worker: str, state: PageState, failure: st
         failure,
     )
     return row is not None
+
+
+_FAILED_LATER = """UPDATE page SET state = 4, failure = $2, lease_until = NULL FROM alert
+WHERE page_id = $1 AND page.state IN (2, 3, 5) AND alert.alert_id = page.alert_id
+RETURNING page.page_id::text, page.alert_id::text, page.cycle, page.stage, page.responder_id, place, channel, attempt,
+    resent, alert.drill, alert.raised_at, page.traceparent, due_at AS lease_until"""
+
+
+async def alert_of(tx: Tx, page_id: str) -> str | None:
+    """The alert that a page is about; None for a page that is not known."""
+    row = await tx.fetch_one("SELECT alert_id::text FROM page WHERE page_id = $1", page_id)
+    return str(row["alert_id"]) if row is not None else None
+
+
+async def failed_later(tx: Tx, page_id: str, failure: str) -> Job | None:
+    """Note that a page which a provider had taken never arrived. None where that is known, or it was delivered."""
+    row = await tx.fetch_one(_FAILED_LATER, page_id, failure)
+    return Job(**row) if row is not None else None
 
 
 _LIST = """SELECT page_id::text, responder_id, channel, stage, attempt, state, resent, created_at, accepted_at, failure

@@ -258,6 +258,8 @@ class _PageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PageState.V
     """Nobody knows whether the provider took it; it was sent again."""
     PAGE_STATE_NOT_NEEDED: _PageState.ValueType  # 6
     """Somebody had answered before it was sent."""
+    PAGE_STATE_DELIVERED: _PageState.ValueType  # 7
+    """The provider says that it reached the responder's device."""
 
 class PageState(_PageState, metaclass=_PageStateEnumTypeWrapper):
     """How one page went."""
@@ -274,6 +276,8 @@ PAGE_STATE_UNKNOWN: PageState.ValueType  # 5
 """Nobody knows whether the provider took it; it was sent again."""
 PAGE_STATE_NOT_NEEDED: PageState.ValueType  # 6
 """Somebody had answered before it was sent."""
+PAGE_STATE_DELIVERED: PageState.ValueType  # 7
+"""The provider says that it reached the responder's device."""
 Global___PageState: _TypeAlias = PageState  # noqa: Y015
 
 @_typing.final
