@@ -37,6 +37,19 @@ class CrisisSettings(Settings):
         default=60, ge=5, le=600, description="For a responder asked to take over."
     )
 
+    crisis_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://[^/\s]+(/[^?#\s]*[^/?#\s])?$",
+        description="Where crisis's own HTTP edge is for those who are paged: links and callbacks begin with it.",
+    )
+    crisis_link_minutes: int = Field(default=60, ge=5, le=1440, description="For which the link of a page is good.")
+    crisis_drill_webhook: str | None = Field(
+        default=None, pattern=r"^https?://", description="Takes the pages of drills, and of drills alone, for everyone."
+    )
+    crisis_drill_secret: SecretStr | None = Field(
+        default=None, description="Key of its signature: whsec_ and base64."
+    )
+
     page_timeout_seconds: float = Field(default=3, gt=0, le=30, description="For a provider to take a page.")
     page_lease_seconds: float = Field(default=6, gt=0, le=60, description="After which a page is sent again.")
     page_attempts: int = Field(default=4, ge=1, le=20, description="On one channel, for one step.")
@@ -51,7 +64,29 @@ class CrisisSettings(Settings):
         default="haven-crisis@localhost", pattern=r"^[^@\s]+@[^@\s]+$", description="The sender of pages."
     )
 
-    @field_validator("crisis_last_resort_secret")
+    twilio_url: str = Field(default="https://api.twilio.com", pattern=r"^https?://", description="Twilio's REST API.")
+    twilio_account_sid: str | None = Field(
+        default=None, pattern=r"^AC[0-9a-fA-F]{32}$", description="The account that sends text messages and calls."
+    )
+    twilio_auth_token: SecretStr | None = Field(
+        default=None, description="Its token, which also signs what Twilio tells us."
+    )
+    twilio_from: str | None = Field(
+        default=None, pattern=r"^\+[1-9]\d{6,14}$", description="The number that messages and calls come from."
+    )
+    pager_duty_url: str = Field(
+        default="https://events.pagerduty.com", pattern=r"^https?://", description="PagerDuty's Events API v2."
+    )
+    web_push_key: SecretStr | None = Field(
+        default=None, description="The private key of VAPID (RFC 8292): 32 bytes of P-256 in base64url."
+    )
+    web_push_contact: str = Field(
+        default="mailto:haven-crisis@localhost",
+        pattern=r"^(mailto:|https://)\S+$",
+        description="Whom a push service writes to when something is wrong.",
+    )
+
+    @field_validator("crisis_last_resort_secret", "crisis_drill_secret")
     @classmethod
     def _signs(cls, secret: SecretStr | None) -> SecretStr | None:
         try:
@@ -59,6 +94,30 @@ class CrisisSettings(Settings):
         except binascii.Error:
             raise ValueError("must be whsec_ and base64") from None
         return secret
+
+    @field_validator("web_push_key")
+    @classmethod
+    def _is_a_private_key(cls, key: SecretStr | None) -> SecretStr | None:
+        try:
+            held = base64.urlsafe_b64decode(key.get_secret_value() + "==") if key else b""
+        except binascii.Error:
+            held = b""
+        if key is not None and len(held) != 32:
+            raise ValueError("must be 32 bytes in base64url")
+        return key
+
+    @model_validator(mode="after")
+    def _twilio_is_whole(self) -> Self:
+        given = (self.twilio_account_sid, self.twilio_auth_token, self.twilio_from)
+        if any(given) and not all(given):
+            raise ValueError("twilio_account_sid: goes with twilio_auth_token and twilio_from; give all three or none")
+        return self
+
+    @model_validator(mode="after")
+    def _links_are_safe(self) -> Self:
+        if self.environment == "production" and not self.crisis_url.startswith("https://"):
+            raise ValueError("crisis_url: must be https in production")
+        return self
 
     @model_validator(mode="after")
     def _a_page_is_sent_within_its_lease(self) -> Self:
