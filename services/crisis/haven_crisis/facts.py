@@ -6,7 +6,7 @@ from functools import cache
 
 from haven.crisis.v1 import signals_pb2 as pb
 
-from haven_crisis.domain.severity import Severity, SeverityRules
+from haven_crisis.domain.severity import Severity, SeverityRule, SeverityRules
 from haven_kit import words
 from haven_kit.facts import read
 
@@ -21,9 +21,18 @@ def load() -> None:
 def severity_rules() -> SeverityRules:
     """How severe a signal is where nobody has judged it yet."""
     data = read("haven_crisis", "severity.yaml")
-    return SeverityRules(
-        {source: Severity[name.upper()] for source, name in data["by_source"].items()}, data["signals_make_immediate"]
-    )
+    rules = [
+        SeverityRule(
+            rule_id=each["id"],
+            version=each["version"],
+            source=each["source"],
+            signals=frozenset(each["signals"]),
+            severity=Severity[each["severity"].upper()],
+            level=Severity[each["level"].upper()] if "level" in each else 0,
+        )
+        for each in data["rules"]
+    ]
+    return SeverityRules(rules, data["signals_make_immediate"])
 
 
 def source_name(source: int) -> str:

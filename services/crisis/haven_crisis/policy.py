@@ -64,6 +64,12 @@ async def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int]
     raise NotFound("person")
 
 
+def level_of(principal: Principal, given: int) -> int:
+    """How severe the caller judges a signal to be. Only staff and services judge; what is odd is left out."""
+    judges = principal.is_staff or principal.is_service
+    return given if judges and given in pb.SignalLevel.values() else 0
+
+
 def may_withdraw(principal: Principal, person_id: str, raised_by: str) -> None:
     """Raises NotFound unless the signal is about the caller or was theirs."""
     if principal.id != raised_by and principal.person_id != person_id and not principal.is_service:

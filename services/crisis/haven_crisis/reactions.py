@@ -11,9 +11,11 @@ from haven.sessions.v1 import events_pb2 as sessions
 
 from haven_crisis.acceptance import Acceptance, Signal
 from haven_crisis.store import people
-from haven_kit import relations
+from haven_kit import relations, words
 from haven_kit.database import Tx
 from haven_kit.reactions import Reaction
+
+LEVELS = frozenset({"elevated", "high", "immediate"})
 
 
 def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
@@ -43,16 +45,33 @@ def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
             source=pb.SIGNAL_SOURCE_SCREENING,
             actor=tx.principal.id,
             raised_at=event.raised_at.ToDatetime(UTC),
+            level=_level(event.level),
+        )
+        await accept(tx, signal)
+
+    async def check_in_trend_noticed(tx: Tx, event: intake.CheckInTrendNoticed) -> None:
+        signal = Signal(
+            signal_id=event.signal_id,
+            person_id=event.person_id,
+            source=pb.SIGNAL_SOURCE_CHECK_IN_TREND,
+            actor=tx.principal.id,
+            raised_at=event.raised_at.ToDatetime(UTC),
         )
         await accept(tx, signal)
 
     return (
         Reaction(sessions.DistressSignalled, distress_signalled, never_buried=True),
         Reaction(intake.ConcernRaised, concern_raised, never_buried=True),
+        Reaction(intake.CheckInTrendNoticed, check_in_trend_noticed, never_buried=True),
         Reaction(sessions.ParticipantJoined, participant_joined),
         Reaction(sessions.ParticipantLeft, participant_left),
         *relations.reactions(),
     )
+
+
+def _level(word: str) -> int:
+    """A SignalLevel by its word; an unknown or empty one is no judgment."""
+    return words.number(pb.SignalLevel, word) if word in LEVELS else pb.SIGNAL_LEVEL_UNSPECIFIED
 
 
 async def participant_joined(tx: Tx, event: sessions.ParticipantJoined) -> None:

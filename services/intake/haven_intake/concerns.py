@@ -13,9 +13,10 @@ from haven.crisis.v1 import signals_pb2
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.intake.v1 import events_pb2
 
+from haven_intake.domain.instruments import Urgency
 from haven_intake.settings import IntakeSettings
 from haven_intake.store import screenings
-from haven_kit import ids, logs, telemetry, times
+from haven_kit import ids, logs, telemetry, times, words
 from haven_kit.database import Tx
 from haven_kit.errors import HavenError
 from haven_kit.identity import system
@@ -29,12 +30,16 @@ LEASE = timedelta(seconds=5)
 _log = logs.get(__name__)
 
 
-async def raise_concern(tx: Tx, person_id: str, screening_id: str) -> str:
+async def raise_concern(tx: Tx, person_id: str, screening_id: str, urgency: Urgency) -> str:
     """Call for help in this transaction. Returns the signal's id."""
-    signal_id = ids.new_id()
-    await screenings.add_concern(tx, signal_id, person_id, screening_id)
+    signal_id, level = ids.new_id(), urgency.name.lower()
+    await screenings.add_concern(tx, signal_id, person_id, screening_id, level)
     event = events_pb2.ConcernRaised(
-        signal_id=signal_id, person_id=person_id, screening_id=screening_id, raised_at=times.stamp(tx.now)
+        signal_id=signal_id,
+        person_id=person_id,
+        screening_id=screening_id,
+        raised_at=times.stamp(tx.now),
+        level=level,
     )
     tx.emit(event, key=person_id)
     tx.wake(WAKE)
@@ -63,6 +68,7 @@ class Messenger:
             signal_id=waiting["signal_id"],
             person_id=waiting["person_id"],
             source=signals_pb2.SIGNAL_SOURCE_SCREENING,
+            level=words.number(signals_pb2.SignalLevel, waiting["level"]),
         )
         request.raised_at.FromDatetime(waiting["raised_at"])
         try:

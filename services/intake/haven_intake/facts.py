@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from haven_intake.domain import consents, fhir, instruments, levels, readiness
+from haven_intake.domain import consents, fhir, instruments, levels, readiness, trends
 from haven_kit.facts import read, read_all
 
 PACKAGE = "haven_intake"
@@ -26,6 +26,7 @@ def load() -> None:
         plan_suggestions,
         safety_rules,
         time_zones,
+        check_in_trend,
     ):
         each()
 
@@ -62,7 +63,10 @@ def _instrument(raw: dict[str, Any]) -> instruments.Instrument:
         findings=tuple(
             instruments.Finding(each["when"], each["text"], each.get("value", 0)) for each in raw.get("findings", ())
         ),
-        concern={each["item"]: each["at_least"] for each in raw["concern"]},
+        concern={
+            each["item"]: instruments.Concern(each["at_least"], instruments.Urgency[each["level"].upper()])
+            for each in raw["concern"]
+        },
     )
 
 
@@ -151,3 +155,23 @@ def safety_rules() -> fhir.SafetyRules:
 def time_zones() -> dict[str, str]:
     """The IANA zone in which most people of a state live, by USPS code."""
     return {state: zone for zone, states in read(PACKAGE, "time_zones.yaml")["states"].items() for state in states}
+
+
+@cache
+def check_in_trend() -> trends.TrendRule:
+    """When check-ins call for somebody to look in."""
+    raw = read(PACKAGE, "check_in_trend.yaml")
+    return trends.TrendRule(
+        rule_id=f"{raw['id']}/{raw['version']}",
+        baseline_days=raw["baseline"]["days"],
+        baseline_at_least=raw["baseline"]["at_least"],
+        recent_days=raw["recent"]["days"],
+        recent_within=raw["recent"]["within"],
+        points=raw["fall"]["points"],
+        deviations=raw["fall"]["deviations"],
+    )
+
+
+def check_in_trend_message() -> str:
+    """What the person reads then."""
+    return str(read(PACKAGE, "check_in_trend.yaml")["message"]).strip()

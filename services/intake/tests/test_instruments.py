@@ -169,3 +169,11 @@ def test_nothing_calls_for_help_without_a_positive_item():
 
 def test_past_behavior_alone_is_no_call_for_help_now():
     assert not rules.concerns(ALL["c-ssrs-screener"], [("cssrs-6", 1)])
+
+
+def test_intent_a_plan_and_recent_behavior_need_somebody_at_once():
+    instrument = ALL["c-ssrs-screener"]
+    levels = {item: rules.urgency(instrument, [item]).name for item in instrument.concern}
+    assert levels == {f"cssrs-{n}": "HIGH" for n in (1, 2, 3)} | {f"cssrs-{n}": "IMMEDIATE" for n in (4, 5, 7)}
+    assert rules.urgency(instrument, ["cssrs-1", "cssrs-4"]).name == "IMMEDIATE"
+    assert rules.urgency(ALL["phq-9"], ["phq9-9"]).name == "HIGH"

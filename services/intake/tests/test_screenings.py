@@ -127,6 +127,7 @@ async def test_one_answer_that_calls_for_help_goes_out_at_once_on_both_roads(peo
     (signal,) = [s for s in crisis.signals if s.person_id == person_id]
     assert (signal.signal_id, signal.source) == (told.signal_id, signals_pb2.SIGNAL_SOURCE_SCREENING)
     assert signal.raised_at == told.raised_at
+    assert (signal.level, told.level) == (signals_pb2.SIGNAL_LEVEL_HIGH, "high")
 
 
 @pytest.mark.parametrize("wrong", [{"phq9_1": 9}, {"no_such_item": 1}, {"phq9_9": 7}])
@@ -237,7 +238,7 @@ async def test_a_concern_that_was_told_in_vain_waits_behind_the_others(intake):
     older, newer = ids.new_id(), ids.new_id()
     async with intake.process.database.transaction(system("test")) as tx:
         for signal_id in (older, newer):
-            await store.add_concern(tx, signal_id, ids.new_id(), ids.new_id())
+            await store.add_concern(tx, signal_id, ids.new_id(), ids.new_id(), "high")
         for signal_id, raised, due in ((older, 3, 1), (newer, 2, 2)):
             await tx.fetch(
                 "UPDATE concern SET raised_at = $2, try_at = $3 WHERE signal_id = $1",

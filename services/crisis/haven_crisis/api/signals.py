@@ -46,6 +46,7 @@ class CrisisApi:
                 session_id=_uuid(request.session_id),
                 facilitator_id=request.facilitator_id[:MOST_OF_AN_ID].replace("\0", ""),
                 note=request.note[:MOST_OF_A_NOTE],
+                level=policy.level_of(call.principal, request.level),
                 pressed=not call.principal.is_service,
             )
             accepted = await self._desk.acceptance.accept(tx, signal)

@@ -19,6 +19,8 @@ class Signal:
     session_id: str = ""
     facilitator_id: str = ""
     note: str = ""
+    level: int = 0
+    """A SignalLevel number: how severe who sent it judges it to be. 0: not judged."""
     pressed: bool = False
     """A person calls now. Where a signal of this id is over, closed or taken back, that is a new call: a client that
     uses an id twice must not silence it. What services and events bring again is the old one."""

@@ -7,7 +7,7 @@ from haven.intake.v1 import care_service_pb2 as rpc
 from haven.intake.v1 import people_pb2
 from haven.options.v1.options_pb2 import RELATION_SELF
 
-from haven_intake import facts, policy
+from haven_intake import check_in_trends, facts, policy
 from haven_intake.api.admissions import Admissions
 from haven_intake.api.plan_writing import write_plan
 from haven_intake.api.reading import access
@@ -91,11 +91,15 @@ class CareApi(Admissions):
     async def create_check_in(self, call: Call, request: rpc.CreateCheckInRequest) -> pb.CheckIn:
         """Records how a day goes: mood, sleep, journal, cravings, readings."""
         await relations.require(call, request.person_id)
-        await people.get(call.tx, self._cipher, request.person_id)
+        person = await people.get(call.tx, self._cipher, request.person_id, lock=True)
         check_in = request.check_in
+        check_in.ClearField("message")
         check_in.check_in_id, check_in.person_id = ids.new_id(), request.person_id
         check_in.recorded_at.FromDatetime(call.now)
+        noticed = await check_in_trends.notice(call.tx, self._cipher, person, check_in)
         care.add_check_in(call.tx, self._cipher, check_in)
+        if noticed:
+            check_in.message = facts.check_in_trend_message()
         return check_in
 
     async def list_check_ins(self, call: Call, request: rpc.ListCheckInsRequest) -> rpc.ListCheckInsResponse:

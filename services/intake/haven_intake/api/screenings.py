@@ -86,7 +86,8 @@ class ScreeningApi:
         else:
             problems = self._take(call, screening, instrument, before, pairs)
         if new_concerns:
-            await raise_concern(call.tx, screening.person_id, screening.screening_id)
+            urgency = rules.urgency(instrument, new_concerns)
+            await raise_concern(call.tx, screening.person_id, screening.screening_id, urgency)
             screening.concern_raised = True
         if screening.concern_raised:
             screening.help.CopyFrom(_help())

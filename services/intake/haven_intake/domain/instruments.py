@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Literal
 
 
@@ -61,6 +62,21 @@ class Finding:
     value: int = 0
 
 
+class Urgency(IntEnum):
+    """How soon somebody is needed. Names are those of haven.crisis.v1.SignalLevel."""
+
+    HIGH = 2
+    IMMEDIATE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """An answer of at least this value calls for help now; `level` says how soon."""
+
+    at_least: int
+    level: Urgency
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """A set of items with published scoring."""
@@ -78,8 +94,8 @@ class Instrument:
     triage: tuple[Level, ...] = ()
     subscales: tuple[Subscale, ...] = ()
     findings: tuple[Finding, ...] = ()
-    concern: Mapping[str, int] | None = None
-    """Items of which an answer of at least this value calls for help now."""
+    concern: Mapping[str, Concern] | None = None
+    """Items of which an answer can call for help now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +156,15 @@ def _asked(item: Item, answers: Mapping[str, int]) -> bool:
 def concerns(instrument: Instrument, given: Sequence[tuple[str, int]]) -> frozenset[str]:
     """Items whose answer calls for help now, whatever else is unanswered or wrong. A value above the range counts."""
     thresholds = instrument.concern or {}
-    return frozenset(item_id for item_id, value in given if item_id in thresholds and value >= thresholds[item_id])
+    return frozenset(
+        item_id for item_id, value in given if item_id in thresholds and value >= thresholds[item_id].at_least
+    )
+
+
+def urgency(instrument: Instrument, items: Iterable[str]) -> Urgency:
+    """How soon somebody is needed for answers to these items, each of which is a concern."""
+    thresholds = instrument.concern or {}
+    return max((thresholds[each].level for each in items), default=Urgency.HIGH)
 
 
 def score(instrument: Instrument, answers: Mapping[str, int]) -> Score:

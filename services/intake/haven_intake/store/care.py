@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import asyncpg
 from haven.intake.v1 import care_pb2 as pb
@@ -14,6 +14,8 @@ from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 from haven_kit.paging import Page
 
+MOST_CHECK_INS = 100
+"""As many of a person's latest check-ins are looked at together."""
 _COLUMNS = "admission_id::text AS admission_id, admitted_at, discharged_at, version, sealed"
 
 
@@ -98,3 +100,31 @@ async def check_ins(tx: Tx, cipher: Cipher, person_id: str, page: Page) -> list[
         page.size + 1,
     )
     return [cipher.open(pb.CheckIn, row["sealed"], context=f"check_in/{row['check_in_id']}") for row in rows]
+
+
+async def latest_check_ins(tx: Tx, cipher: Cipher, person_id: str) -> list[pb.CheckIn]:
+    """A person's latest check-ins, newest first, at most MOST_CHECK_INS."""
+    rows = await tx.fetch(
+        """SELECT check_in_id::text AS check_in_id, sealed FROM check_in
+        WHERE person_id = $1 ORDER BY check_in_id DESC LIMIT $2""",
+        person_id,
+        MOST_CHECK_INS,
+    )
+    return [cipher.open(pb.CheckIn, row["sealed"], context=f"check_in/{row['check_in_id']}") for row in rows]
+
+
+async def trend_told_until(tx: Tx, person_id: str) -> date | None:
+    """The last day whose check-ins crisis was told of."""
+    row = await tx.fetch_one("SELECT told_until FROM check_in_trend WHERE person_id = $1", person_id)
+    return row["told_until"] if row else None
+
+
+async def tell_trend(tx: Tx, person_id: str, day: date) -> None:
+    """Note that crisis is told of the check-ins until that day."""
+    await tx.fetch(
+        """INSERT INTO check_in_trend (person_id, told_until, raised_at) VALUES ($1, $2, $3)
+        ON CONFLICT (person_id) DO UPDATE SET told_until = excluded.told_until, raised_at = excluded.raised_at""",
+        person_id,
+        day,
+        tx.now,
+    )

@@ -64,27 +64,28 @@ async def last_scored(tx: Tx, person_id: str) -> dict[str, datetime]:
     return {row["instrument_id"]: row["at"] for row in rows}
 
 
-async def add_concern(tx: Tx, signal_id: str, person_id: str, screening_id: str) -> None:
-    """Write down that an answer calls for help, to be told to crisis."""
+async def add_concern(tx: Tx, signal_id: str, person_id: str, screening_id: str, level: str) -> None:
+    """Write down that an answer calls for help, to be told to crisis: "high" or "immediate"."""
     await tx.fetch(
-        """INSERT INTO concern (signal_id, person_id, screening_id, raised_at, try_at, traceparent)
-        VALUES ($1, $2, $3, $4, $4, $5)""",
+        """INSERT INTO concern (signal_id, person_id, screening_id, raised_at, try_at, traceparent, level)
+        VALUES ($1, $2, $3, $4, $4, $5, $6)""",
         signal_id,
         person_id,
         screening_id,
         tx.now,
         telemetry.traceparent(),
+        level,
     )
 
 
 async def claim_concern(tx: Tx, lease: timedelta) -> asyncpg.Record | None:
     """The concern whose turn came first, taken for the length of the lease: `signal_id`, `person_id`, `raised_at`,
-    `traceparent`. One that was tried in vain goes behind those that were not: it must not keep them waiting."""
+    `traceparent`, `level`. One that was tried in vain goes behind those that were not: they must not wait for it."""
     return await tx.fetch_one(
         """UPDATE concern SET attempts = attempts + 1, try_at = $1::timestamptz + $2::interval
         WHERE signal_id = (SELECT signal_id FROM concern WHERE accepted_at IS NULL AND try_at <= $1
             ORDER BY try_at, raised_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING signal_id::text AS signal_id, person_id::text AS person_id, raised_at, traceparent""",
+        RETURNING signal_id::text AS signal_id, person_id::text AS person_id, raised_at, traceparent, level""",
         tx.now,
         lease,
     )

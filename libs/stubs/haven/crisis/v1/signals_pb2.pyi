@@ -64,6 +64,34 @@ SIGNAL_SOURCE_FOLLOW_UP_MISSED: SignalSource.ValueType  # 10
 """A follow-up was not recorded in time. Raised by this service alone."""
 Global___SignalSource: _TypeAlias = SignalSource  # noqa: Y015
 
+class _SignalLevel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SignalLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SignalLevel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SIGNAL_LEVEL_UNSPECIFIED: _SignalLevel.ValueType  # 0
+    """Not judged: the rule of the source decides."""
+    SIGNAL_LEVEL_ELEVATED: _SignalLevel.ValueType  # 1
+    """Needs a human today."""
+    SIGNAL_LEVEL_HIGH: _SignalLevel.ValueType  # 2
+    """Needs a human now."""
+    SIGNAL_LEVEL_IMMEDIATE: _SignalLevel.ValueType  # 3
+    """Danger to life."""
+
+class SignalLevel(_SignalLevel, metaclass=_SignalLevelEnumTypeWrapper):
+    """How severe whoever sends a signal judges it to be. Raises the severity that the rules give its source; never lowers it."""
+
+SIGNAL_LEVEL_UNSPECIFIED: SignalLevel.ValueType  # 0
+"""Not judged: the rule of the source decides."""
+SIGNAL_LEVEL_ELEVATED: SignalLevel.ValueType  # 1
+"""Needs a human today."""
+SIGNAL_LEVEL_HIGH: SignalLevel.ValueType  # 2
+"""Needs a human now."""
+SIGNAL_LEVEL_IMMEDIATE: SignalLevel.ValueType  # 3
+"""Danger to life."""
+Global___SignalLevel: _TypeAlias = SignalLevel  # noqa: Y015
+
 class _HelpState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -107,6 +135,7 @@ class RaiseSignalRequest(_message.Message):
     FACILITATOR_ID_FIELD_NUMBER: _builtins.int
     RAISED_AT_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     """Made by the caller, so that a repeated call is the same signal. Best a UUID; anything else is taken as a name for the
     call. Empty: the service makes one.
@@ -121,6 +150,8 @@ class RaiseSignalRequest(_message.Message):
     """The facilitator now with the person, as the subject of their tokens."""
     note: _builtins.str
     """What the responder should know, in the caller's words. The first 2,000 characters are shown."""
+    level: Global___SignalLevel.ValueType
+    """How severe a member of staff, or a service that knows the answers, judges it to be. Left out when anybody else says so."""
     @_builtins.property
     def raised_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened. Unset: now. A time in the future, or more than 30 days ago, counts as now."""
@@ -135,10 +166,11 @@ class RaiseSignalRequest(_message.Message):
         facilitator_id: _builtins.str = ...,
         raised_at: _timestamp_pb2.Timestamp | None = ...,
         note: _builtins.str = ...,
+        level: Global___SignalLevel.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["raised_at", b"raised_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["facilitator_id", b"facilitator_id", "note", b"note", "person_id", b"person_id", "raised_at", b"raised_at", "session_id", b"session_id", "signal_id", b"signal_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facilitator_id", b"facilitator_id", "level", b"level", "note", b"note", "person_id", b"person_id", "raised_at", b"raised_at", "session_id", b"session_id", "signal_id", b"signal_id", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

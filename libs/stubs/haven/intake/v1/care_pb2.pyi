@@ -465,6 +465,7 @@ class CheckIn(_message.Message):
     FELT_COMFORTABLE_FIELD_NUMBER: _builtins.int
     FELT_PRIVATE_FIELD_NUMBER: _builtins.int
     RECORDED_AT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     check_in_id: _builtins.str
     person_id: _builtins.str
     mood: _builtins.int
@@ -482,6 +483,8 @@ class CheckIn(_message.Message):
     felt_respected: _builtins.int
     felt_comfortable: _builtins.int
     felt_private: _builtins.int
+    message: _builtins.str
+    """Output only, in the answer to a new check-in: calm words when somebody from the team will look in."""
     @_builtins.property
     def recorded_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -502,10 +505,11 @@ class CheckIn(_message.Message):
         felt_comfortable: _builtins.int | None = ...,
         felt_private: _builtins.int | None = ...,
         recorded_at: _timestamp_pb2.Timestamp | None = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_anxiety", b"_anxiety", "_craving", b"_craving", "_felt_comfortable", b"_felt_comfortable", "_felt_heard", b"_felt_heard", "_felt_private", b"_felt_private", "_felt_respected", b"_felt_respected", "_heart_rate_bpm", b"_heart_rate_bpm", "_mood", b"_mood", "_sleep_minutes", b"_sleep_minutes", "_sleep_quality", b"_sleep_quality", "anxiety", b"anxiety", "craving", b"craving", "felt_comfortable", b"felt_comfortable", "felt_heard", b"felt_heard", "felt_private", b"felt_private", "felt_respected", b"felt_respected", "heart_rate_bpm", b"heart_rate_bpm", "mood", b"mood", "recorded_at", b"recorded_at", "sleep_minutes", b"sleep_minutes", "sleep_quality", b"sleep_quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_anxiety", b"_anxiety", "_craving", b"_craving", "_felt_comfortable", b"_felt_comfortable", "_felt_heard", b"_felt_heard", "_felt_private", b"_felt_private", "_felt_respected", b"_felt_respected", "_heart_rate_bpm", b"_heart_rate_bpm", "_mood", b"_mood", "_sleep_minutes", b"_sleep_minutes", "_sleep_quality", b"_sleep_quality", "anxiety", b"anxiety", "check_in_id", b"check_in_id", "craving", b"craving", "felt_comfortable", b"felt_comfortable", "felt_heard", b"felt_heard", "felt_private", b"felt_private", "felt_respected", b"felt_respected", "heart_rate_bpm", b"heart_rate_bpm", "journal", b"journal", "mood", b"mood", "person_id", b"person_id", "recorded_at", b"recorded_at", "share_journal", b"share_journal", "sleep_minutes", b"sleep_minutes", "sleep_quality", b"sleep_quality"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_anxiety", b"_anxiety", "_craving", b"_craving", "_felt_comfortable", b"_felt_comfortable", "_felt_heard", b"_felt_heard", "_felt_private", b"_felt_private", "_felt_respected", b"_felt_respected", "_heart_rate_bpm", b"_heart_rate_bpm", "_mood", b"_mood", "_sleep_minutes", b"_sleep_minutes", "_sleep_quality", b"_sleep_quality", "anxiety", b"anxiety", "check_in_id", b"check_in_id", "craving", b"craving", "felt_comfortable", b"felt_comfortable", "felt_heard", b"felt_heard", "felt_private", b"felt_private", "felt_respected", b"felt_respected", "heart_rate_bpm", b"heart_rate_bpm", "journal", b"journal", "message", b"message", "mood", b"mood", "person_id", b"person_id", "recorded_at", b"recorded_at", "share_journal", b"share_journal", "sleep_minutes", b"sleep_minutes", "sleep_quality", b"sleep_quality"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__anxiety: _TypeAlias = _typing.Literal["anxiety"]  # noqa: Y015
     _WhichOneofArgType__anxiety: _TypeAlias = _typing.Literal["_anxiety", b"_anxiety"]  # noqa: Y015

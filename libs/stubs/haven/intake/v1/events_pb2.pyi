@@ -369,12 +369,15 @@ class ConcernRaised(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     SCREENING_ID_FIELD_NUMBER: _builtins.int
     RAISED_AT_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     """The call for help; the same by whichever road it comes."""
     person_id: _builtins.str
     """The person whom it is about."""
     screening_id: _builtins.str
     """The screening."""
+    level: _builtins.str
+    """How soon somebody is needed: "high" or "immediate". Says nothing of the answers. Empty counts as "high"."""
     @_builtins.property
     def raised_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -386,14 +389,51 @@ class ConcernRaised(_message.Message):
         person_id: _builtins.str = ...,
         screening_id: _builtins.str = ...,
         raised_at: _timestamp_pb2.Timestamp | None = ...,
+        level: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["raised_at", b"raised_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id", "raised_at", b"raised_at", "screening_id", b"screening_id", "signal_id", b"signal_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "person_id", b"person_id", "raised_at", b"raised_at", "screening_id", b"screening_id", "signal_id", b"signal_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConcernRaised: _TypeAlias = ConcernRaised  # noqa: Y015
+
+@_typing.final
+class CheckInTrendNoticed(_message.Message):
+    """What a person told of their days has become worse than it is for them, for days on end. Crisis raises a signal from it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    RAISED_AT_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
+    """The call for help."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    rule_id: _builtins.str
+    """The rule that noticed it, and its version: "check-in-trend/1". Says nothing of the answers."""
+    @_builtins.property
+    def raised_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        signal_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        rule_id: _builtins.str = ...,
+        raised_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["raised_at", b"raised_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id", "raised_at", b"raised_at", "rule_id", b"rule_id", "signal_id", b"signal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckInTrendNoticed: _TypeAlias = CheckInTrendNoticed  # noqa: Y015
 
 @_typing.final
 class PersonCardChanged(_message.Message):

@@ -1,0 +1,84 @@
+"""Check-ins that became worse for days: the rule, and what is told of it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from haven.intake.v1 import care_pb2, care_service_pb2, events_pb2
+from hypothesis import given
+from hypothesis import strategies as some
+
+from haven_intake import facts
+from haven_intake.__main__ import SPEC
+from haven_intake.domain import trends
+from haven_kit.clock import FakeClock
+
+from .conftest import People
+
+RULE = facts.check_in_trend()
+TODAY = date(2026, 3, 20)
+
+
+def days(*values: float | None) -> dict[date, float]:
+    """One value a day up to today; None: no check-in on that day."""
+    last = len(values) - 1
+    return {TODAY - timedelta(days=last - n): value for n, value in enumerate(values) if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("values", "falls"),
+    [
+        ((7, 6, 7, 6, 7, 4, 4, 3), True),
+        ((7, 6, 7, 6, 7, 4, 4, 6), False),  # better again
+        ((7, 6, 7, 6, 7, 4, 6, 3), False),  # not for days on end
+        ((7, 6, 7, 6, 7, 5, 5, 5), False),  # not far enough
+        ((4, 4, 3, 4, 4, 4, 3, 4), False),  # low, and always was
+        ((7, 6, 7, 6, 4, 4, 3), False),  # too few days to know what is usual
+        ((9, 1, 9, 2, 8, 3, 3, 3), False),  # days that are far apart anyway
+        ((7, 6, 7, 6, 7, 4, None, 4, None, 3), True),  # days without a check-in between
+        ((7, 6, 7, 6, 7, 4, None, None, 4, None, 3), False),  # too long between
+    ],
+)
+def test_a_fall_is_far_and_lasts(values: tuple[float | None, ...], falls: bool) -> None:
+    assert trends.has_fallen(RULE, days(*values), TODAY, None) is falls
+
+
+def test_days_that_were_told_of_are_not_told_again() -> None:
+    low = days(7, 6, 7, 6, 7, 4, 4, 3)
+    assert not trends.has_fallen(RULE, low, TODAY, TODAY)
+    assert not trends.has_fallen(RULE, low, TODAY, TODAY - timedelta(days=2))
+    assert trends.has_fallen(RULE, low, TODAY, TODAY - timedelta(days=3))
+
+
+@given(some.lists(some.integers(0, 10), min_size=8, max_size=20), some.integers(0, 10))
+def test_a_better_day_never_raises_anything(values: list[int], better: int) -> None:
+    held = days(*values)
+    if not trends.has_fallen(RULE, held, TODAY, None):
+        held[TODAY] = max(held[TODAY], better)
+        assert not trends.has_fallen(RULE, held, TODAY, None)
+
+
+async def test_a_fall_is_told_once_without_what_was_answered(serve: Any) -> None:
+    clock = FakeClock()
+    intake = await serve(SPEC, clock=clock)
+    people = People(intake)
+    person_id = await people.referred()
+
+    async def mood(value: int) -> care_pb2.CheckIn:
+        clock.advance(timedelta(days=1))
+        made: care_pb2.CheckIn = await people.person(person_id).care.CreateCheckIn(
+            care_service_pb2.CreateCheckInRequest(
+                person_id=person_id, check_in=care_pb2.CheckIn(mood=value, message="mine")
+            )
+        )
+        return made
+
+    assert [(await mood(each)).message for each in (7, 6, 7, 6, 7, 4, 4)] == [""] * 7
+    assert "988" in (await mood(3)).message
+    assert (await mood(3)).message == ""
+    (told,) = [each for each in await intake.told(events_pb2.CheckInTrendNoticed) if each.person_id == person_id]
+    assert told.rule_id == RULE.rule_id
+    listed = await people.person(person_id).care.ListCheckIns(care_service_pb2.ListCheckInsRequest(person_id=person_id))
+    assert {each.message for each in listed.check_ins} == {""}
