@@ -66,10 +66,15 @@ class Server:
             ],
             maximum_concurrent_rpcs=MAX_CONCURRENT,
         )
+        self.handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        """What answers each RPC, by its full name."""
         for api in apis:
-            self._server.add_generic_rpc_handlers((_handlers(api, pipeline),))
+            found = _handlers(api, pipeline)
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(api.service, found),))
+            self.handlers.update({f"/{api.service}/{name}": handler for name, handler in found.items()})
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._probed: grpc.aio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
         self.state: dict[str, bool] = dict.fromkeys(checks, False)
         """What each check said last, by its name."""
@@ -86,15 +91,29 @@ class Server:
         self._watch = asyncio.create_task(self._keep_checking(), name="readiness")
         return bound
 
+    async def start_health(self, host: str, port: int) -> int:
+        """Serve health alone on a port of its own, without TLS: probes of Kubernetes know none. Returns the port."""
+        self._probed = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
+        bound = self._probed.add_insecure_port(f"{host}:{port}")
+        await self._probed.start()
+        return bound
+
+    def leave(self) -> None:
+        """Say not ready from now on, while everything is still answered."""
+        self.state = {**self.state, "accepting": False}
+
     async def drain(self, grace: float) -> None:
         """Say not ready, end streams, let calls under way finish for at most `grace` seconds, then stop listening."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        self.state = {**self.state, "accepting": False}
+        self.leave()
         await self._health.enter_graceful_shutdown()
         self._pipeline.draining.set()
         await self._server.stop(grace)
+        if self._probed is not None:
+            await self._probed.stop(0)
 
     async def _keep_checking(self) -> None:
         while True:
@@ -118,7 +137,7 @@ class Server:
             await self._health.set(name, status)
 
 
-def _handlers(api: Api, pipeline: Pipeline) -> grpc.GenericRpcHandler:
+def _handlers(api: Api, pipeline: Pipeline) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     found: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in contract.methods_of(api.service):
         answer = answer_of(api, method)
@@ -127,7 +146,7 @@ def _handlers(api: Api, pipeline: Pipeline) -> grpc.GenericRpcHandler:
             found[method.name] = grpc.unary_stream_rpc_method_handler(pipeline.stream(method, answer), decode, encode)
         else:
             found[method.name] = grpc.unary_unary_rpc_method_handler(pipeline.unary(method, answer), decode, encode)
-    return grpc.method_handlers_generic_handler(api.service, found)
+    return found
 
 
 def answer_of(api: Api, method: Method) -> Callable[..., Any]:

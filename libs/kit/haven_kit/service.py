@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import uvloop
 
@@ -22,6 +22,7 @@ from haven_kit.clock import Clock
 from haven_kit.consumer import Consumer
 from haven_kit.database import Database
 from haven_kit.identity import TokenVerifier
+from haven_kit.inside import OwnChannel
 from haven_kit.issuer_keys import IssuerKeys
 from haven_kit.messaging import Messaging
 from haven_kit.pipeline import Pipeline
@@ -54,6 +55,34 @@ class Parts(Generic[S]):
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """What an edge inside the process needs of it."""
+
+    clients: Clients
+    """Stubs of this service itself go to its own RPCs, through everything that calls from outside pass."""
+    verifier: TokenVerifier
+    can_verify: Callable[[], bool]
+    """Whether there are keys to verify tokens with."""
+
+
+class Edge(Protocol):
+    """What takes calls from outside beside gRPC. It ends before the gRPC server does."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once started."""
+        ...
+
+    async def start(self) -> None:
+        """Listen."""
+        ...
+
+    async def drain(self) -> None:
+        """Take nothing new, finish what is under way, stop listening."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What a service is made of."""
 
@@ -66,6 +95,8 @@ class Service:
     """Coroutine functions to run before the first call is taken."""
     on_stop: Sequence[Callable[[], Any]] = ()
     """Coroutine functions to run after the last: closing clients of providers, say."""
+    edge: Callable[[Inside], Edge] | None = None
+    """Makes the HTTP edge of a service that has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +154,28 @@ class Process(Generic[S]):
         self.reactor = Reactor(spec.name, self.database, self.service.reactions)
         self._consumer = Consumer(spec.name, self.messaging, self.reactor)
         self._workers = [WorkerLoop(worker, self.database) for worker in self._all_workers()]
+        verifier = TokenVerifier(self._keys, settings.audience, clock=clock)
         self.server = Server(
             self.service.apis,
             Pipeline(
                 database=self.database,
-                verifier=TokenVerifier(self._keys, settings.audience, clock=clock),
+                verifier=verifier,
                 cipher=cipher,
-                callers=callers_of(spec.name),
+                callers=callers_of(spec.name) | ({spec.name} if self.service.edge is not None else set()),
                 default_deadline=settings.default_deadline_seconds,
             ),
             checks={"database": self.database.reachable, "migrations": self._migrated, **self.service.checks},
             max_request_bytes=settings.max_request_bytes,
         )
         self._http: metrics.Endpoint | None = None
+        self.edge: Edge | None = None
+        if self.service.edge is not None:
+            self.clients.reach_own(spec.name, OwnChannel(spec.name, self.server.handlers))
+            self.edge = self.service.edge(Inside(self.clients, verifier, lambda: self._keys.ready))
         self.port = 0
         """Where gRPC listens, once started."""
+        self.health_port = 0
+        """Where health is told without TLS, once started; 0 where no such port was asked for."""
 
     def _all_workers(self) -> list[Worker]:
         name, database = self.spec.name, self.database
@@ -160,6 +198,10 @@ class Process(Generic[S]):
         for loop in self._workers:
             loop.start()
         self.port = await self.server.start(self.settings.grpc_host, self.settings.grpc_port, self._credentials)
+        if self.settings.health_port is not None:
+            self.health_port = await self.server.start_health(self.settings.http_host, self.settings.health_port)
+        if self.edge is not None:
+            await self.edge.start()
         self._http = await metrics.start_http(
             self.settings.http_port, lambda: self.server.state, host=self.settings.http_host
         )
@@ -169,6 +211,9 @@ class Process(Generic[S]):
     async def stop(self) -> None:
         """Drain: take nothing new, finish what is under way, send what is told, let go."""
         grace = self.settings.drain_seconds
+        self.server.leave()
+        if self.edge is not None:
+            await self.edge.drain()
         await self.server.drain(grace)
         await self._consumer.stop(grace)
         await asyncio.gather(*(loop.stop(grace / 4) for loop in self._workers))

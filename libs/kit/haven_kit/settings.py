@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     grpc_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free one.")
     http_host: str = Field(default="127.0.0.1", description="The address of metrics and health.")
     http_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free one.")
+    health_port: int | None = Field(
+        default=None, ge=0, le=65535, description="gRPC health without TLS, for probes; none unless set."
+    )
 
     database_url: SecretStr = Field(description="postgresql://user:password@host:port/name")
     database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections of this replica.")
