@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from haven_dev import project
+from haven_edge.settings import EdgeSettings
 from haven_kit.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,13 +49,21 @@ def main() -> int:
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD, "\n## Every process\n\n", _table(Settings, frozenset({"service"}))]
+    everywhere = frozenset(Settings.model_fields)
+    parts = [
+        _HEAD,
+        "\n## Every process\n\n",
+        _table(Settings, frozenset({"service"})),
+        "\n## Every process that answers clients over HTTP: the gateway and crisis\n\n",
+        _table(EdgeSettings, everywhere),
+    ]
     for name in (project.GATEWAY, *project.SERVICES):
         settings = _settings_of(name)
         # What a process has no use for it gives a value of its own.
-        changed = {each for each, field in settings.model_fields.items() if each in Settings.model_fields
-                   and field.default != Settings.model_fields[each].default}  # fmt: skip
-        known = frozenset(Settings.model_fields) - changed
+        common = EdgeSettings if issubclass(settings, EdgeSettings) else Settings
+        changed = {each for each, field in settings.model_fields.items() if each in common.model_fields
+                   and field.default != common.model_fields[each].default}  # fmt: skip
+        known = frozenset(common.model_fields) - changed
         if rows := _table(settings, known | {"service"}):
             parts.append(f"\n## {name.capitalize()}\n\n{rows}")
     return "".join(parts)
@@ -65,7 +74,7 @@ def _settings_of(part: str) -> type[Settings]:
     return next(
         each
         for each in vars(module).values()
-        if isinstance(each, type) and issubclass(each, Settings) and each is not Settings
+        if isinstance(each, type) and issubclass(each, Settings) and each.__module__ == module.__name__
     )
 
 

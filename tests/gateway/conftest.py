@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from haven_dev.issuer import Issuer
 from haven_dev.pki import Pki
+from haven_edge.surface import Surface
 from haven_gateway.process import Gateway
 from haven_gateway.settings import GatewaySettings
-from haven_gateway.surface import Surface
 from haven_kit import telemetry
 from haven_kit.errors import STATUS_DETAILS_KEY, HavenError, to_status
 from haven_kit.tls import Folder

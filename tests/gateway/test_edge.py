@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
-from haven_gateway.limits import TokenBuckets
+from haven_edge.limits import TokenBuckets
+from haven_edge.surface import Surface, SurfaceError
 from haven_gateway.settings import GatewaySettings
-from haven_gateway.surface import Surface, SurfaceError
 from haven_kit.testing import eventually
 from haven_kit.tls import Folder
 

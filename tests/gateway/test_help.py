@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from haven_gateway.binding import Binding
-from haven_gateway.problems import Problem
-from haven_gateway.surface import Surface
+from haven_edge.binding import Binding
+from haven_edge.problems import Problem
+from haven_edge.surface import Surface
 
 PERSON = "0197c0de-0000-7000-8000-000000000001"
 

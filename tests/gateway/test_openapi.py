@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-from haven_gateway import openapi
-from haven_gateway.problems import KINDS
-from haven_gateway.surface import Surface, SurfaceError
+from haven_edge import openapi
+from haven_edge.problems import KINDS
+from haven_edge.surface import Surface, SurfaceError
 from haven_kit import contract
 
 from .contracts import descriptor_set
@@ -59,7 +59,7 @@ def test_every_operation_is_described_and_names_its_roles(real):
 
 
 def test_no_route_of_the_real_contracts_hides_another(real):
-    from haven_gateway.router import Router
+    from haven_edge.router import Router
 
     router = Router()
     for method in real.methods:

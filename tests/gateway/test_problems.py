@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from haven_gateway.help import Help
-from haven_gateway.problems import KINDS
-from haven_gateway.surface import Surface
+from haven_edge.help import Help
+from haven_edge.problems import KINDS
+from haven_edge.surface import Surface
 from haven_kit import errors
 
 ID = "01890a5d-ac96-774b-bcce-b302099a8057"

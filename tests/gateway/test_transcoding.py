@@ -12,9 +12,9 @@ from google.protobuf.descriptor import FieldDescriptor as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haven_gateway.json_in import reader
-from haven_gateway.json_out import writer
-from haven_gateway.scalars import BadInput
+from haven_edge.json_in import reader
+from haven_edge.json_out import writer
+from haven_edge.scalars import BadInput
 
 from .contracts import descriptor, message, pool
 

@@ -28,6 +28,7 @@ from haven_kit.errors import (
     Unimplemented,
     from_status,
 )
+from haven_kit.inside import OwnChannel
 from haven_kit.metrics import CALL_RETRIES, CALL_SECONDS
 from haven_kit.settings import Settings
 
@@ -69,7 +70,11 @@ class Clients:
         self._settings = settings
         self._calls = frozenset(calls)
         self._folder = folder
-        self._targets: dict[str, _Target] = {}
+        self._targets: dict[str, _Target | _Own] = {}
+
+    def reach_own(self, name: str, channel: OwnChannel) -> None:
+        """Calls to this service itself go to its own handlers; it needs no declaration for that."""
+        self._targets[name] = _Own(name, self._settings, channel)
 
     def stub(self, target: str, make: Callable[[aio.Channel], S]) -> S:
         """A stub of the target: `clients.stub("crisis", CrisisServiceStub)`. Calls raise errors of haven_kit.errors.
@@ -94,22 +99,76 @@ class Clients:
         await asyncio.gather(*(target.close() for target in self._targets.values()))
         self._targets.clear()
 
-    def _target(self, name: str) -> "_Target":
+    def _target(self, name: str) -> "_Target | _Own":
+        if name in self._targets:
+            return self._targets[name]
         if name not in self._calls:
             raise NotDeclared(f"{self._settings.service} does not declare that it calls {name}")
         if name not in self._settings.targets:
             raise NotDeclared(f"HAVEN_TARGET_{name.upper().replace('-', '_')} is not set")
-        if name not in self._targets:
-            self._targets[name] = _Target(name, self._settings, self._folder)
+        self._targets[name] = _Target(name, self._settings, self._folder)
         return self._targets[name]
 
 
-class _Target:
-    """One called service: its channel, made anew when this service's certificate was rotated, and its retry budget."""
+class _Called:
+    """One called service: its retry budget, and what its errors mean."""
 
-    def __init__(self, name: str, settings: Settings, folder: tls.Folder) -> None:
+    def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self.default_timeout = settings.default_deadline_seconds
+        self._tokens = _RETRY_TOKENS
+
+    def may_retry(self) -> bool:
+        """Fewer than half of the recent calls failed (gRPC's retry throttling, gRFC A6)."""
+        self._tokens = max(0.0, self._tokens - 1)
+        return self._tokens > _RETRY_TOKENS / 2
+
+    def succeeded(self) -> None:
+        self._tokens = min(_RETRY_TOKENS, self._tokens + 0.1)
+
+    def error_of(self, error: aio.AioRpcError) -> HavenError:
+        """The error behind a failed call. One made by gRPC itself, not by the target, gets a sentence of ours."""
+        details = (error.trailing_metadata() or aio.Metadata()).get(STATUS_DETAILS_KEY)
+        code = error.code()
+        if isinstance(details, bytes):
+            return from_status(code, error.details() or "", details)
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return Unavailable(f"The {self.name} service")
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineExceeded(f"The {self.name} service did not answer in time.")
+        if code is grpc.StatusCode.CANCELLED:
+            return Cancelled(f"The call to the {self.name} service was cancelled.")
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            return Unimplemented(f"The {self.name} service does not know this method.")
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if "larger than max" in (error.details() or ""):
+                return Invalid("request", "max_bytes", "The request, or its answer, is too large.")
+            return Overloaded(1.0, f"The {self.name} service has too much to do at the moment.")
+        log.error("call.failed", target=self.name, code=code.name)
+        return Internal()
+
+
+class _Own(_Called):
+    """This service itself."""
+
+    connected = True
+
+    def __init__(self, name: str, settings: Settings, channel: OwnChannel) -> None:
+        super().__init__(name, settings)
+        self.channel = channel
+
+    async def warm(self, _: float) -> None:
+        """Nothing to connect to."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class _Target(_Called):
+    """Another service: its channel, made anew when this service's certificate was rotated."""
+
+    def __init__(self, name: str, settings: Settings, folder: tls.Folder) -> None:
+        super().__init__(name, settings)
         self._address = settings.targets[name]
         self._max_bytes = settings.max_request_bytes
         self._folder = folder
@@ -117,7 +176,6 @@ class _Target:
         self._channel = self._open()
         self._check_at = time.monotonic() + _CERTIFICATE_CHECK_SECONDS
         self._closing: set[asyncio.Task[None]] = set()
-        self._tokens = _RETRY_TOKENS
 
     @property
     def channel(self) -> aio.Channel:
@@ -152,35 +210,6 @@ class _Target:
             closing.cancel()
         await self._channel.close(grace=2)
 
-    def may_retry(self) -> bool:
-        """Fewer than half of the recent calls failed (gRPC's retry throttling, gRFC A6)."""
-        self._tokens = max(0.0, self._tokens - 1)
-        return self._tokens > _RETRY_TOKENS / 2
-
-    def succeeded(self) -> None:
-        self._tokens = min(_RETRY_TOKENS, self._tokens + 0.1)
-
-    def error_of(self, error: aio.AioRpcError) -> HavenError:
-        """The error behind a failed call. One made by gRPC itself, not by the target, gets a sentence of ours."""
-        details = (error.trailing_metadata() or aio.Metadata()).get(STATUS_DETAILS_KEY)
-        code = error.code()
-        if isinstance(details, bytes):
-            return from_status(code, error.details() or "", details)
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return Unavailable(f"The {self.name} service")
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineExceeded(f"The {self.name} service did not answer in time.")
-        if code is grpc.StatusCode.CANCELLED:
-            return Cancelled(f"The call to the {self.name} service was cancelled.")
-        if code is grpc.StatusCode.UNIMPLEMENTED:
-            return Unimplemented(f"The {self.name} service does not know this method.")
-        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            if "larger than max" in (error.details() or ""):
-                return Invalid("request", "max_bytes", "The request, or its answer, is too large.")
-            return Overloaded(1.0, f"The {self.name} service has too much to do at the moment.")
-        log.error("call.failed", target=self.name, code=code.name)
-        return Internal()
-
     def _open(self) -> aio.Channel:
         config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
         return aio.secure_channel(
@@ -207,11 +236,11 @@ class _Target:
 class _Method:
     """What calls of one RPC have in common."""
 
-    def __init__(self, target: _Target, path: str, kind: str, serialize: Any, deserialize: Any) -> None:
+    def __init__(self, target: _Target | _Own, path: str, kind: str, serialize: Any, deserialize: Any) -> None:
         self.target = target
         service, _, name = path.lstrip("/").partition("/")
         self._path, self._kind, self._serialize, self._deserialize = path, kind, serialize, deserialize
-        self._channel: aio.Channel | None = None
+        self._channel: aio.Channel | OwnChannel | None = None
         self._made: Any = None
         self.label = f"{service}/{name}"
         self._idempotent = name.startswith(_READS) or _declared_idempotent(service, name)
@@ -322,7 +351,7 @@ def _carried(metadata: Metadata) -> list[tuple[str, str]]:
 class _Channel(aio.Channel):
     """What a generated stub is built on: each of its methods goes by the target's current channel."""
 
-    def __init__(self, target: _Target) -> None:
+    def __init__(self, target: _Target | _Own) -> None:
         self._target = target
 
     def unary_unary(

@@ -48,10 +48,12 @@ class Server:
         pipeline: Pipeline,
         *,
         checks: Mapping[str, Check],
+        ready_by: Sequence[str] = (),
         max_request_bytes: int,
     ) -> None:
         self._pipeline = pipeline
         self._checks = checks
+        self._ready_by = tuple(ready_by or checks)
         self._names = tuple(api.service for api in apis)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
@@ -115,13 +117,18 @@ class Server:
         if self._probed is not None:
             await self._probed.stop(0)
 
+    @property
+    def ready(self) -> bool:
+        """Whether every check that decides readiness said yes last."""
+        return all(self.state[name] for name in self._ready_by)
+
     async def _keep_checking(self) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
             await self._check()
 
     async def _check(self) -> None:
-        was = all(self.state.values())
+        was = self.ready
         for name, check in self._checks.items():
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
@@ -129,7 +136,7 @@ class Server:
             except Exception as error:  # noqa: BLE001 - whatever a check raises, it means not ready
                 _log.warning("readiness.check_failed", check=name, error=type(error).__name__)
                 self.state[name] = False
-        ready = all(self.state.values())
+        ready = self.ready
         if ready != was:
             _log.info("readiness.changed", ready=ready, failing=[n for n, ok in self.state.items() if not ok])
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING

@@ -48,6 +48,7 @@ class Parts(Generic[S]):
     database: Database
     cipher: Cipher
     clients: Clients
+    messaging: Messaging
 
     def client(self, service: str, stub: Callable[[Any], T]) -> T:
         """A stub of another service, which `Spec.calls` must name."""
@@ -91,6 +92,8 @@ class Service:
     workers: Sequence[Worker] = ()
     checks: dict[str, Check] = field(default_factory=dict)
     """More that readiness depends on, beside the database and its migrations."""
+    ready_by: tuple[str, ...] = ()
+    """The checks that decide readiness, where it is not all of them. The others are shown and do not count."""
     on_start: Sequence[Callable[[], Any]] = ()
     """Coroutine functions to run before the first call is taken."""
     on_stop: Sequence[Callable[[], Any]] = ()
@@ -139,7 +142,8 @@ class Process(Generic[S]):
         cipher = Cipher.load(settings.keyset_file, settings.keyset_kek_file)
         paging.sign_with(cipher.blind("page tokens", spec.name))
         self.clients = Clients(settings, spec.calls, folder)
-        self.parts = Parts(settings, clock, self.database, cipher, self.clients)
+        self.messaging = Messaging(settings, spec.name)
+        self.parts = Parts(settings, clock, self.database, cipher, self.clients, self.messaging)
         self.service = spec.build(self.parts)
         self._credentials = folder.server_credentials()
         self._keys = IssuerKeys(
@@ -150,7 +154,6 @@ class Process(Generic[S]):
             ssl_context=folder.public_context(),
             cache_file=settings.jwks_cache,
         )
-        self.messaging = Messaging(settings, spec.name)
         self.reactor = Reactor(spec.name, self.database, self.service.reactions)
         self._consumer = Consumer(spec.name, self.messaging, self.reactor)
         self._workers = [WorkerLoop(worker, self.database) for worker in self._all_workers()]
@@ -165,6 +168,7 @@ class Process(Generic[S]):
                 default_deadline=settings.default_deadline_seconds,
             ),
             checks={"database": self.database.reachable, "migrations": self._migrated, **self.service.checks},
+            ready_by=self.service.ready_by,
             max_request_bytes=settings.max_request_bytes,
         )
         self._http: metrics.Endpoint | None = None
@@ -203,7 +207,10 @@ class Process(Generic[S]):
         if self.edge is not None:
             await self.edge.start()
         self._http = await metrics.start_http(
-            self.settings.http_port, lambda: self.server.state, host=self.settings.http_host
+            self.settings.http_port,
+            lambda: self.server.state,
+            ready_by=self.service.ready_by,
+            host=self.settings.http_host,
         )
         self._warming = asyncio.create_task(self.clients.warm(), name="warm")
         _log.info("service.started", grpc_port=self.port, http_port=self._http.port)

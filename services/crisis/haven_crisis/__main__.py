@@ -13,6 +13,7 @@ from haven_crisis.escalator import Escalator
 from haven_crisis.pager import Pager
 from haven_crisis.reactions import reactions
 from haven_crisis.settings import CrisisSettings
+from haven_crisis.web import edge
 from haven_crisis.workers import workers
 from haven_kit.service import Parts, Service, Spec, main
 
@@ -25,11 +26,13 @@ def build(parts: Parts[CrisisSettings]) -> Service:
     pager = Pager(parts, directory, channels)
     acceptance = Acceptance(parts, directory, pager)
     escalator = Escalator(parts, directory, pager, acceptance)
+    desk = Desk(parts, directory, pager, acceptance)
     return Service(
-        apis=apis(Desk(parts, directory, pager, acceptance)),
+        apis=apis(desk),
         reactions=reactions(acceptance),
         workers=workers(pager, escalator, Auditor(parts, directory, pager)),
         on_stop=(pager.settle, channels.close),
+        edge=edge(parts, desk, channels),
     )
 
 

@@ -8,10 +8,10 @@ from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from haven_kit.settings import Settings
+from haven_edge.settings import EdgeSettings
 
 
-class CrisisSettings(Settings):
+class CrisisSettings(EdgeSettings):
     """Settings of the crisis service."""
 
     console_url: str = Field(

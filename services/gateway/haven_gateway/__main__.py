@@ -9,10 +9,10 @@ import sys
 
 import uvloop
 
-from haven_gateway import openapi
+from haven_edge import openapi
+from haven_edge.surface import Surface, SurfaceError
 from haven_gateway.process import Gateway
 from haven_gateway.settings import GatewaySettings
-from haven_gateway.surface import Surface, SurfaceError
 from haven_kit import garbage, logs, telemetry
 
 BAD_CONFIGURATION = 78  # EX_CONFIG of sysexits.h

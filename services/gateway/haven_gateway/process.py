@@ -7,10 +7,9 @@ from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from haven_gateway.app import create_app
-from haven_gateway.http_server import HttpServer
+from haven_edge.edge import HttpEdge
+from haven_edge.surface import Surface
 from haven_gateway.settings import GatewaySettings
-from haven_gateway.surface import Surface
 from haven_kit import logs, metrics
 from haven_kit.clients import Clients
 from haven_kit.errors import HavenError
@@ -77,24 +76,21 @@ class Gateway:
             cache_file=settings.jwks_cache,
         )
         self._backends = Backends(self._clients, settings.serves)
-        self._draining = False
         verifier = TokenVerifier(self._keys, settings.audience, clock=settings.clock())
-        app, self._api = create_app(surface, self._clients, verifier, settings, readiness=self.readiness)
-        self._http = HttpServer(app, settings)
+        self._edge = HttpEdge(surface, self._clients, verifier, settings, readiness=self._readiness)
         self._metrics: metrics.Endpoint | None = None
 
     @property
     def port(self) -> int:
         """Where clients reach it, once started."""
-        return self._http.port
+        return self._edge.port
 
-    def readiness(self) -> dict[str, bool]:
+    def _readiness(self) -> dict[str, bool]:
         """Ready is: taking requests, able to verify a token, and at least one service answers.
 
         One service that is down must not take the others, and above all crisis, away from people.
         """
         return {
-            "accepting": not self._draining,
             "sign_in_keys": self._keys.ready,
             "services": any(self._backends.serving.values()),
         }
@@ -104,16 +100,15 @@ class Gateway:
         await self._keys.start()
         await self._clients.warm(1)
         await self._backends.start()
-        await self._http.begin()
-        self._metrics = await metrics.start_http(self.settings.http_port, self.readiness, host=self.settings.http_host)
+        await self._edge.start()
+        self._metrics = await metrics.start_http(
+            self.settings.http_port, self._edge.readiness, host=self.settings.http_host
+        )
         _log.info("gateway.started", port=self.port, http_port=self._metrics.port)
 
     async def stop(self) -> None:
         """Drain: readiness off, streams ended, requests finished; then let go."""
-        self._draining = True
-        await asyncio.sleep(self.settings.drain_notice_seconds)
-        self._api.streams.drain()
-        await self._http.end()
+        await self._edge.drain()
         await self._backends.close()
         await self._clients.close()
         await self._keys.close()

@@ -81,6 +81,8 @@ class Module:
             "keyset_file": self._shared.keyset,
             "drain_seconds": 1,
         }
+        if "listen_port" in kind.model_fields:
+            values["listen_port"] = 0
         if name in contract.SERVICES and "database_url" not in given:
             values["database_url"] = await self.database_url(name)
         return kind(**(values | given))

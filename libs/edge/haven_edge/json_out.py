@@ -15,9 +15,9 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from haven_gateway.fields import enum_of, is_map, map_fields
-from haven_gateway.scalars import FLOAT_LIMIT
-from haven_gateway.wellknown import WRITERS, is_wrapper
+from haven_edge.fields import enum_of, is_map, map_fields
+from haven_edge.scalars import FLOAT_LIMIT
+from haven_edge.wellknown import WRITERS, is_wrapper
 
 Write = Callable[[Any], Any]
 """The JSON value (dict, list, str, …) of a message."""

@@ -9,8 +9,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from haven_gateway.problems import Problem, encode
-from haven_gateway.settings import GatewaySettings
+from haven_edge.problems import Problem, encode
+from haven_edge.settings import EdgeSettings
 from haven_kit import logs
 
 KEEP_ALIVE_SECONDS = 75
@@ -32,7 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    def within(cls, settings: GatewaySettings) -> type[BoundedProtocol]:
+    def within(cls, settings: EdgeSettings) -> type[BoundedProtocol]:
         """The protocol with the limits of the settings."""
         return type(cls.__name__, (cls,), {"most": settings.header_bytes, "seconds": settings.header_seconds})
 
@@ -110,7 +110,7 @@ class BoundedProtocol(HttpToolsProtocol):
 class HttpServer(uvicorn.Server):
     """A uvicorn server that is started and drained by its owner, which also owns the signals."""
 
-    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
+    def __init__(self, app: ASGIApp, settings: EdgeSettings) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from haven_gateway.exchange import Exchange, Header
-from haven_gateway.problems import Problem, violation
+from haven_edge.exchange import Exchange, Header
+from haven_edge.problems import Problem, violation
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
 _ENTITY_TAG = re.compile(r'"([\x21\x23-\x7e]{0,200})"')

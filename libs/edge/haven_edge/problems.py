@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import orjson
 
-from haven_gateway.scalars import BadInput, Finding
-from haven_gateway.surface import camel
+from haven_edge.scalars import BadInput, Finding
+from haven_edge.surface import camel
 from haven_kit.errors import HavenError
 
 CONTENT_TYPE = b"application/problem+json"

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from google.protobuf import message_factory
 
-from haven_gateway.binding import Binding
-from haven_gateway.fields import has_text
-from haven_gateway.help import Help
-from haven_gateway.json_out import writer
-from haven_gateway.settings import GatewaySettings
-from haven_gateway.surface import Method
+from haven_edge.binding import Binding
+from haven_edge.fields import has_text
+from haven_edge.help import Help
+from haven_edge.json_out import writer
+from haven_edge.settings import EdgeSettings
+from haven_edge.surface import Method
 
 Call = Callable[..., Any]
 
@@ -65,7 +65,7 @@ class Endpoint:
         "write",
     )
 
-    def __init__(self, method: Method, channels: Channels, settings: GatewaySettings, facts: Help) -> None:
+    def __init__(self, method: Method, channels: Channels, settings: EdgeSettings, facts: Help) -> None:
         self.method = method
         self.write = writer(method.response)
         self.call: Call = _call(method, channels)

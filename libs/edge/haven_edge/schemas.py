@@ -10,8 +10,8 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from haven.options.v1 import options_pb2
 
-from haven_gateway.fields import enum_of, is_map, map_fields
-from haven_gateway.wellknown import is_wrapper
+from haven_edge.fields import enum_of, is_map, map_fields
+from haven_edge.wellknown import is_wrapper
 from haven_kit import contract
 
 Schema = dict[str, Any]

@@ -15,7 +15,7 @@ from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from haven_gateway.fields import enum_of
+from haven_edge.fields import enum_of
 
 Convert = Callable[[Any], Any]
 

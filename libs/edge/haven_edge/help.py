@@ -22,7 +22,7 @@ class Help:
     @classmethod
     def load(cls) -> Help:
         """The facts that this release carries."""
-        facts = json.loads((resources.files("haven_gateway") / "data" / "help.json").read_text(encoding="utf-8"))
+        facts = json.loads((resources.files("haven_edge") / "data" / "help.json").read_text(encoding="utf-8"))
         return cls(
             notice={"text": facts["text"], "contacts": facts["contacts"]},
             shown_on=tuple(facts["shown_on"]),

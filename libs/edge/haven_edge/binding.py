@@ -10,12 +10,12 @@ import orjson
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from haven_gateway.fields import message_of
-from haven_gateway.json_in import reader
-from haven_gateway.problems import Problem, bad_input, violation
-from haven_gateway.scalars import BadInput, Finding, from_text, refuse
-from haven_gateway.surface import Method, camel
-from haven_gateway.wellknown import is_wrapper
+from haven_edge.fields import message_of
+from haven_edge.json_in import reader
+from haven_edge.problems import Problem, bad_input, violation
+from haven_edge.scalars import BadInput, Finding, from_text, refuse
+from haven_edge.surface import Method, camel
+from haven_edge.wellknown import is_wrapper
 
 _TEXT_TYPES = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"})
 _MAX_QUERY_DEPTH = 4

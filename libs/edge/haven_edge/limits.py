@@ -10,8 +10,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from haven_gateway.problems import Problem
-from haven_gateway.settings import GatewaySettings
+from haven_edge.problems import Problem
+from haven_edge.settings import EdgeSettings
 
 _REMEMBERED = 50_000
 
@@ -41,7 +41,7 @@ class TokenBuckets:
 class Limits:
     """The limits of one gateway process."""
 
-    def __init__(self, settings: GatewaySettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: EdgeSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._addresses = TokenBuckets(settings.address_rate, settings.address_burst, clock)
         self._people = TokenBuckets(settings.person_rate, settings.person_burst, clock)
         self._help = TokenBuckets(settings.help_rate, settings.help_burst, clock)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from haven_gateway.problems import Problem, not_found
+from haven_edge.problems import Problem, not_found
 
 T = TypeVar("T")
 _PARAMETER = re.compile(r"\{[^{}]+\}")

@@ -10,11 +10,11 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from haven.options.v1 import options_pb2
 
-from haven_gateway.fields import has_text, message_of
-from haven_gateway.problems import KINDS, TYPES
-from haven_gateway.schemas import Schema, Schemas, is_required
-from haven_gateway.surface import Method, Surface, camel
-from haven_gateway.wellknown import is_wrapper
+from haven_edge.fields import has_text, message_of
+from haven_edge.problems import KINDS, TYPES
+from haven_edge.schemas import Schema, Schemas, is_required
+from haven_edge.surface import Method, Surface, camel
+from haven_edge.wellknown import is_wrapper
 
 VERSION = "1"
 _TEXT = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"})

@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from haven_gateway.endpoints import Endpoint
-from haven_gateway.exchange import ClientGone, Exchange, Header
-from haven_gateway.problems import Problem, encode, from_error, violation
-from haven_gateway.settings import GatewaySettings
+from haven_edge.endpoints import Endpoint
+from haven_edge.exchange import ClientGone, Exchange, Header
+from haven_edge.problems import Problem, encode, from_error, violation
+from haven_edge.settings import EdgeSettings
 from haven_kit import logs, telemetry
 from haven_kit.errors import HavenError
 
@@ -37,7 +37,7 @@ _log = logs.get(__name__)
 class Streams:
     """The streams of this process. `drain` ends them all; their clients resume elsewhere."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: EdgeSettings) -> None:
         self._seconds = settings.stream_seconds
         self._heartbeat = settings.heartbeat_seconds
         self._draining = asyncio.Event()

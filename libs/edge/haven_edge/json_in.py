@@ -13,9 +13,9 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from haven_gateway.fields import is_map, map_fields, message_of
-from haven_gateway.scalars import BadInput, Finding, converter, from_text, refuse
-from haven_gateway.wellknown import READERS, is_wrapper
+from haven_edge.fields import is_map, map_fields, message_of
+from haven_edge.scalars import BadInput, Finding, converter, from_text, refuse
+from haven_edge.wellknown import READERS, is_wrapper
 
 Read = Callable[[Any, Any], None]
 """Fills the message (second) from the parsed JSON value (first); raises BadInput."""

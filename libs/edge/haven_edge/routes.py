@@ -10,16 +10,16 @@ import orjson
 from prometheus_client import Histogram
 from starlette.routing import BaseRoute, Match
 
-from haven_gateway.conditions import apply_if_match, check_accept, idempotency_key, link_to_next, not_modified
-from haven_gateway.endpoints import Channels, Endpoint
-from haven_gateway.exchange import ClientGone, Exchange, Header, Receive, Scope, Send
-from haven_gateway.help import Help
-from haven_gateway.limits import Limits
-from haven_gateway.problems import Problem, encode, from_error
-from haven_gateway.router import Router
-from haven_gateway.settings import GatewaySettings
-from haven_gateway.streams import Streams
-from haven_gateway.surface import Surface
+from haven_edge.conditions import apply_if_match, check_accept, idempotency_key, link_to_next, not_modified
+from haven_edge.endpoints import Channels, Endpoint
+from haven_edge.exchange import ClientGone, Exchange, Header, Receive, Scope, Send
+from haven_edge.help import Help
+from haven_edge.limits import Limits
+from haven_edge.problems import Problem, encode, from_error
+from haven_edge.router import Router
+from haven_edge.settings import EdgeSettings
+from haven_edge.streams import Streams
+from haven_edge.surface import Surface
 from haven_kit import ids, logs, telemetry
 from haven_kit.clients import IDEMPOTENCY_KEY
 from haven_kit.errors import HavenError, Unauthenticated
@@ -47,7 +47,7 @@ class Api(BaseRoute):
         surface: Surface,
         channels: Channels,
         verifier: TokenVerifier,
-        settings: GatewaySettings,
+        settings: EdgeSettings,
         *,
         limits: Limits | None = None,
     ) -> None:

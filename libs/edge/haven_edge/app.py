@@ -1,8 +1,8 @@
-"""The gateway's application: the API, its reference, its health."""
+"""The application of an HTTP edge: the API, its reference, its health, and what else the process serves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 from fastapi import FastAPI
@@ -10,17 +10,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from haven_gateway import docs, openapi
-from haven_gateway.endpoints import Channels
-from haven_gateway.limits import Limits
-from haven_gateway.middleware import SecurityHeaders
-from haven_gateway.problems import Problem, encode
-from haven_gateway.routes import Api
-from haven_gateway.settings import GatewaySettings
-from haven_gateway.surface import Surface
+from haven_edge import docs, openapi
+from haven_edge.endpoints import Channels
+from haven_edge.limits import Limits
+from haven_edge.middleware import SecurityHeaders
+from haven_edge.problems import Problem, encode, from_error
+from haven_edge.routes import Api
+from haven_edge.settings import EdgeSettings
+from haven_edge.surface import Surface
 from haven_kit import logs
+from haven_kit.errors import HavenError
 from haven_kit.identity import TokenVerifier
 
 Readiness = Callable[[], Mapping[str, bool]]
@@ -44,12 +45,16 @@ def create_app(
     surface: Surface,
     channels: Channels,
     verifier: TokenVerifier,
-    settings: GatewaySettings,
+    settings: EdgeSettings,
     *,
     readiness: Readiness,
+    more: Sequence[BaseRoute] = (),
     limits: Limits | None = None,
 ) -> tuple[FastAPI, Api]:
-    """The application, and its API so that streams can be drained."""
+    """The application, and its API so that streams can be drained.
+
+    `more` are routes beside the contracts'. They may raise Problem and the errors of haven_kit.errors.
+    """
     app = FastAPI(
         openapi_url=None,
         docs_url=None,
@@ -58,9 +63,10 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     api = Api(surface, channels, verifier, settings, limits=limits)
-    app.router.routes[:] = [api, *docs.routes(openapi.document(surface)), *_health(readiness)]
+    app.router.routes[:] = [api, *docs.routes(openapi.document(surface)), *_health(readiness), *more]
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HavenError, _on_error)
     app.add_exception_handler(Exception, _on_failure)
     if settings.cors_origins:
         app.add_middleware(
@@ -97,6 +103,10 @@ async def _on_http_error(_: Request, error: Exception) -> Response:
 
 async def _on_problem(_: Request, error: Exception) -> Response:
     return _problem(error if isinstance(error, Problem) else Problem("internal"))
+
+
+async def _on_error(_: Request, error: Exception) -> Response:
+    return _problem(from_error(error) if isinstance(error, HavenError) else Problem("internal"))
 
 
 async def _on_failure(_: Request, error: Exception) -> Response:
