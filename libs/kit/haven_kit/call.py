@@ -55,14 +55,15 @@ class Call:
         self._about = (self._about or set()) | {each for each in person_ids if each}
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
-        """A short transaction of its own, for methods that stream or that are marked `own_transactions`.
+    async def transaction(self, via: Database | None = None) -> AsyncIterator[Tx]:
+        """A short transaction of its own, for methods that stream or that are marked `own_transactions`; `via` names
+        another pool than the one that all calls share.
 
         It carries the audit entries of those who were named with `about` inside it and not in an earlier one.
         """
         noted = self._noted
         try:
-            async with self._database.transaction(self.principal) as tx:
+            async with (via or self._database).transaction(self.principal) as tx:
                 self._tx = tx
                 try:
                     yield tx
@@ -74,12 +75,17 @@ class Call:
             self._noted = noted  # what was not committed was not noted
             raise
 
+    @property
+    def role(self) -> str:
+        """The role, by its name, that opens the method to the caller; empty for none."""
+        held = sorted(self.principal.roles)
+        used = [role for role in self.method.access.roles if role in held] or held
+        return words.word(options_pb2.Role, used[0]) if used else ""
+
     def write_audit(self, tx: Tx) -> None:
         """Put the call's audit entries into the transaction. The kit calls this before the commit."""
         access = self.method.access
-        held = sorted(self.principal.roles)
-        used = [role for role in access.roles if role in held] or held
-        name = words.word(options_pb2.Role, used[0]) if used else ""
+        name = self.role if self._about else ""
         about = self._about or set()
         for person_id in sorted(about - self._noted):
             tx.audit(

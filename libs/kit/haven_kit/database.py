@@ -272,10 +272,13 @@ def _shifted(sql: str, by: int) -> str:
 class Database:
     """A service's own database: a pool of connections and the one way to open a transaction."""
 
-    def __init__(self, url: str, *, clock: Clock, pool_size: int = 10, application: str = "haven") -> None:
+    def __init__(
+        self, url: str, *, clock: Clock, pool_size: int = 10, application: str = "haven", wake: Wake | None = None
+    ) -> None:
         self.clock = clock
         self.url = url
-        self.wake = Wake(url)
+        self.wake = wake or Wake(url)
+        self._beside: list[Database] = []
         self._engine: AsyncEngine = create_async_engine(
             url.replace("postgresql://", "postgresql+asyncpg://", 1),
             # Tx begins and commits by itself, so that Core and plain SQL share one transaction.
@@ -295,9 +298,18 @@ class Database:
         )
         self._pool = Pool(self._engine, pool_size)
 
+    def beside(self, pool_size: int, application: str) -> Database:
+        """The same database through a pool of its own, for work that must not queue behind any other. It wakes the
+        same workers, and is closed with this one."""
+        self._beside.append(
+            Database(self.url, clock=self.clock, pool_size=pool_size, application=application, wake=self.wake)
+        )
+        return self._beside[-1]
+
     @asynccontextmanager
-    async def transaction(self, principal: Principal) -> AsyncIterator[Tx]:
-        """A transaction that commits when the block ends and rolls back when it raises.
+    async def transaction(self, principal: Principal, *, at: datetime | None = None) -> AsyncIterator[Tx]:
+        """A transaction that commits when the block ends and rolls back when it raises. `at`: what it records happened
+        then, not now.
 
         Raises Unavailable when the database cannot be reached; then nothing was changed, unless the connection was lost
         during the commit itself, which only an idempotency key can tell. Raises Overloaded where too many wait.
@@ -306,7 +318,7 @@ class Database:
             held = await self._pool.take()
         whole = False
         try:
-            tx = Tx(held.core, held.driver, principal, self.clock.now())
+            tx = Tx(held.core, held.driver, principal, at or self.clock.now())
             try:
                 yield tx
                 with _reachable():
@@ -333,6 +345,8 @@ class Database:
 
     async def close(self) -> None:
         """Give all connections back."""
+        for each in self._beside:
+            await each.close()
         await self.wake.close()
         await self._pool.close()
         await self._engine.dispose()

@@ -3,7 +3,7 @@
 Label values are names of methods, events, states and other words of the code, never ids: their number is bounded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,9 @@ DEAD_LETTERS_OPEN: Final = Gauge("haven_dead_letters_open", "Events given up and
 WORKER_STEPS: Final = Counter("haven_worker_steps_total", "Steps of background loops.", ("worker", "outcome"))
 WORKER_LAST: Final = Gauge("haven_worker_last_step_timestamp_seconds", "When the loop last took a step.", ("worker",))
 
+DRAINING: Final = "accepting"
+"""The check that is false once the process ends."""
+
 Readiness = Callable[[], Mapping[str, bool]]
 """What the process depends on, by name, and whether it answers now. Ready is all of them."""
 
@@ -54,10 +57,13 @@ class Endpoint:
         await self._runner.cleanup()
 
 
-async def start_http(port: int, readiness: Readiness, *, host: str = "127.0.0.1") -> Endpoint:
+async def start_http(
+    port: int, readiness: Readiness, *, ready_by: Collection[str] = (), host: str = "127.0.0.1"
+) -> Endpoint:
     """Serve `/metrics`, `/livez` and `/readyz`. Port 0 takes a free one.
 
     Liveness says only that the process turns; readiness says 503 while a dependency does not answer, naming each.
+    `ready_by` names those that count where not all do; what drains is never ready.
     """
 
     async def metrics(_: web.Request) -> web.Response:
@@ -68,9 +74,8 @@ async def start_http(port: int, readiness: Readiness, *, host: str = "127.0.0.1"
 
     async def ready(_: web.Request) -> web.Response:
         parts = dict(readiness())
-        return web.json_response(
-            {"ready": all(parts.values()), "parts": parts}, status=200 if all(parts.values()) else 503
-        )
+        ok = all(fine for name, fine in parts.items() if not ready_by or name in (*ready_by, DRAINING))
+        return web.json_response({"ready": ok, "parts": parts}, status=200 if ok else 503)
 
     app = web.Application(client_max_size=1024)
     app.add_routes([web.get("/metrics", metrics), web.get("/livez", live), web.get("/readyz", ready)])
