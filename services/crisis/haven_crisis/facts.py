@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cache
 
+from haven.crisis.v1 import alerts_pb2
 from haven.crisis.v1 import signals_pb2 as pb
 
+from haven_crisis.domain.closing import ClosingRules
 from haven_crisis.domain.severity import Severity, SeverityRule, SeverityRules
 from haven_kit import words
 from haven_kit.facts import read
@@ -14,6 +17,7 @@ from haven_kit.facts import read
 def load() -> None:
     """Read all files: a bad one ends the start, and no call for help waits for a disk."""
     severity_rules()
+    closing_rules()
     help_lines()
 
 
@@ -33,6 +37,22 @@ def severity_rules() -> SeverityRules:
         for each in data["rules"]
     ]
     return SeverityRules(rules, data["signals_make_immediate"])
+
+
+@cache
+def closing_rules() -> ClosingRules:
+    """When a second clinician signs, and how long what is due after closing may take."""
+    data = read("haven_crisis", "closing.yaml")
+    second = data["second_clinician"]
+    return ClosingRules(
+        severity=Severity[second["severity"].upper()],
+        risk_levels=frozenset(words.number(alerts_pb2.RiskLevel, each) for each in second["risk_levels"]),
+        dispositions=frozenset(words.number(alerts_pb2.Disposition, each) for each in second["dispositions"]),
+        sign_within=timedelta(hours=data["co_sign_within_hours"]),
+        answer_within=timedelta(hours=data["answer_within_hours"]),
+        debrief_within=timedelta(hours=data["debrief_within_hours"]),
+        break_glass_within=timedelta(hours=data["break_glass_review_within_hours"]),
+    )
 
 
 def source_name(source: int) -> str:

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from haven_crisis.domain import alerts
+from haven_crisis.domain import alerts, commands
 from haven_crisis.domain.alerts import ANSWERED, Alert, Entry, Kind, Limits, State, apply, replay
 from haven_crisis.domain.rules import RuleBroken
 from haven_crisis.domain.severity import Severity
@@ -55,26 +55,26 @@ class Life(RuleBasedStateMachine):
     @rule(by=people)
     def acknowledge(self, by: str) -> None:
         was = self.alert
-        self.attempt(alerts.acknowledge, by, self.now, LIMITS)
+        self.attempt(commands.acknowledge, by, self.now, LIMITS)
         if was.state in ANSWERED:
             assert self.alert.responder_id == was.responder_id
 
     @rule(by=people, reached=st.booleans())
     def contact(self, by: str, reached: bool) -> None:
-        self.attempt(alerts.contact, by, "phone", reached, self.now, LIMITS)
+        self.attempt(commands.contact, by, "phone", reached, self.now, LIMITS)
 
     @rule(by=people)
     def stabilise(self, by: str) -> None:
-        self.attempt(alerts.stabilise, by, self.now, LIMITS)
+        self.attempt(commands.stabilise, by, self.now, LIMITS)
 
     @rule(by=people, to=people)
     def reassign(self, by: str, to: str) -> None:
-        self.attempt(alerts.reassign, by, to, self.now, timedelta(seconds=60))
+        self.attempt(commands.reassign, by, [to], self.now, timedelta(seconds=60))
 
     @rule(by=people, hours=st.integers(-1, 30))
     def close(self, by: str, hours: int) -> None:
         was = self.alert
-        self.attempt(alerts.close, by, "follow-up", self.now + timedelta(hours=hours), self.now)
+        self.attempt(commands.close, by, "follow-up", self.now + timedelta(hours=hours), self.now)
         if self.alert.state is State.CLOSED and was.state is not State.CLOSED:
             assert was.state in (State.CONTACTED, State.STABILISED)
             assert was.contacted_at is not None
@@ -82,7 +82,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(by=people, severity=st.sampled_from(Severity))
     def judge(self, by: str, severity: Severity) -> None:
-        self.attempt(alerts.change_severity, by, severity, self.now)
+        self.attempt(commands.change_severity, by, severity, self.now)
 
     @rule(severity=st.sampled_from(Severity))
     def join(self, severity: Severity) -> None:

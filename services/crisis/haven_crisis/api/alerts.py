@@ -9,9 +9,9 @@ from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2, events_pb2
 
 from haven_crisis import metrics, policy
-from haven_crisis.api import view
+from haven_crisis.api import acknowledging, view
 from haven_crisis.api.desk import EPOCH, Desk, after, micros
-from haven_crisis.domain import alerts as rules
+from haven_crisis.domain import commands as rules
 from haven_crisis.domain.alerts import Alert, Entry
 from haven_crisis.domain.severity import Severity
 from haven_crisis.store import alerts, follow_ups, pages
@@ -97,18 +97,8 @@ class AlertApi:
             await self._desk.parts.database.wake.wait("watch", LOOK_EVERY_S)
 
     async def acknowledge_alert(self, call: Call, request: pb.AcknowledgeAlertRequest) -> alerts_pb2.Alert:
-        who = call.principal.id
-        before, alert = await self._desk.command(
-            call, request.alert_id, lambda alert: rules.acknowledge(alert, who, call.now, self._desk.limits)
-        )
-        if alert.seq != before.seq:
-            event = events_pb2.AlertAcknowledged(
-                alert_id=alert.alert_id, person_id=alert.person_id, session_id=alert.session_id, responder_id=who
-            )
-            event.acknowledged_at.FromDatetime(call.now)
-            call.tx.emit(event, key=alert.alert_id)
-            metrics.TO_ACKNOWLEDGED.observe((call.now - alert.raised_at).total_seconds())
-        return alerts.message(alert)
+        alert = await self._desk.alert(call, request.alert_id, lock=True)
+        return alerts.message(await acknowledging.take(self._desk, call.tx, alert, call.principal.id))
 
     async def reassign_alert(self, call: Call, request: pb.ReassignAlertRequest) -> alerts_pb2.Alert:
         book = await self._desk.book(call.tx)
@@ -120,7 +110,7 @@ class AlertApi:
         _, alert = await self._desk.command(
             call,
             request.alert_id,
-            lambda alert: rules.reassign(alert, call.principal.id, request.responder_id, call.now, within),
+            lambda alert: rules.reassign(alert, call.principal.id, [request.responder_id], call.now, within),
             Told(request.note),
         )
         of = Round(alert.alert_id, alert.cycle, alert.stage, alert.drill, alert.raised_at, telemetry.traceparent())

@@ -57,11 +57,17 @@ class Desk:
     ) -> tuple[Alert, Alert]:
         """The alert before and after what `decide` adds. Raises NotFound, or Refused where a rule is broken."""
         before = await self.alert(call, alert_id, lock=True)
+        return before, await self.add(call.tx, before, decide, told)
+
+    async def add(
+        self, tx: Tx, alert: Alert, decide: Callable[[Alert], Sequence[Entry]], told: Told | None = None
+    ) -> Alert:
+        """The locked alert after what `decide` adds. Raises Refused where a rule is broken."""
         try:
-            entries = decide(before)
+            entries = decide(alert)
         except RuleBroken as broken:
             raise Refused(broken.rule, broken.message) from broken
-        return before, await alerts.add(call.tx, self.parts.cipher, before, entries, told)
+        return await alerts.add(tx, self.parts.cipher, alert, entries, told)
 
 
 def after(page: Page) -> tuple[datetime, str] | None:

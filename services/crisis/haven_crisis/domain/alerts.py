@@ -1,7 +1,6 @@
 """The life of an alert. Its timeline is the truth: `replay` of the entries gives the alert's state.
 
-A command takes the alert as it is and gives the entries to add; it raises RuleBroken where the state does not allow it.
-Every open alert has a next deadline: it is what makes sure that nobody is forgotten.
+What people do to it is in `commands`. Every open alert has a next deadline: it is what makes sure that nobody is forgotten.
 """
 
 from __future__ import annotations
@@ -11,13 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from haven_crisis.domain.escalation import NAMED_STAGE
-from haven_crisis.domain.rules import RuleBroken
 from haven_crisis.domain.severity import Severity
-
-LATEST_FOLLOW_UP = timedelta(hours=24)
-"""After a crisis somebody looks in within 24 hours: the shorter end of the 24 to 72 hours in Best Practices in Care
-Transitions (National Action Alliance for Suicide Prevention, 2019)."""
 
 
 class State(IntEnum):
@@ -49,6 +42,27 @@ class Kind(IntEnum):
     BREAK_GLASS = 13
     CLOSED = 14
     CONTACT_TRIED = 15
+    HAND_OVER_OFFERED = 16
+    HAND_OVER_ACCEPTED = 17
+    HAND_OVER_DECLINED = 18
+    RESPONDER_ADDED = 19
+    OBSERVER_JOINED = 20
+    OBSERVER_LEFT = 21
+    LEASE_RENEWED = 22
+    CO_SIGNED = 23
+    CO_SIGNATURE_DECLINED = 24
+    CLOSING_AMENDED = 25
+    DEBRIEFED = 26
+    FOLLOWED_UP = 27
+
+
+class CoSignature(IntEnum):
+    """Numbers of haven.crisis.v1.CoSignature."""
+
+    UNSPECIFIED = 0
+    AWAITED = 1
+    DECLINED = 2
+    GIVEN = 3
 
 
 UNANSWERED = frozenset({State.RAISED, State.PAGED})
@@ -101,6 +115,11 @@ class Alert:
     follow_up_id: str = ""
     withdrawn: bool = False
     signals: int = 1
+    offered_to: str = ""
+    """Who was asked to take it over and has not answered yet."""
+    observers: tuple[str, ...] = ()
+    lease_renewed: bool = False
+    co_signature: CoSignature = CoSignature.UNSPECIFIED
 
 
 def replay(alert_id: str, person_id: str, entries: Iterable[Entry]) -> Alert:
@@ -139,6 +158,8 @@ def apply(alert: Alert, entry: Entry) -> Alert:
         return _paged(after, entry)
     if entry.kind in _HELPING:
         return _helped(replace(after, next_deadline=_deadline(facts)), entry)
+    if entry.kind in _CO_SIGNATURES:
+        return replace(after, co_signature=_CO_SIGNATURES[entry.kind])
     match entry.kind:
         case Kind.RAISED:
             raise ValueError("an alert is raised once")
@@ -148,15 +169,36 @@ def apply(alert: Alert, entry: Entry) -> Alert:
             return replace(after, withdrawn=True)
         case Kind.SEVERITY_CHANGED:
             return replace(after, severity=Severity(int(facts["severity"])))
+        case Kind.HAND_OVER_OFFERED:
+            return replace(after, offered_to=facts["responder_id"])
+        case Kind.HAND_OVER_DECLINED:
+            return replace(after, offered_to="")
+        case Kind.OBSERVER_JOINED:
+            return replace(after, observers=(*after.observers, entry.actor))
+        case Kind.OBSERVER_LEFT:
+            return replace(after, observers=_without(after, entry.actor))
         case Kind.CLOSED:
-            closed = replace(after, state=State.CLOSED, closed_at=entry.at, next_deadline=None)
-            return replace(closed, follow_up_id=facts["follow_up_id"])
+            return _closed(after, entry)
         case _:
             return after
 
 
 _PAGING = frozenset({Kind.PAGED, Kind.ESCALATED, Kind.LEASE_EXPIRED, Kind.REASSIGNED})
-_HELPING = frozenset({Kind.ACKNOWLEDGED, Kind.CONTACT_TRIED, Kind.CONTACTED, Kind.STABILISED})
+_HELPING = frozenset(
+    {
+        Kind.ACKNOWLEDGED,
+        Kind.LEASE_RENEWED,
+        Kind.HAND_OVER_ACCEPTED,
+        Kind.CONTACT_TRIED,
+        Kind.CONTACTED,
+        Kind.STABILISED,
+    }
+)
+_CO_SIGNATURES = {
+    Kind.CO_SIGNED: CoSignature.GIVEN,
+    Kind.CO_SIGNATURE_DECLINED: CoSignature.DECLINED,
+    Kind.CLOSING_AMENDED: CoSignature.AWAITED,
+}
 
 
 def _paged(after: Alert, entry: Entry) -> Alert:
@@ -170,11 +212,44 @@ def _paged(after: Alert, entry: Entry) -> Alert:
 
 
 def _helped(after: Alert, entry: Entry) -> Alert:
-    if entry.kind is Kind.ACKNOWLEDGED:
-        return replace(after, state=State.ACKNOWLEDGED, responder_id=entry.actor, acknowledged_at=entry.at)
-    if entry.kind is Kind.CONTACTED:
-        return replace(after, state=State.CONTACTED, responder_id=entry.actor, contacted_at=entry.at)
-    return replace(after, state=State.STABILISED) if entry.kind is Kind.STABILISED else after
+    match entry.kind:
+        case Kind.ACKNOWLEDGED:
+            return replace(_held(after, entry.actor), state=State.ACKNOWLEDGED, acknowledged_at=entry.at)
+        case Kind.HAND_OVER_ACCEPTED:
+            return _held(after, entry.actor)
+        case Kind.CONTACTED:
+            return replace(_held(after, entry.actor), state=State.CONTACTED, contacted_at=entry.at)
+        case Kind.LEASE_RENEWED:
+            return replace(after, lease_renewed=True)
+        case Kind.STABILISED:
+            return replace(after, state=State.STABILISED)
+        case _:
+            return after
+
+
+def _held(after: Alert, by: str) -> Alert:
+    """`by` has the alert. Where it was somebody else's, nothing of their hand-over and their lease is left."""
+    if after.responder_id == by:
+        return after
+    return replace(after, responder_id=by, offered_to="", lease_renewed=False, observers=_without(after, by))
+
+
+def _without(after: Alert, observer: str) -> tuple[str, ...]:
+    return tuple(each for each in after.observers if each != observer)
+
+
+def _closed(after: Alert, entry: Entry) -> Alert:
+    awaited = entry.facts.get("co_signature") == "true"
+    return replace(
+        after,
+        state=State.CLOSED,
+        closed_at=entry.at,
+        next_deadline=None,
+        follow_up_id=entry.facts["follow_up_id"],
+        offered_to="",
+        observers=(),
+        co_signature=CoSignature.AWAITED if awaited else CoSignature.UNSPECIFIED,
+    )
 
 
 def _joined(after: Alert, facts: Mapping[str, str]) -> Alert:
@@ -192,11 +267,18 @@ def _joined(after: Alert, facts: Mapping[str, str]) -> Alert:
 
 def _again(after: Alert, stage: int, deadline: datetime | None) -> Alert:
     fresh = replace(after, state=State.RAISED, cycle=after.cycle + 1, stage=stage, next_deadline=deadline)
-    return replace(fresh, responder_id="", acknowledged_at=None, contacted_at=None)
+    fresh = replace(fresh, responder_id="", offered_to="", lease_renewed=False)
+    return replace(fresh, acknowledged_at=None, contacted_at=None)
 
 
 def _deadline(facts: Mapping[str, str]) -> datetime:
     return datetime.fromisoformat(facts["deadline"])
+
+
+def asked_stage(alert: Alert) -> int:
+    """The stage of pages that somebody asked for by the entry after this one, whoever has the alert: below
+    `NAMED_STAGE`, and another for each such entry, so that asking again pages again."""
+    return -(alert.seq + 1)
 
 
 def until(at: datetime) -> dict[str, str]:
@@ -204,70 +286,11 @@ def until(at: datetime) -> dict[str, str]:
     return {"deadline": at.isoformat()}
 
 
-def acknowledge(alert: Alert, by: str, now: datetime, limits: Limits) -> list[Entry]:
-    """`by` takes the alert for the length of the lease. Nothing to add when they have it already."""
-    _open(alert)
-    if alert.state in ANSWERED:
-        if alert.responder_id == by:
-            return []
-        raise RuleBroken(
-            "taken", "A colleague has this alert. Ask them to hand it over, or record contact if you made it."
-        )
-    return [Entry(Kind.ACKNOWLEDGED, now, by, until(now + limits.lease))]
-
-
-def reassign(alert: Alert, by: str, to: str, now: datetime, answer_within: timedelta) -> list[Entry]:
-    """`to` is paged at once and has `answer_within` to take it; then paging begins anew."""
-    _open(alert)
-    facts = {"responder_id": to, "stage": str(NAMED_STAGE), **until(now + answer_within)}
-    return [Entry(Kind.REASSIGNED, now, by, facts)]
-
-
-def contact(alert: Alert, by: str, way: str, reached: bool, now: datetime, limits: Limits) -> list[Entry]:
-    """`by` was in contact with the person, or tried. Contact counts from any state; a try needs the alert taken."""
-    _open(alert)
-    if reached:
-        return [Entry(Kind.CONTACTED, now, by, {"way": way, **until(now + limits.close_within)})]
-    if alert.state is not State.ACKNOWLEDGED or alert.responder_id != by:
-        raise RuleBroken("not_yours", "Acknowledge the alert first; then record what you tried.")
-    return [Entry(Kind.CONTACT_TRIED, now, by, {"way": way, **until(now + limits.lease)})]
-
-
-def stabilise(alert: Alert, by: str, now: datetime, limits: Limits) -> list[Entry]:
-    """The person is safe for now. Needs contact."""
-    _open(alert)
-    if alert.state is State.STABILISED:
-        return []
-    if alert.state is not State.CONTACTED:
-        raise RuleBroken("no_contact", "Record contact with the person first.")
-    return [Entry(Kind.STABILISED, now, by, until(now + limits.close_within))]
-
-
-def change_severity(alert: Alert, by: str, severity: Severity, now: datetime) -> list[Entry]:
-    """A human raises or lowers the severity; the reason is kept with the entry."""
-    _open(alert)
-    if severity is alert.severity:
-        return []
-    return [Entry(Kind.SEVERITY_CHANGED, now, by, {"severity": str(int(severity)), "was": str(int(alert.severity))})]
-
-
 def withdraw(alert: Alert, by: str, signal_id: str, now: datetime) -> list[Entry]:
     """The signal was a mistake, says who sent it. A human still makes sure."""
     if alert.state is State.CLOSED:
         return []
     return [Entry(Kind.SIGNAL_WITHDRAWN, now, by, {"signal_id": signal_id})]
-
-
-def close(alert: Alert, by: str, follow_up_id: str, follow_up_due_at: datetime, now: datetime) -> list[Entry]:
-    """A human ends it. Needs contact, and a follow-up after now and within 24 hours."""
-    _open(alert)
-    if alert.state not in (State.CONTACTED, State.STABILISED):
-        raise RuleBroken("no_contact", "An alert is closed after contact with the person. Record the contact first.")
-    if not now < follow_up_due_at <= now + LATEST_FOLLOW_UP:
-        raise RuleBroken("follow_up_within_24_hours", "Set a follow-up that is due within 24 hours from now.")
-    return [
-        Entry(Kind.CLOSED, now, by, {"follow_up_id": follow_up_id, "follow_up_due_at": follow_up_due_at.isoformat()})
-    ]
 
 
 def due(alert: Alert, stage: int, wait: timedelta, last_resort: bool, actor: str, now: datetime) -> list[Entry]:
@@ -286,8 +309,3 @@ def due(alert: Alert, stage: int, wait: timedelta, last_resort: bool, actor: str
 def next_stage(alert: Alert) -> int:
     """The stage to go to when the deadline passes, before steps that reach nobody are skipped."""
     return alert.stage + 1 if alert.state in UNANSWERED else 0
-
-
-def _open(alert: Alert) -> None:
-    if alert.state is State.CLOSED:
-        raise RuleBroken("closed", "This alert is closed.")

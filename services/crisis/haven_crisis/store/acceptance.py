@@ -39,6 +39,8 @@ _ACCEPT = """WITH signal AS (
         stage = CASE WHEN a.state IN (4, 5) THEN excluded.stage ELSE a.stage END,
         next_deadline = CASE WHEN a.state IN (4, 5) THEN excluded.next_deadline ELSE a.next_deadline END,
         responder_id = CASE WHEN a.state IN (4, 5) THEN '' ELSE a.responder_id END,
+        offered_to = CASE WHEN a.state IN (4, 5) THEN '' ELSE a.offered_to END,
+        lease_renewed = a.lease_renewed AND a.state NOT IN (4, 5),
         acknowledged_at = CASE WHEN a.state IN (4, 5) THEN NULL ELSE a.acknowledged_at END,
         contacted_at = CASE WHEN a.state IN (4, 5) THEN NULL ELSE a.contacted_at END
     RETURNING alert_id, seq, cycle, severity, raised_at, signals = 1 AS raised, cycle_signal_id = $1::uuid AS paging

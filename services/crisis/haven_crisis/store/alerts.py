@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 from haven.crisis.v1 import alerts_pb2 as pb
 
-from haven_crisis.domain.alerts import Alert, Entry, Kind, State, apply
+from haven_crisis.domain.alerts import Alert, CoSignature, Entry, Kind, State, apply
 from haven_crisis.domain.severity import Severity
 from haven_kit import etags, ids
 from haven_kit.cipher import Cipher
@@ -20,14 +20,16 @@ from haven_kit.errors import NotFound
 
 COLUMNS = """alert_id::text, person_id::text, drill, state, severity, raised_at, next_deadline, stage, cycle, seq,
 COALESCE(session_id::text, '') AS session_id, facilitator_id, responder_id, acknowledged_at, contacted_at, closed_at,
-COALESCE(follow_up_id::text, '') AS follow_up_id, withdrawn, signals"""
+COALESCE(follow_up_id::text, '') AS follow_up_id, withdrawn, signals, offered_to, observers,
+lease_renewed, co_signature"""
 
 _GET = f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1"
 _GET_LOCKED = f"{_GET} FOR NO KEY UPDATE"
 _SAVE = """WITH saved AS (
     UPDATE alert SET state = $2, severity = $3, next_deadline = $4, stage = $5, cycle = $6, seq = $7, session_id = $8,
         facilitator_id = $9, responder_id = $10, acknowledged_at = $11, contacted_at = $12, closed_at = $13,
-        follow_up_id = $14, withdrawn = $15, signals = $16, changed_at = $17
+        follow_up_id = $14, withdrawn = $15, signals = $16, changed_at = $17, offered_to = $25,
+        observers = $26::text[], lease_renewed = $27, co_signature = $28
     WHERE alert_id = $1
 )
 INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts, sealed)
@@ -42,6 +44,7 @@ class Told:
 
     note: str = ""
     closing: pb.Closing | None = None
+    debrief: pb.Debrief | None = None
 
 
 _FIELDS = tuple(each.name for each in fields(Alert))
@@ -50,7 +53,13 @@ _FIELDS = tuple(each.name for each in fields(Alert))
 def of_row(row: asyncpg.Record) -> Alert:
     """The alert in a row that has COLUMNS."""
     values = {name: row[name] for name in _FIELDS}
-    return Alert(**{**values, "state": State(row["state"]), "severity": Severity(row["severity"])})
+    values |= {
+        "state": State(row["state"]),
+        "severity": Severity(row["severity"]),
+        "observers": tuple(row["observers"]),
+        "co_signature": CoSignature(row["co_signature"]),
+    }
+    return Alert(**values)
 
 
 def message(alert: Alert) -> pb.Alert:
@@ -68,6 +77,11 @@ def message(alert: Alert) -> pb.Alert:
         withdrawn=alert.withdrawn,
         etag=etags.of(alert.seq),
         follow_up_id=alert.follow_up_id,
+        offered_to=alert.offered_to,
+        observers=alert.observers,
+        lease_renewed=alert.lease_renewed,
+        co_signature=pb.CoSignature.ValueType(alert.co_signature),
+        signals=alert.signals,
     )
     shown.raised_at.FromDatetime(alert.raised_at)
     for name in ("next_deadline", "acknowledged_at", "contacted_at", "closed_at"):
@@ -109,7 +123,7 @@ async def add(tx: Tx, cipher: Cipher, alert: Alert, entries: Sequence[Entry], to
     after = reduce(apply, entries, alert)
     entry_ids = [ids.new_id() for _ in entries]
     sealed: list[bytes | None] = [None] * len(entries)
-    if told is not None and (told.note or told.closing is not None):
+    if told is not None and told != Told():
         sealed[0] = seal(cipher, entry_ids[0], told)
     await tx.fetch(
         _SAVE,
@@ -137,6 +151,10 @@ async def add(tx: Tx, cipher: Cipher, alert: Alert, entries: Sequence[Entry], to
         [each.actor for each in entries],
         [orjson.dumps(dict(each.facts)).decode() for each in entries],
         sealed,
+        after.offered_to,
+        list(after.observers),
+        after.lease_renewed,
+        int(after.co_signature),
     )
     tx.wake("watch")
     return after
@@ -144,10 +162,11 @@ async def add(tx: Tx, cipher: Cipher, alert: Alert, entries: Sequence[Entry], to
 
 def seal(cipher: Cipher, entry_id: str, told: Told) -> bytes:
     """What was written with an entry, sealed for its row."""
-    return cipher.seal(pb.TimelineEntry(note=told.note, closing=told.closing), context=f"timeline/{entry_id}")
+    words = pb.TimelineEntry(note=told.note, closing=told.closing, debrief=told.debrief)
+    return cipher.seal(words, context=f"timeline/{entry_id}")
 
 
-_ENTRIES = """SELECT seq, entry_id::text AS entry_id, kind, at, actor, facts::text AS facts, sealed FROM timeline
+_ENTRIES = """SELECT seq, entry_id::text AS entry_id, kind, at, actor, facts::text AS facts, sealed, hash FROM timeline
 WHERE alert_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"""
 
 
@@ -171,11 +190,12 @@ def _shown(cipher: Cipher, row: asyncpg.Record) -> pb.TimelineEntry:
     shown.at.FromDatetime(row["at"])
     shown.actor_id = row["actor"]
     shown.facts.update(orjson.loads(row["facts"]))
+    shown.hash = row["hash"]
     return shown
 
 
 # $1 the caller, $2 whether every alert is theirs to see. Who was paged or is on the care team sees the alert.
-_VISIBLE = """($2 OR responder_id = $1
+_VISIBLE = """($2 OR responder_id = $1 OR $1 = ANY (observers)
     OR EXISTS (SELECT 1 FROM page WHERE page.alert_id = alert.alert_id AND page.responder_id = $1)
     OR EXISTS (SELECT 1 FROM care_team WHERE care_team.person_id = alert.person_id AND care_team.principal_id = $1))"""
 

@@ -186,6 +186,32 @@ LEGAL_GROUND_REQUIRED_BY_LAW: LegalGround.ValueType  # 6
 """A law demands the report, such as of child abuse (45 CFR 164.512(b), 42 CFR 2.12(c)(6))."""
 Global___LegalGround: _TypeAlias = LegalGround  # noqa: Y015
 
+class _CoSignature:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CoSignatureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CoSignature.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CO_SIGNATURE_UNSPECIFIED: _CoSignature.ValueType  # 0
+    """None is needed, by the rules in data/closing.yaml."""
+    CO_SIGNATURE_AWAITED: _CoSignature.ValueType  # 1
+    """A clinician other than the closer has yet to sign."""
+    CO_SIGNATURE_DECLINED: _CoSignature.ValueType  # 2
+    """Declined with a reason: whoever closed the alert has yet to answer."""
+    CO_SIGNATURE_GIVEN: _CoSignature.ValueType  # 3
+
+class CoSignature(_CoSignature, metaclass=_CoSignatureEnumTypeWrapper):
+    """Whether a second clinician has signed what the closing says."""
+
+CO_SIGNATURE_UNSPECIFIED: CoSignature.ValueType  # 0
+"""None is needed, by the rules in data/closing.yaml."""
+CO_SIGNATURE_AWAITED: CoSignature.ValueType  # 1
+"""A clinician other than the closer has yet to sign."""
+CO_SIGNATURE_DECLINED: CoSignature.ValueType  # 2
+"""Declined with a reason: whoever closed the alert has yet to answer."""
+CO_SIGNATURE_GIVEN: CoSignature.ValueType  # 3
+Global___CoSignature: _TypeAlias = CoSignature  # noqa: Y015
+
 class _EntryKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -213,6 +239,26 @@ class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.V
     ENTRY_KIND_CLOSED: _EntryKind.ValueType  # 14
     ENTRY_KIND_CONTACT_TRIED: _EntryKind.ValueType  # 15
     """Contact was tried without success."""
+    ENTRY_KIND_HAND_OVER_OFFERED: _EntryKind.ValueType  # 16
+    """The holder asked a colleague to take the alert over."""
+    ENTRY_KIND_HAND_OVER_ACCEPTED: _EntryKind.ValueType  # 17
+    """The colleague took it."""
+    ENTRY_KIND_HAND_OVER_DECLINED: _EntryKind.ValueType  # 18
+    """The colleague cannot; the holder keeps it."""
+    ENTRY_KIND_RESPONDER_ADDED: _EntryKind.ValueType  # 19
+    """One more responder was paged at somebody's wish."""
+    ENTRY_KIND_OBSERVER_JOINED: _EntryKind.ValueType  # 20
+    ENTRY_KIND_OBSERVER_LEFT: _EntryKind.ValueType  # 21
+    ENTRY_KIND_LEASE_RENEWED: _EntryKind.ValueType  # 22
+    """The holder needs longer to reach the person, and said why."""
+    ENTRY_KIND_CO_SIGNED: _EntryKind.ValueType  # 23
+    """A second clinician signed the closing."""
+    ENTRY_KIND_CO_SIGNATURE_DECLINED: _EntryKind.ValueType  # 24
+    ENTRY_KIND_CLOSING_AMENDED: _EntryKind.ValueType  # 25
+    """Whoever closed the alert answered a declined co-signature with a closing put right."""
+    ENTRY_KIND_DEBRIEFED: _EntryKind.ValueType  # 26
+    ENTRY_KIND_FOLLOWED_UP: _EntryKind.ValueType  # 27
+    """Somebody looked in on the person, as the closing said."""
 
 class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
     """What happened at one moment of an alert."""
@@ -238,6 +284,26 @@ ENTRY_KIND_BREAK_GLASS: EntryKind.ValueType  # 13
 ENTRY_KIND_CLOSED: EntryKind.ValueType  # 14
 ENTRY_KIND_CONTACT_TRIED: EntryKind.ValueType  # 15
 """Contact was tried without success."""
+ENTRY_KIND_HAND_OVER_OFFERED: EntryKind.ValueType  # 16
+"""The holder asked a colleague to take the alert over."""
+ENTRY_KIND_HAND_OVER_ACCEPTED: EntryKind.ValueType  # 17
+"""The colleague took it."""
+ENTRY_KIND_HAND_OVER_DECLINED: EntryKind.ValueType  # 18
+"""The colleague cannot; the holder keeps it."""
+ENTRY_KIND_RESPONDER_ADDED: EntryKind.ValueType  # 19
+"""One more responder was paged at somebody's wish."""
+ENTRY_KIND_OBSERVER_JOINED: EntryKind.ValueType  # 20
+ENTRY_KIND_OBSERVER_LEFT: EntryKind.ValueType  # 21
+ENTRY_KIND_LEASE_RENEWED: EntryKind.ValueType  # 22
+"""The holder needs longer to reach the person, and said why."""
+ENTRY_KIND_CO_SIGNED: EntryKind.ValueType  # 23
+"""A second clinician signed the closing."""
+ENTRY_KIND_CO_SIGNATURE_DECLINED: EntryKind.ValueType  # 24
+ENTRY_KIND_CLOSING_AMENDED: EntryKind.ValueType  # 25
+"""Whoever closed the alert answered a declined co-signature with a closing put right."""
+ENTRY_KIND_DEBRIEFED: EntryKind.ValueType  # 26
+ENTRY_KIND_FOLLOWED_UP: EntryKind.ValueType  # 27
+"""Somebody looked in on the person, as the closing said."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
 class _PageState:
@@ -306,6 +372,40 @@ class Disclosure(_message.Message):
 Global___Disclosure: _TypeAlias = Disclosure  # noqa: Y015
 
 @_typing.final
+class Debrief(_message.Message):
+    """What the people involved learnt from a crisis, written down once it is over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WENT_WELL_FIELD_NUMBER: _builtins.int
+    TO_CHANGE_FIELD_NUMBER: _builtins.int
+    SUPPORT_OFFERED_FIELD_NUMBER: _builtins.int
+    TOOK_PART_FIELD_NUMBER: _builtins.int
+    went_well: _builtins.str
+    to_change: _builtins.str
+    support_offered: _builtins.str
+    """What support was offered to the person and to the staff involved."""
+    @_builtins.property
+    def took_part(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Staff who took part, as the subjects of their tokens."""
+
+    def __init__(
+        self,
+        *,
+        went_well: _builtins.str = ...,
+        to_change: _builtins.str = ...,
+        support_offered: _builtins.str = ...,
+        took_part: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["support_offered", b"support_offered", "to_change", b"to_change", "took_part", b"took_part", "went_well", b"went_well"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Debrief: _TypeAlias = Debrief  # noqa: Y015
+
+@_typing.final
 class Closing(_message.Message):
     """How an alert was closed."""
 
@@ -356,6 +456,11 @@ class Alert(_message.Message):
     WITHDRAWN_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     FOLLOW_UP_ID_FIELD_NUMBER: _builtins.int
+    OFFERED_TO_FIELD_NUMBER: _builtins.int
+    OBSERVERS_FIELD_NUMBER: _builtins.int
+    LEASE_RENEWED_FIELD_NUMBER: _builtins.int
+    CO_SIGNATURE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     person_id: _builtins.str
     state: Global___AlertState.ValueType
@@ -372,7 +477,15 @@ class Alert(_message.Message):
     """The person said that the last signal was a mistake."""
     etag: _builtins.str
     follow_up_id: _builtins.str
-    """Which follow-up was set when closing."""
+    """Which follow-up was set when closing. Empty for a drill."""
+    offered_to: _builtins.str
+    """Who was asked to take it over. Until they do, `responder_id` keeps it and the lease goes on."""
+    lease_renewed: _builtins.bool
+    """The lease was renewed; that happens once."""
+    co_signature: Global___CoSignature.ValueType
+    """What a closed alert still waits for."""
+    signals: _builtins.int
+    """How many signals it holds."""
     @_builtins.property
     def raised_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -387,6 +500,10 @@ class Alert(_message.Message):
     def contacted_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def closed_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def observers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Colleagues who look on. They are not counted: nobody waits less because of them."""
+
     def __init__(
         self,
         *,
@@ -407,10 +524,15 @@ class Alert(_message.Message):
         withdrawn: _builtins.bool = ...,
         etag: _builtins.str = ...,
         follow_up_id: _builtins.str = ...,
+        offered_to: _builtins.str = ...,
+        observers: _abc.Iterable[_builtins.str] | None = ...,
+        lease_renewed: _builtins.bool = ...,
+        co_signature: Global___CoSignature.ValueType = ...,
+        signals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "closed_at", b"closed_at", "contacted_at", b"contacted_at", "next_deadline", b"next_deadline", "raised_at", b"raised_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "alert_id", b"alert_id", "closed_at", b"closed_at", "contacted_at", b"contacted_at", "drill", b"drill", "etag", b"etag", "facilitator_id", b"facilitator_id", "follow_up_id", b"follow_up_id", "next_deadline", b"next_deadline", "person_id", b"person_id", "raised_at", b"raised_at", "responder_id", b"responder_id", "session_id", b"session_id", "severity", b"severity", "stage", b"stage", "state", b"state", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "alert_id", b"alert_id", "closed_at", b"closed_at", "co_signature", b"co_signature", "contacted_at", b"contacted_at", "drill", b"drill", "etag", b"etag", "facilitator_id", b"facilitator_id", "follow_up_id", b"follow_up_id", "lease_renewed", b"lease_renewed", "next_deadline", b"next_deadline", "observers", b"observers", "offered_to", b"offered_to", "person_id", b"person_id", "raised_at", b"raised_at", "responder_id", b"responder_id", "session_id", b"session_id", "severity", b"severity", "signals", b"signals", "stage", b"stage", "state", b"state", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -449,6 +571,8 @@ class TimelineEntry(_message.Message):
     FACTS_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     CLOSING_FIELD_NUMBER: _builtins.int
+    DEBRIEF_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """Place in the alert's timeline, from 1 without gaps."""
     kind: Global___EntryKind.ValueType
@@ -456,6 +580,8 @@ class TimelineEntry(_message.Message):
     """Who did it: the subject of a token, or a part of the service."""
     note: _builtins.str
     """What was written with it."""
+    hash: _builtins.bytes
+    """SHA-256 over the entry and the hash of the one before it. Output only."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -464,7 +590,11 @@ class TimelineEntry(_message.Message):
 
     @_builtins.property
     def closing(self) -> Global___Closing:
-        """Set on the entry that closed the alert."""
+        """Set on the entry that closed the alert, and on one that puts the closing right."""
+
+    @_builtins.property
+    def debrief(self) -> Global___Debrief:
+        """Set on the entry of the debrief."""
 
     def __init__(
         self,
@@ -476,10 +606,12 @@ class TimelineEntry(_message.Message):
         facts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         note: _builtins.str = ...,
         closing: Global___Closing | None = ...,
+        debrief: Global___Debrief | None = ...,
+        hash: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "closing", b"closing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "closing", b"closing", "debrief", b"debrief"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "at", b"at", "closing", b"closing", "facts", b"facts", "kind", b"kind", "note", b"note", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_id", b"actor_id", "at", b"at", "closing", b"closing", "debrief", b"debrief", "facts", b"facts", "hash", b"hash", "kind", b"kind", "note", b"note", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -539,10 +671,86 @@ class Page(_message.Message):
 Global___Page: _TypeAlias = Page  # noqa: Y015
 
 @_typing.final
+class PlanPart(_message.Message):
+    """One part of the safety plan, in the order in which the plan is used."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """A short heading: "Warning signs"."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        lines: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "lines", b"lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanPart: _TypeAlias = PlanPart  # noqa: Y015
+
+@_typing.final
+class Copy(_message.Message):
+    """How old what is shown is: crisis keeps copies, so that it needs no other service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    AGE_SECONDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"card", "safety_plan", "contacts", "location", "presence"."""
+    age_seconds: _builtins.int
+    """Seconds from then to now."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        age_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_seconds", b"age_seconds", "as_of", b"as_of", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Copy: _TypeAlias = Copy  # noqa: Y015
+
+@_typing.final
 class ResponderView(_message.Message):
     """Everything the responder needs on one page. Every look is audited."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class NamesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     ALERT_FIELD_NUMBER: _builtins.int
     PERSON_FIELD_NUMBER: _builtins.int
@@ -555,6 +763,10 @@ class ResponderView(_message.Message):
     PRESENT_FACILITATOR_ID_FIELD_NUMBER: _builtins.int
     PAGES_FIELD_NUMBER: _builtins.int
     CAUTIONS_FIELD_NUMBER: _builtins.int
+    PLAN_PARTS_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
+    TRIED_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
     location_age_seconds: _builtins.int
     """Age of the confirmation in seconds."""
     present_facilitator_id: _builtins.str
@@ -587,6 +799,22 @@ class ResponderView(_message.Message):
     def cautions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """A line for what is missing or old, such as a location confirmed long ago."""
 
+    @_builtins.property
+    def plan_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanPart]:
+        """The six parts of the safety plan with their headings, empty ones too. None without a plan."""
+
+    @_builtins.property
+    def copies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Copy]:
+        """Of each copy that is held, how old it is."""
+
+    @_builtins.property
+    def tried(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]:
+        """What has been tried to reach the person, with and without success: entries of the timeline."""
+
+    @_builtins.property
+    def names(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The names that responders on this page work under, by the subject of their tokens."""
+
     def __init__(
         self,
         *,
@@ -601,11 +829,53 @@ class ResponderView(_message.Message):
         present_facilitator_id: _builtins.str = ...,
         pages: _abc.Iterable[Global___Page] | None = ...,
         cautions: _abc.Iterable[_builtins.str] | None = ...,
+        plan_parts: _abc.Iterable[Global___PlanPart] | None = ...,
+        copies: _abc.Iterable[Global___Copy] | None = ...,
+        tried: _abc.Iterable[Global___TimelineEntry] | None = ...,
+        names: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "contacts", b"contacts", "location", b"location", "person", b"person", "safety_plan", b"safety_plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "cautions", b"cautions", "contacts", b"contacts", "emergency_lines", b"emergency_lines", "location", b"location", "location_age_seconds", b"location_age_seconds", "pages", b"pages", "person", b"person", "present_facilitator_id", b"present_facilitator_id", "safety_plan", b"safety_plan", "timeline", b"timeline"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "cautions", b"cautions", "contacts", b"contacts", "copies", b"copies", "emergency_lines", b"emergency_lines", "location", b"location", "location_age_seconds", b"location_age_seconds", "names", b"names", "pages", b"pages", "person", b"person", "plan_parts", b"plan_parts", "present_facilitator_id", b"present_facilitator_id", "safety_plan", b"safety_plan", "timeline", b"timeline", "tried", b"tried"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResponderView: _TypeAlias = ResponderView  # noqa: Y015
+
+@_typing.final
+class AlertRecord(_message.Message):
+    """The whole record of a closed alert, for review."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: _builtins.int
+    TIMELINE_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
+    CHAIN_HEAD_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    chain_head: _builtins.bytes
+    """The hash of the last entry: whoever has it can tell whether the record was changed since."""
+    problem: _builtins.str
+    """What is wrong with the chain or with the replay of the timeline, in plain words. Empty: nothing."""
+    @_builtins.property
+    def alert(self) -> Global___Alert: ...
+    @_builtins.property
+    def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]: ...
+    @_builtins.property
+    def pages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Page]: ...
+    def __init__(
+        self,
+        *,
+        alert: Global___Alert | None = ...,
+        timeline: _abc.Iterable[Global___TimelineEntry] | None = ...,
+        pages: _abc.Iterable[Global___Page] | None = ...,
+        chain_head: _builtins.bytes = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "chain_head", b"chain_head", "pages", b"pages", "problem", b"problem", "timeline", b"timeline"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertRecord: _TypeAlias = AlertRecord  # noqa: Y015

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from haven.options.v1 import options_pb2 as haven_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1chaven/crisis/v1/events.proto\x12\x0fhaven.crisis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/options/v1/options.proto\"\xa8\x01\n\x0b\x41lertRaised\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\traised_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x64rill\x18\x05 \x01(\x08:\"\x9a\xb5\x18\x1e\n\x1chaven.crisis.alert.raised.v1\"\xa7\x01\n\nAlertPaged\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\x12\x14\n\x0cresponder_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\t\x12,\n\x08paged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:!\x9a\xb5\x18\x1d\n\x1bhaven.crisis.alert.paged.v1\"\xc1\x01\n\x11\x41lertAcknowledged\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x14\n\x0cresponder_id\x18\x04 \x01(\t\x12\x33\n\x0f\x61\x63knowledged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:(\x9a\xb5\x18$\n\"haven.crisis.alert.acknowledged.v1\"\x89\x01\n\x0e\x41lertEscalated\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x30\n\x0c\x65scalated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:%\x9a\xb5\x18!\n\x1fhaven.crisis.alert.escalated.v1\"\xb8\x01\n\x0b\x43ontactMade\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x14\n\x0cresponder_id\x18\x04 \x01(\t\x12\x30\n\x0c\x63ontacted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:(\x9a\xb5\x18$\n\"haven.crisis.alert.contact_made.v1\"\xcf\x01\n\x0b\x41lertClosed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\tclosed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x66ollow_up_due_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\"\x9a\xb5\x18\x1e\n\x1chaven.crisis.alert.closed.v1\"s\n\x0e\x46ollowUpMissed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x14\n\x0cnew_alert_id\x18\x02 \x01(\t\x12\x11\n\tperson_id\x18\x03 \x01(\t:&\x9a\xb5\x18\"\n haven.crisis.follow_up.missed.v1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1chaven/crisis/v1/events.proto\x12\x0fhaven.crisis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/options/v1/options.proto\"\xa8\x01\n\x0b\x41lertRaised\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\traised_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x64rill\x18\x05 \x01(\x08:\"\x9a\xb5\x18\x1e\n\x1chaven.crisis.alert.raised.v1\"\xa7\x01\n\nAlertPaged\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07page_id\x18\x02 \x01(\t\x12\x14\n\x0cresponder_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x04 \x01(\t\x12,\n\x08paged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:!\x9a\xb5\x18\x1d\n\x1bhaven.crisis.alert.paged.v1\"\xc1\x01\n\x11\x41lertAcknowledged\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x14\n\x0cresponder_id\x18\x04 \x01(\t\x12\x33\n\x0f\x61\x63knowledged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:(\x9a\xb5\x18$\n\"haven.crisis.alert.acknowledged.v1\"\xc7\x01\n\x0e\x41lertEscalated\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x30\n\x0c\x65scalated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rlease_expired\x18\x04 \x01(\x08\x12\x11\n\tperson_id\x18\x05 \x01(\t\x12\x12\n\nsession_id\x18\x06 \x01(\t:%\x9a\xb5\x18!\n\x1fhaven.crisis.alert.escalated.v1\"\xb8\x01\n\x0b\x43ontactMade\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x14\n\x0cresponder_id\x18\x04 \x01(\t\x12\x30\n\x0c\x63ontacted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:(\x9a\xb5\x18$\n\"haven.crisis.alert.contact_made.v1\"\xb1\x01\n\x0f\x41lertReassigned\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x31\n\rreassigned_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:&\x9a\xb5\x18\"\n haven.crisis.alert.reassigned.v1\"\xcf\x01\n\x0f\x41lertHandedOver\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x14\n\x0cresponder_id\x18\x04 \x01(\t\x12\x10\n\x08was_with\x18\x05 \x01(\t\x12\x32\n\x0ehanded_over_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:\'\x9a\xb5\x18#\n!haven.crisis.alert.handed_over.v1\"\xb1\x01\n\x14\x41lertSeverityChanged\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x10\n\x08severity\x18\x02 \x01(\x05\x12\x0b\n\x03was\x18\x03 \x01(\x05\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12.\n\nchanged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:,\x9a\xb5\x18(\n&haven.crisis.alert.severity_changed.v1\"\xa5\x01\n\x0f\x41lertStabilised\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x31\n\rstabilised_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:&\x9a\xb5\x18\"\n haven.crisis.alert.stabilised.v1\"\x81\x02\n\x0b\x41lertClosed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12-\n\tclosed_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x66ollow_up_due_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nchain_head\x18\x06 \x01(\x0c\x12\x1c\n\x14\x63o_signature_awaited\x18\x07 \x01(\x08:\"\x9a\xb5\x18\x1e\n\x1chaven.crisis.alert.closed.v1\"\xb1\x01\n\x0f\x43losingReviewed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0e\n\x06signed\x18\x04 \x01(\x08\x12/\n\x0breviewed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:,\x9a\xb5\x18(\n&haven.crisis.alert.closing_reviewed.v1\"{\n\nReviewLate\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12*\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:!\x9a\xb5\x18\x1d\n\x1bhaven.crisis.review.late.v1\"\xd8\x01\n\x0e\x42reakGlassUsed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x16\n\x0e\x62reak_glass_id\x18\x02 \x01(\t\x12\x14\n\x0cprincipal_id\x18\x03 \x01(\t\x12+\n\x07used_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreview_due_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:&\x9a\xb5\x18\"\n haven.crisis.break_glass.used.v1\"s\n\x0e\x46ollowUpMissed\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x14\n\x0cnew_alert_id\x18\x02 \x01(\t\x12\x11\n\tperson_id\x18\x03 \x01(\t:&\x9a\xb5\x18\"\n haven.crisis.follow_up.missed.v1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,8 +43,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALERTESCALATED']._serialized_options = b'\232\265\030!\n\037haven.crisis.alert.escalated.v1'
   _globals['_CONTACTMADE']._loaded_options = None
   _globals['_CONTACTMADE']._serialized_options = b'\232\265\030$\n\"haven.crisis.alert.contact_made.v1'
+  _globals['_ALERTREASSIGNED']._loaded_options = None
+  _globals['_ALERTREASSIGNED']._serialized_options = b'\232\265\030\"\n haven.crisis.alert.reassigned.v1'
+  _globals['_ALERTHANDEDOVER']._loaded_options = None
+  _globals['_ALERTHANDEDOVER']._serialized_options = b'\232\265\030#\n!haven.crisis.alert.handed_over.v1'
+  _globals['_ALERTSEVERITYCHANGED']._loaded_options = None
+  _globals['_ALERTSEVERITYCHANGED']._serialized_options = b'\232\265\030(\n&haven.crisis.alert.severity_changed.v1'
+  _globals['_ALERTSTABILISED']._loaded_options = None
+  _globals['_ALERTSTABILISED']._serialized_options = b'\232\265\030\"\n haven.crisis.alert.stabilised.v1'
   _globals['_ALERTCLOSED']._loaded_options = None
   _globals['_ALERTCLOSED']._serialized_options = b'\232\265\030\036\n\034haven.crisis.alert.closed.v1'
+  _globals['_CLOSINGREVIEWED']._loaded_options = None
+  _globals['_CLOSINGREVIEWED']._serialized_options = b'\232\265\030(\n&haven.crisis.alert.closing_reviewed.v1'
+  _globals['_REVIEWLATE']._loaded_options = None
+  _globals['_REVIEWLATE']._serialized_options = b'\232\265\030\035\n\033haven.crisis.review.late.v1'
+  _globals['_BREAKGLASSUSED']._loaded_options = None
+  _globals['_BREAKGLASSUSED']._serialized_options = b'\232\265\030\"\n haven.crisis.break_glass.used.v1'
   _globals['_FOLLOWUPMISSED']._loaded_options = None
   _globals['_FOLLOWUPMISSED']._serialized_options = b'\232\265\030\"\n haven.crisis.follow_up.missed.v1'
   _globals['_ALERTRAISED']._serialized_start=115
@@ -54,11 +68,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ALERTACKNOWLEDGED']._serialized_start=456
   _globals['_ALERTACKNOWLEDGED']._serialized_end=649
   _globals['_ALERTESCALATED']._serialized_start=652
-  _globals['_ALERTESCALATED']._serialized_end=789
-  _globals['_CONTACTMADE']._serialized_start=792
-  _globals['_CONTACTMADE']._serialized_end=976
-  _globals['_ALERTCLOSED']._serialized_start=979
-  _globals['_ALERTCLOSED']._serialized_end=1186
-  _globals['_FOLLOWUPMISSED']._serialized_start=1188
-  _globals['_FOLLOWUPMISSED']._serialized_end=1303
+  _globals['_ALERTESCALATED']._serialized_end=851
+  _globals['_CONTACTMADE']._serialized_start=854
+  _globals['_CONTACTMADE']._serialized_end=1038
+  _globals['_ALERTREASSIGNED']._serialized_start=1041
+  _globals['_ALERTREASSIGNED']._serialized_end=1218
+  _globals['_ALERTHANDEDOVER']._serialized_start=1221
+  _globals['_ALERTHANDEDOVER']._serialized_end=1428
+  _globals['_ALERTSEVERITYCHANGED']._serialized_start=1431
+  _globals['_ALERTSEVERITYCHANGED']._serialized_end=1608
+  _globals['_ALERTSTABILISED']._serialized_start=1611
+  _globals['_ALERTSTABILISED']._serialized_end=1776
+  _globals['_ALERTCLOSED']._serialized_start=1779
+  _globals['_ALERTCLOSED']._serialized_end=2036
+  _globals['_CLOSINGREVIEWED']._serialized_start=2039
+  _globals['_CLOSINGREVIEWED']._serialized_end=2216
+  _globals['_REVIEWLATE']._serialized_start=2218
+  _globals['_REVIEWLATE']._serialized_end=2341
+  _globals['_BREAKGLASSUSED']._serialized_start=2344
+  _globals['_BREAKGLASSUSED']._serialized_end=2560
+  _globals['_FOLLOWUPMISSED']._serialized_start=2562
+  _globals['_FOLLOWUPMISSED']._serialized_end=2677
 # @@protoc_insertion_point(module_scope)

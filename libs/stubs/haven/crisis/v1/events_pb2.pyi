@@ -139,17 +139,26 @@ Global___AlertAcknowledged: _TypeAlias = AlertAcknowledged  # noqa: Y015
 
 @_typing.final
 class AlertEscalated(_message.Message):
-    """Nobody took the alert in time; the next step of the escalation policy was begun."""
+    """Nobody took the alert in time, or whoever took it made no contact in time; people are paged again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ALERT_ID_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     ESCALATED_AT_FIELD_NUMBER: _builtins.int
+    LEASE_EXPIRED_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     """The alert."""
     step: _builtins.int
     """The stage of the escalation that was begun; 0 is the first page."""
+    lease_expired: _builtins.bool
+    """Somebody had it and has it no longer: it is as if nobody had answered."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    session_id: _builtins.str
+    """The session the person was in, if any."""
     @_builtins.property
     def escalated_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -160,10 +169,13 @@ class AlertEscalated(_message.Message):
         alert_id: _builtins.str = ...,
         step: _builtins.int = ...,
         escalated_at: _timestamp_pb2.Timestamp | None = ...,
+        lease_expired: _builtins.bool = ...,
+        person_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["escalated_at", b"escalated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "escalated_at", b"escalated_at", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "escalated_at", b"escalated_at", "lease_expired", b"lease_expired", "person_id", b"person_id", "session_id", b"session_id", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +222,166 @@ class ContactMade(_message.Message):
 Global___ContactMade: _TypeAlias = ContactMade  # noqa: Y015
 
 @_typing.final
+class AlertReassigned(_message.Message):
+    """A responder gave the alert to others, who are being paged; nobody has it until one of them takes it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    REASSIGNED_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """The alert."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    session_id: _builtins.str
+    """The session the person was in, if any."""
+    by: _builtins.str
+    """The subject of the tokens of whoever gave it away."""
+    @_builtins.property
+    def reassigned_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        by: _builtins.str = ...,
+        reassigned_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reassigned_at", b"reassigned_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "by", b"by", "person_id", b"person_id", "reassigned_at", b"reassigned_at", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertReassigned: _TypeAlias = AlertReassigned  # noqa: Y015
+
+@_typing.final
+class AlertHandedOver(_message.Message):
+    """A responder took the alert over from a colleague who had offered it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    RESPONDER_ID_FIELD_NUMBER: _builtins.int
+    WAS_WITH_FIELD_NUMBER: _builtins.int
+    HANDED_OVER_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """The alert."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    session_id: _builtins.str
+    """The session the person was in, if any."""
+    responder_id: _builtins.str
+    """The subject of the tokens of whoever has it now."""
+    was_with: _builtins.str
+    """And of whoever had it."""
+    @_builtins.property
+    def handed_over_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        responder_id: _builtins.str = ...,
+        was_with: _builtins.str = ...,
+        handed_over_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["handed_over_at", b"handed_over_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "handed_over_at", b"handed_over_at", "person_id", b"person_id", "responder_id", b"responder_id", "session_id", b"session_id", "was_with", b"was_with"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertHandedOver: _TypeAlias = AlertHandedOver  # noqa: Y015
+
+@_typing.final
+class AlertSeverityChanged(_message.Message):
+    """How severe the alert is was judged anew by a human."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    WAS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """The alert."""
+    severity: _builtins.int
+    """A Severity number: what it is now."""
+    was: _builtins.int
+    """And what it was."""
+    by: _builtins.str
+    """The subject of their tokens."""
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        severity: _builtins.int = ...,
+        was: _builtins.int = ...,
+        by: _builtins.str = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "by", b"by", "changed_at", b"changed_at", "severity", b"severity", "was", b"was"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertSeverityChanged: _TypeAlias = AlertSeverityChanged  # noqa: Y015
+
+@_typing.final
+class AlertStabilised(_message.Message):
+    """The person is safe for now, as the responder judges."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    STABILISED_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """The alert."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    session_id: _builtins.str
+    """The session the person was in, if any."""
+    @_builtins.property
+    def stabilised_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        stabilised_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stabilised_at", b"stabilised_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "person_id", b"person_id", "session_id", b"session_id", "stabilised_at", b"stabilised_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertStabilised: _TypeAlias = AlertStabilised  # noqa: Y015
+
+@_typing.final
 class AlertClosed(_message.Message):
     """The alert was closed with a disposition and a follow-up."""
 
@@ -220,19 +392,25 @@ class AlertClosed(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     CLOSED_AT_FIELD_NUMBER: _builtins.int
     FOLLOW_UP_DUE_AT_FIELD_NUMBER: _builtins.int
+    CHAIN_HEAD_FIELD_NUMBER: _builtins.int
+    CO_SIGNATURE_AWAITED_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     """The alert."""
     person_id: _builtins.str
     """The person whom it is about."""
     session_id: _builtins.str
     """The session the person was in, if any."""
+    chain_head: _builtins.bytes
+    """The hash of the timeline's last entry: whoever keeps it can tell whether the record was changed since."""
+    co_signature_awaited: _builtins.bool
+    """A second clinician has to sign, and a debrief is due."""
     @_builtins.property
     def closed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
     @_builtins.property
     def follow_up_due_at(self) -> _timestamp_pb2.Timestamp:
-        """Until when somebody looks in on the person."""
+        """Until when somebody looks in on the person. Unset for a drill."""
 
     def __init__(
         self,
@@ -242,14 +420,132 @@ class AlertClosed(_message.Message):
         session_id: _builtins.str = ...,
         closed_at: _timestamp_pb2.Timestamp | None = ...,
         follow_up_due_at: _timestamp_pb2.Timestamp | None = ...,
+        chain_head: _builtins.bytes = ...,
+        co_signature_awaited: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["closed_at", b"closed_at", "follow_up_due_at", b"follow_up_due_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "closed_at", b"closed_at", "follow_up_due_at", b"follow_up_due_at", "person_id", b"person_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "chain_head", b"chain_head", "closed_at", b"closed_at", "co_signature_awaited", b"co_signature_awaited", "follow_up_due_at", b"follow_up_due_at", "person_id", b"person_id", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AlertClosed: _TypeAlias = AlertClosed  # noqa: Y015
+
+@_typing.final
+class ClosingReviewed(_message.Message):
+    """A second clinician signed how an alert was closed, or said why not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    SIGNED_FIELD_NUMBER: _builtins.int
+    REVIEWED_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """The alert."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    by: _builtins.str
+    """The subject of the clinician's tokens."""
+    signed: _builtins.bool
+    """False: whoever closed the alert has to answer."""
+    @_builtins.property
+    def reviewed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        by: _builtins.str = ...,
+        signed: _builtins.bool = ...,
+        reviewed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reviewed_at", b"reviewed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "by", b"by", "person_id", b"person_id", "reviewed_at", b"reviewed_at", "signed", b"signed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosingReviewed: _TypeAlias = ClosingReviewed  # noqa: Y015
+
+@_typing.final
+class ReviewLate(_message.Message):
+    """What is due after a crisis was not done in time: a signature, an answer to a declined one, a debrief, or the review of
+    an emergency opening of a record.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """The alert."""
+    kind: _builtins.str
+    """"co_signature", "answer", "debrief" or "break_glass"."""
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is due."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "due_at", b"due_at", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewLate: _TypeAlias = ReviewLate  # noqa: Y015
+
+@_typing.final
+class BreakGlassUsed(_message.Message):
+    """Somebody without a relation to the person opened an alert in an emergency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_ID_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_ID_FIELD_NUMBER: _builtins.int
+    USED_AT_FIELD_NUMBER: _builtins.int
+    REVIEW_DUE_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """The alert."""
+    break_glass_id: _builtins.str
+    """The use, for its review."""
+    principal_id: _builtins.str
+    """The subject of their tokens."""
+    @_builtins.property
+    def used_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def review_due_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when it has to be reviewed."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        break_glass_id: _builtins.str = ...,
+        principal_id: _builtins.str = ...,
+        used_at: _timestamp_pb2.Timestamp | None = ...,
+        review_due_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["review_due_at", b"review_due_at", "used_at", b"used_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "break_glass_id", b"break_glass_id", "principal_id", b"principal_id", "review_due_at", b"review_due_at", "used_at", b"used_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakGlassUsed: _TypeAlias = BreakGlassUsed  # noqa: Y015
 
 @_typing.final
 class FollowUpMissed(_message.Message):
