@@ -42,6 +42,7 @@ def _introduce(platform: Platform) -> None:
 
     out.print(f"\ngateway   {platform.gateway_url}")
     out.print(f"API docs  {platform.gateway_url}/docs")
+    out.print(f"crisis    {platform.crisis_url}")
     out.print(f"logs      {platform.log('gateway').parent}\n", soft_wrap=True)
     out.print("Sign-in tokens, good for eight hours (others: haven token --role participant --person-id ID):\n")
     for role in ROLES:

@@ -10,6 +10,8 @@ from pathlib import Path
 SERVICES = ("intake", "scheduling", "sessions", "crisis", "billing")
 """The services, in the order they start."""
 GATEWAY = "gateway"
+EDGES = (GATEWAY, "crisis")
+"""What answers clients over HTTP. Crisis does so by itself too: a dead gateway stops no call for help."""
 PARTS = (*SERVICES, GATEWAY)
 """Everything that runs as `python -m haven_<part>`."""
 

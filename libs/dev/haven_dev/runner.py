@@ -1,8 +1,8 @@
 """The whole platform on this machine: embedded servers, issuer, receivers, and each service in a process of its own.
 
-async with Platform(folder) as platform:
-    platform.kill("crisis")
-    await platform.start("crisis")
+async with Platform(folder, replicas={"crisis": 2}) as platform:
+    platform.kill("crisis", replica=1)
+    await platform.start("crisis", replica=1)
     token = platform.token("participant", person_id=person_id)
 """
 
@@ -29,15 +29,15 @@ from haven_dev.embedded import Nats, Postgres
 from haven_dev.issuer import Issuer
 from haven_dev.otlp import OtlpReceiver
 from haven_dev.pki import Pki
+from haven_dev.places import Places, Replica, name_of
 from haven_dev.process import Child, StartFailed
-from haven_dev.project import GATEWAY, PARTS, SERVICES
+from haven_dev.project import EDGES, GATEWAY, PARTS, SERVICES
 from haven_dev.receivers import SmtpReceiver, WebhookReceiver
 from haven_kit import migrations
 from haven_kit.cipher import create_keyset
 
 READY_S = 120
 DRAIN_S = 5
-PORTS_FILE = "ports.json"
 Say = Callable[[str], None]
 
 
@@ -53,7 +53,8 @@ class Platform:
     """Everything, on loopback. Data, keys and logs are kept in `state`; `ephemeral` removes them when it stops.
 
     `gateway_port` is taken when it is free. `environment` adds settings by part, as environment variables. `parts` are
-    those to start; the others can be started later.
+    those to start; the others can be started later. `replicas` says of which parts there are several: callers spread
+    their calls over them. What is done to a part is done to all its replicas, unless one is named.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Platform:
         ephemeral: bool = False,
         environment: Mapping[str, Mapping[str, str]] | None = None,
         parts: Sequence[str] = PARTS,
+        replicas: Mapping[str, int] | None = None,
         say: Say = quiet,
     ) -> None:
         self.state = state
@@ -71,21 +73,19 @@ class Platform:
         self._extra = environment or {}
         self._parts = tuple(parts)
         self._say = say
-        self._gateway_port = gateway_port
         self._lock: IO[str] | None = None
-        self._children = {part: Child(part, state) for part in PARTS}
-        self._ports: dict[str, int] = {}
-        self._http_ports: dict[str, int] = {}
+        self._places = Places(replicas or {}, state, gateway_port=gateway_port)
+        self._children = {each: Child(name_of(each), state) for each in self._places.all()}
         self._database_urls: dict[str, str] = {}
         state.mkdir(parents=True, exist_ok=True)
         self.pki = Pki(state / "pki")
         self.postgres = Postgres(state, durable=not ephemeral)
         self.nats = Nats(state, self.pki)
         # The same addresses as last time, if they are free: tokens name the issuer, responders name their receivers.
-        last = _last_ports(state)
-        self.issuer = Issuer(state, port=last.get("issuer", 0))
-        self.webhook = WebhookReceiver(port=last.get("webhook", 0))
-        self.smtp = SmtpReceiver(port=last.get("smtp", 0))
+        last = self._places.last
+        self.issuer = Issuer(state, port=last("issuer"))
+        self.webhook = WebhookReceiver(port=last("webhook"))
+        self.smtp = SmtpReceiver(port=last("smtp"))
         self.otlp = OtlpReceiver()
 
     async def __aenter__(self) -> Self:
@@ -104,15 +104,24 @@ class Platform:
     @property
     def gateway_url(self) -> str:
         """Where clients reach the platform."""
-        return f"http://{ports.LOOPBACK}:{self._ports[GATEWAY]}"
+        return self.edge_url(GATEWAY)
+
+    @property
+    def crisis_url(self) -> str:
+        """Where clients reach crisis without the gateway: its first replica."""
+        return self.edge_url("crisis")
+
+    def edge_url(self, part: str, *, replica: int = 0) -> str:
+        """Where a replica of the gateway or of crisis answers clients."""
+        return f"http://{ports.LOOPBACK}:{self._places.listen((part, replica))}"
 
     def grpc_address(self, service: str) -> str:
-        """Where a service listens for gRPC, with mutual TLS."""
-        return f"dns:///{ports.LOOPBACK}:{self._ports[service]}"
+        """Where a service listens for gRPC, with mutual TLS: all its replicas."""
+        return self._places.target(service)
 
-    def http_url(self, part: str) -> str:
-        """Where a part serves /metrics, /livez and /readyz."""
-        return f"http://{ports.LOOPBACK}:{self._http_ports[part]}"
+    def http_url(self, part: str, *, replica: int = 0) -> str:
+        """Where a replica serves /metrics, /livez and /readyz."""
+        return f"http://{ports.LOOPBACK}:{self._places.http((part, replica))}"
 
     def database_url(self, service: str) -> str:
         """A service's database, for its own login."""
@@ -122,13 +131,16 @@ class Platform:
         """A sign-in token. Raises ValueError for a role that does not exist."""
         return self.issuer.token(*roles, person_id=person_id, sub=sub)
 
-    def log(self, part: str) -> Path:
-        """The log file of a part, of `postgres` or of `nats`."""
-        return self.state / "logs" / f"{part}.log"
+    def log(self, part: str, *, replica: int = 0) -> Path:
+        """The log file of a replica, of `postgres` or of `nats`."""
+        return self.state / "logs" / f"{name_of((part, replica))}.log"
 
-    def running(self, part: str) -> bool:
-        """Whether the part's process runs."""
-        return self._children[part].running
+    def running(self, part: str, *, replica: int | None = None) -> bool:
+        """Whether the processes of the part run."""
+        return all(self._children[each].running for each in self._of(part, replica))
+
+    def _of(self, part: str, replica: int | None) -> list[Replica]:
+        return self._places.replicas(part) if replica is None else [(part, replica)]
 
     async def up(self) -> None:
         """Start everything, in order."""
@@ -145,21 +157,22 @@ class Platform:
         )
         for part in self._parts:
             await self._prepare(part)
-        self._choose_ports()
+        self._places.choose()
         # The gateway last: its first call then finds every service.
         for group in (set(self._parts) - {GATEWAY}, set(self._parts) & {GATEWAY}):
-            for part in sorted(group):
-                self._spawn(part)
-            await asyncio.gather(*(self._step(part, self._ready(part)) for part in sorted(group)))
+            starting = [each for part in sorted(group) for each in self._places.replicas(part)]
+            for each in starting:
+                self._spawn(each)
+            await asyncio.gather(*(self._step(name_of(each), self._ready(each)) for each in starting))
         self._note()
-        self._remember_ports()
+        self._places.remember(issuer=self.issuer.port, webhook=self.webhook.port, smtp=self.smtp.port)
         self._say(f"platform ready in {time.monotonic() - began:.1f} s")
 
     async def down(self) -> None:
         """Stop everything: first what takes calls, last what holds data."""
         try:
-            await self._children[GATEWAY].stop(grace_s=DRAIN_S * 2)
-            await asyncio.gather(*(self._children[service].stop(grace_s=DRAIN_S * 2) for service in SERVICES))
+            await self.stop(GATEWAY)
+            await asyncio.gather(*(self.stop(service) for service in SERVICES))
             await asyncio.gather(self.otlp.stop(), self.smtp.stop(), self.webhook.stop(), self.issuer.stop())
             await asyncio.gather(self.nats.stop(), self.postgres.stop())
         finally:
@@ -170,19 +183,23 @@ class Platform:
             self._release()
         self._say("platform stopped")
 
-    async def start(self, part: str) -> None:
+    async def start(self, part: str, *, replica: int | None = None) -> None:
         """Start a part again, at the same address, and wait until it is ready."""
         await self._prepare(part)
-        self._spawn(part)
-        await self._ready(part)
+        wanted = self._of(part, replica)
+        starting = [each for each in wanted if not self._children[each].running] or wanted
+        for each in starting:
+            self._spawn(each)
+        await asyncio.gather(*(self._ready(each) for each in starting))
 
-    async def stop(self, part: str) -> None:
+    async def stop(self, part: str, *, replica: int | None = None) -> None:
         """Ask a part to end (SIGTERM) and wait for it."""
-        await self._children[part].stop(grace_s=DRAIN_S * 2)
+        await asyncio.gather(*(self._children[each].stop(grace_s=DRAIN_S * 2) for each in self._of(part, replica)))
 
-    def kill(self, part: str) -> None:
+    def kill(self, part: str, *, replica: int | None = None) -> None:
         """End a part as a crash would (SIGKILL)."""
-        self._children[part].kill()
+        for each in self._of(part, replica):
+            self._children[each].kill()
 
     async def _step(self, name: str, work: Awaitable[None]) -> None:
         began = time.monotonic()
@@ -227,37 +244,36 @@ class Platform:
             path.write_text(secrets.token_urlsafe(24))
         return path.read_text()
 
-    def _choose_ports(self) -> None:
-        for part in PARTS:
-            self._ports[part] = ports.free_port(self._gateway_port if part == GATEWAY else 0)
-            self._http_ports[part] = ports.free_port()
-
-    def _spawn(self, part: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HAVEN_")}
-        self._children[part].spawn(
-            [sys.executable, "-m", f"haven_{part}"], environment=environment | self.environment(part), folder=self.state
+    def _spawn(self, replica: Replica) -> None:
+        part, number = replica
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HAVEN_")}
+        self._children[replica].spawn(
+            [sys.executable, "-m", f"haven_{part}"],
+            environment=inherited | self.environment(part, replica=number),
+            folder=self.state,
         )
 
-    def environment(self, part: str) -> dict[str, str]:
-        """The settings of a part, as environment variables."""
+    def environment(self, part: str, *, replica: int = 0) -> dict[str, str]:
+        """The settings of a replica, as environment variables."""
+        which = (part, replica)
         values = {
             "HAVEN_ENVIRONMENT": "development",
-            "HAVEN_HTTP_PORT": str(self._http_ports[part]),
+            "HAVEN_HTTP_PORT": str(self._places.http(which)),
             "HAVEN_TLS_DIR": str(self.pki.issue(part)),
             "HAVEN_ISSUER_URL": self.issuer.url,
             "HAVEN_ALLOW_DEVELOPMENT_ISSUER": "true",
-            "HAVEN_JWKS_CACHE": str(self.state / f"jwks-{part}.json"),
+            "HAVEN_JWKS_CACHE": str(self.state / f"jwks-{name_of(which)}.json"),
             "HAVEN_OTLP_ENDPOINT": self.otlp.endpoint,
             "HAVEN_TRACE_SAMPLE_RATIO": "1",
             "HAVEN_CLOCK_FILE": str(self._clock_file()),
             "HAVEN_DRAIN_SECONDS": str(DRAIN_S),
         }
         values |= {f"HAVEN_TARGET_{name.upper()}": self.grpc_address(name) for name in called_by(part)}
-        if part == GATEWAY:
-            values["HAVEN_LISTEN_PORT"] = str(self._ports[part])
-        else:
+        if part in EDGES:
+            values["HAVEN_LISTEN_PORT"] = str(self._places.listen(which))
+        if part != GATEWAY:
             values |= {
-                "HAVEN_GRPC_PORT": str(self._ports[part]),
+                "HAVEN_GRPC_PORT": str(self._places.grpc(which)),
                 "HAVEN_DATABASE_URL": self._database_urls[part],
                 "HAVEN_NATS_URL": self.nats.url,
                 "HAVEN_NATS_USER": part,
@@ -268,33 +284,31 @@ class Platform:
         if part == "crisis":
             values |= {
                 "HAVEN_SMTP_PORT": str(self.smtp.port),
-                "HAVEN_CONSOLE_URL": f"{self.gateway_url}/v1/alerts/{{alert_id}}",
+                "HAVEN_CRISIS_URL": self.crisis_url,
                 "HAVEN_CRISIS_LAST_RESORT_WEBHOOK": self.webhook.url.replace("/page", "/last-resort"),
             }
         return values | dict(self._extra.get(part, {}))
 
-    async def _ready(self, part: str) -> None:
+    async def _ready(self, replica: Replica) -> None:
+        part, number = replica
         timeout = aiohttp.ClientTimeout(total=5)
         async with aiohttp.ClientSession(timeout=timeout) as session:
 
             async def answers() -> bool:
                 try:
-                    async with session.get(f"{self.http_url(part)}/readyz") as answer:
+                    async with session.get(f"{self.http_url(part, replica=number)}/readyz") as answer:
                         return answer.status == 200
                 except (aiohttp.ClientError, TimeoutError):
                     return False
 
-            await self._children[part].ready(answers, READY_S)
-
-    def _remember_ports(self) -> None:
-        used = {"issuer": self.issuer.port, "webhook": self.webhook.port, "smtp": self.smtp.port}
-        (self.state / PORTS_FILE).write_text(json.dumps(used))
+            await self._children[replica].ready(answers, READY_S)
 
     def _note(self) -> None:
         """Tell commands of the same checkout where everything is."""
         noted = {
             "process": {"pid": os.getpid()},
             "gateway": {"url": self.gateway_url},
+            "crisis": {"url": self.crisis_url},
             "issuer": {"url": self.issuer.url},
             "databases": self._database_urls,
         }
@@ -326,12 +340,6 @@ def called_by(part: str) -> list[str]:
     """The services that a part may call, by the generated allow-list."""
     callers: dict[str, list[str]] = json.loads(resources.files("haven").joinpath("callers.json").read_text())
     return sorted(service for service, allowed in callers.items() if part in allowed)
-
-
-def _last_ports(state: Path) -> dict[str, int]:
-    path = state / PORTS_FILE
-    ports_used: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    return ports_used
 
 
 async def until_stopped(platform: Platform, ready: Callable[[Platform], None], say: Say) -> int:

@@ -155,7 +155,7 @@ class _Own(_Called):
 
     def __init__(self, name: str, settings: Settings, channel: OwnChannel) -> None:
         super().__init__(name, settings)
-        self.channel = channel
+        self.channel: Any = channel
 
     async def warm(self, _: float) -> None:
         """Nothing to connect to."""
@@ -240,7 +240,7 @@ class _Method:
         self.target = target
         service, _, name = path.lstrip("/").partition("/")
         self._path, self._kind, self._serialize, self._deserialize = path, kind, serialize, deserialize
-        self._channel: aio.Channel | OwnChannel | None = None
+        self._channel: aio.Channel | None = None
         self._made: Any = None
         self.label = f"{service}/{name}"
         self._idempotent = name.startswith(_READS) or _declared_idempotent(service, name)

@@ -15,7 +15,7 @@ from grpc import aio
 
 from haven_kit import tls
 
-Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+Handlers = Mapping[str, Any]
 """What answers each RPC, by its full name: `/haven.crisis.v1.CrisisService/RaiseSignal`."""
 
 
