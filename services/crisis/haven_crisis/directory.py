@@ -6,20 +6,22 @@ The copy spares the crisis path a question to the database. A counter in the dat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, time
 from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
+from haven.crisis.v1 import channels_pb2
 from haven.crisis.v1 import on_call_service_pb2 as pb
 
 from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target
+from haven_crisis.domain.quiet import Quiet
 from haven_crisis.domain.rotation import Override, Rotation, who_is_on_call
 from haven_crisis.settings import CrisisSettings
 from haven_kit import logs, times
 from haven_kit.cipher import CannotOpen, Cipher
 from haven_kit.database import Tx
-from haven_kit.errors import HavenError
+from haven_kit.errors import HavenError, Invalid
 
 _log = logs.get(__name__)
 
@@ -33,6 +35,8 @@ class Channel:
     address: str
     secret: str = ""
     """What the address is worth nothing without: a webhook's key, PagerDuty's routing key, a browser's keys."""
+    quiet: Quiet | None = None
+    """Hours in which its owner wants no drill. Alerts know no such hours."""
 
     @property
     def provider(self) -> str:
@@ -148,7 +152,8 @@ class Directory:
     def open(self, responder_id: str, sealed: bytes) -> Responder:
         """A responder from their row."""
         kept = self._cipher.open(pb.Responder, sealed, context=f"responder/{responder_id}")
-        return Responder(responder_id, kept.name, tuple(_channel(each) for each in kept.channels))
+        quiet = _quiet(kept.drill_quiet_hours) if kept.HasField("drill_quiet_hours") else None
+        return Responder(responder_id, kept.name, tuple(replace(_channel(each), quiet=quiet) for each in kept.channels))
 
 
 _UNREADABLE = (CannotOpen, DecodeError, HavenError, ValueError, ArithmeticError)
@@ -181,6 +186,14 @@ def _channel(kept: pb.Channel) -> Channel:
         case _:
             # Of a kind that a later release knows. It fails when it is paged, and the next one is tried.
             return Channel("unknown", "")
+
+
+def _quiet(kept: channels_pb2.QuietHours) -> Quiet | None:
+    try:
+        zone = times.zone("drill_quiet_hours.time_zone", kept.time_zone)
+    except Invalid:  # a zone that is no longer known leaves no hours to hold drills back in
+        return None
+    return Quiet(time.fromisoformat(kept.starts), time.fromisoformat(kept.ends), zone)
 
 
 def _last_resort(settings: CrisisSettings) -> Sequence[Channel]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehaven/crisis/v1/channels.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\"1\n\x03Sms\x12*\n\x06number\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x18\x10\x32\x11^\\+[1-9]\\d{6,14}$\"3\n\x05Voice\x12*\n\x06number\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x18\x10\x32\x11^\\+[1-9]\\d{6,14}$\"B\n\tPagerDuty\x12\x35\n\x0brouting_key\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x18@2\x17^([A-Za-z0-9]{16,64})?$\"4\n\x0c\x41lertmanager\x12$\n\x03url\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\xe8\x07\x32\n^https?://\x88\x01\x01\"d\n\x07WebPush\x12)\n\x08\x65ndpoint\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\xe8\x07\x32\n^https?://\x88\x01\x01\x12\x17\n\x06p256dh\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18x\x12\x15\n\x04\x61uth\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18<\" \n\x07\x41pprise\x12\x15\n\x03url\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehaven/crisis/v1/channels.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\"1\n\x03Sms\x12*\n\x06number\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x18\x10\x32\x11^\\+[1-9]\\d{6,14}$\"3\n\x05Voice\x12*\n\x06number\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x18\x10\x32\x11^\\+[1-9]\\d{6,14}$\"B\n\tPagerDuty\x12\x35\n\x0brouting_key\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x18@2\x17^([A-Za-z0-9]{16,64})?$\"4\n\x0c\x41lertmanager\x12$\n\x03url\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\xe8\x07\x32\n^https?://\x88\x01\x01\"d\n\x07WebPush\x12)\n\x08\x65ndpoint\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\xe8\x07\x32\n^https?://\x88\x01\x01\x12\x17\n\x06p256dh\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18x\x12\x15\n\x04\x61uth\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18<\" \n\x07\x41pprise\x12\x15\n\x03url\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x90\x01\n\nQuietHours\x12\x1c\n\ttime_zone\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x32\n\x06starts\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x18\x05\x32\x19^([01]\\d|2[0-3]):[0-5]\\d$\x12\x30\n\x04\x65nds\x18\x03 \x01(\tB\"\xbaH\x1fr\x1d\x18\x05\x32\x19^([01]\\d|2[0-3]):[0-5]\\d$b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBPUSH'].fields_by_name['auth']._serialized_options = b'\272H\004r\002\030<'
   _globals['_APPRISE'].fields_by_name['url']._loaded_options = None
   _globals['_APPRISE'].fields_by_name['url']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_QUIETHOURS'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_QUIETHOURS'].fields_by_name['time_zone']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_QUIETHOURS'].fields_by_name['starts']._loaded_options = None
+  _globals['_QUIETHOURS'].fields_by_name['starts']._serialized_options = b'\272H\037r\035\030\0052\031^([01]\\d|2[0-3]):[0-5]\\d$'
+  _globals['_QUIETHOURS'].fields_by_name['ends']._loaded_options = None
+  _globals['_QUIETHOURS'].fields_by_name['ends']._serialized_options = b'\272H\037r\035\030\0052\031^([01]\\d|2[0-3]):[0-5]\\d$'
   _globals['_SMS']._serialized_start=80
   _globals['_SMS']._serialized_end=129
   _globals['_VOICE']._serialized_start=131
@@ -60,4 +66,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBPUSH']._serialized_end=406
   _globals['_APPRISE']._serialized_start=408
   _globals['_APPRISE']._serialized_end=440
+  _globals['_QUIETHOURS']._serialized_start=443
+  _globals['_QUIETHOURS']._serialized_end=587
 # @@protoc_insertion_point(module_scope)

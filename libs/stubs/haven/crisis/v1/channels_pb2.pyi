@@ -156,3 +156,33 @@ class Apprise(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Apprise: _TypeAlias = Apprise  # noqa: Y015
+
+@_typing.final
+class QuietHours(_message.Message):
+    """Hours of every day in which somebody wants no drill. They hold back no alert."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    STARTS_FIELD_NUMBER: _builtins.int
+    ENDS_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """IANA zone."""
+    starts: _builtins.str
+    """Wall time: "22:00"."""
+    ends: _builtins.str
+    """Wall time; of the next day where it is the smaller one."""
+    def __init__(
+        self,
+        *,
+        time_zone: _builtins.str = ...,
+        starts: _builtins.str = ...,
+        ends: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends", "starts", b"starts", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuietHours: _TypeAlias = QuietHours  # noqa: Y015

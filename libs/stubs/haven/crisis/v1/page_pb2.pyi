@@ -31,6 +31,7 @@ class PageText(_message.Message):
     RESENT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     RAISED_AT_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
     page_id: _builtins.str
     alert_id: _builtins.str
     title: _builtins.str
@@ -41,6 +42,8 @@ class PageText(_message.Message):
     resent: _builtins.bool
     """It may have been sent before."""
     stage: _builtins.int
+    cycle: _builtins.int
+    """How often paging began anew before: a stage is told apart by both."""
     @_builtins.property
     def raised_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -54,10 +57,11 @@ class PageText(_message.Message):
         resent: _builtins.bool = ...,
         stage: _builtins.int = ...,
         raised_at: _timestamp_pb2.Timestamp | None = ...,
+        cycle: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["raised_at", b"raised_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "drill", b"drill", "link", b"link", "page_id", b"page_id", "raised_at", b"raised_at", "resent", b"resent", "stage", b"stage", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "cycle", b"cycle", "drill", b"drill", "link", b"link", "page_id", b"page_id", "raised_at", b"raised_at", "resent", b"resent", "stage", b"stage", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,112 @@
+"""Keeps what providers say about pages, and tells them when a page need not stay open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+
+import asyncpg
+
+from haven_crisis.channels import Channels
+from haven_crisis.directory import Channel, Directory
+from haven_crisis.pager import Pager
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import deliveries
+from haven_crisis.store.deliveries import Sent
+from haven_crisis.store.pages import PageState
+from haven_kit import logs
+from haven_kit.database import Database, Tx
+from haven_kit.errors import Unavailable
+from haven_kit.identity import system
+from haven_kit.service import Parts
+
+BATCH = 200
+AGAIN = timedelta(seconds=10)
+TRIES = 20
+_log = logs.get(__name__)
+_PRINCIPAL = system("crisis/deliveries")
+
+
+class Deliveries:
+    """Works in the background: no page waits for it."""
+
+    def __init__(self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, channels: Channels) -> None:
+        self._database: Database = parts.database
+        self._directory = directory
+        self._pager = pager
+        self._channels = channels
+
+    async def step(self) -> bool:
+        """Keep what was sent, bring reports into the record, tell providers what is over. True when there is more."""
+        kept = await self.keep()
+        brought = await self._bring()
+        told = await self._tell()
+        return kept or brought or told
+
+    async def keep(self) -> bool:
+        """Write down what was handed to providers since the last time."""
+        sends = self._channels.sends
+        batch: deque[Sent] = deque(sends.popleft() for _ in range(min(BATCH, len(sends))))
+        if not batch:
+            return False
+        try:
+            async with self._database.transaction(_PRINCIPAL) as tx:
+                await deliveries.sent(tx, batch)
+        except BaseException:
+            sends.extendleft(reversed(batch))
+            raise
+        return len(batch) == BATCH
+
+    async def finish(self) -> None:
+        """Write down the rest, where the database can be reached."""
+        try:
+            while await self.keep():
+                continue
+        except Unavailable:
+            _log.warning("deliveries.not_kept", sends=len(self._channels.sends))
+
+    async def report(self, tx: Tx, page_id: str, reference: str, state: PageState, reason: str) -> None:
+        """A provider says how a page ended."""
+        if await deliveries.report(tx, page_id, reference, state, reason):
+            tx.wake("deliveries")
+
+    async def _bring(self) -> bool:
+        async with self._database.transaction(_PRINCIPAL) as tx:
+            rows = await deliveries.unapplied(tx, BATCH)
+            if rows:
+                await self._directory.read(tx)
+            for row in rows:
+                if row["reported"] == PageState.DELIVERED:
+                    await deliveries.delivered(tx, row["page_id"])
+                else:
+                    await self._pager.failed_later(tx, row["page_id"], row["reason"])
+                await deliveries.applied(tx, row["page_id"])
+        return len(rows) == BATCH
+
+    async def _tell(self) -> bool:
+        async with self._database.transaction(_PRINCIPAL) as tx:
+            rows = await deliveries.over(tx, AGAIN, BATCH)
+            if rows:
+                await self._directory.read(tx)
+        if not rows:
+            return False
+        done = [
+            row["page_id"] for row, over in zip(rows, await asyncio.gather(*map(self._over, rows)), strict=True) if over
+        ]
+        async with self._database.transaction(_PRINCIPAL) as tx:
+            await deliveries.settled(tx, done)
+        return len(rows) == BATCH
+
+    async def _over(self, row: asyncpg.Record) -> bool:
+        """Tell one provider. True when that is done with: it knows, or it cannot be told."""
+        channel = self._channel(row["responder_id"], row["place"], row["channel"], row["provider"])
+        if channel is None or row["tries"] >= TRIES:
+            return True
+        return (await self._channels.send_over(channel, row["reference"])).state is PageState.ACCEPTED
+
+    def _channel(self, responder_id: str, place: int, kind: str, provider: str) -> Channel | None:
+        """The channel that a page went by, unless its owner has changed it since."""
+        channels = self._directory.channels(responder_id)
+        found = channels[place] if place < len(channels) else None
+        return found if found is not None and (found.kind, found.provider) == (kind, provider) else None
