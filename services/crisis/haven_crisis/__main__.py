@@ -29,7 +29,7 @@ def build(parts: Parts[CrisisSettings]) -> Service:
     desk = Desk(parts, directory, pager, acceptance)
     return Service(
         apis=apis(desk),
-        reactions=reactions(acceptance),
+        reactions=reactions(acceptance, parts.cipher),
         workers=workers(pager, escalator, Auditor(parts, directory, pager)),
         on_stop=(pager.settle, channels.close),
         edge=edge(parts, desk, channels),

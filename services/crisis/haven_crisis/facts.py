@@ -19,6 +19,7 @@ def load() -> None:
     severity_rules()
     closing_rules()
     help_lines()
+    at_risk_after_alert()
 
 
 @cache
@@ -53,6 +54,12 @@ def closing_rules() -> ClosingRules:
         debrief_within=timedelta(hours=data["debrief_within_hours"]),
         break_glass_within=timedelta(hours=data["break_glass_review_within_hours"]),
     )
+
+
+@cache
+def at_risk_after_alert() -> timedelta:
+    """How long after an alert was closed a person still counts as at risk."""
+    return timedelta(days=read("haven_crisis", "at_risk.yaml")["days_after_alert"])
 
 
 def source_name(source: int) -> str:

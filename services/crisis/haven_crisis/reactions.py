@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from datetime import UTC
 from typing import Any
+from uuid import UUID, uuid5
 
 from haven.crisis.v1 import signals_pb2 as pb
 from haven.intake.v1 import events_pb2 as intake
 from haven.sessions.v1 import events_pb2 as sessions
 
+from haven_crisis import facts
 from haven_crisis.acceptance import Acceptance, Signal
 from haven_crisis.store import people
 from haven_kit import relations, words
+from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
 from haven_kit.reactions import Reaction
 
+_ABSENCES = UUID("0197c0de-5160-7a11-8a5e-2b6f3f0c9d42")
 LEVELS = frozenset({"elevated", "high", "immediate"})
 
 
-def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
+def reactions(acceptance: Acceptance, cipher: Cipher) -> tuple[Reaction[Any], ...]:
     """Every event that crisis reacts to."""
 
     async def accept(tx: Tx, signal: Signal) -> None:
@@ -59,10 +63,40 @@ def reactions(acceptance: Acceptance) -> tuple[Reaction[Any], ...]:
         )
         await accept(tx, signal)
 
+    async def distress_observed(tx: Tx, event: sessions.DistressObserved) -> None:
+        signal = Signal(
+            signal_id=event.signal_id,
+            person_id=event.person_id,
+            source=pb.SIGNAL_SOURCE_FACILITATOR,
+            actor=tx.principal.id,
+            raised_at=event.raised_at.ToDatetime(UTC),
+            session_id=event.session_id,
+            facilitator_id=event.facilitator_id,
+            level=_level(event.level),
+        )
+        await accept(tx, signal)
+
+    async def participant_absent(tx: Tx, event: sessions.ParticipantAbsent) -> None:
+        """Who does not come is looked after where they are known to be at risk."""
+        if not await people.at_risk(tx, cipher, event.person_id, facts.at_risk_after_alert()):
+            return
+        signal = Signal(
+            signal_id=str(uuid5(_ABSENCES, f"{event.session_id}/{event.person_id}/{event.starts_at.seconds}")),
+            person_id=event.person_id,
+            source=pb.SIGNAL_SOURCE_NO_SHOW,
+            actor=tx.principal.id,
+            raised_at=event.noticed_at.ToDatetime(UTC),
+            session_id=event.session_id,
+            facilitator_id=event.facilitator_id,
+        )
+        await accept(tx, signal)
+
     return (
         Reaction(sessions.DistressSignalled, distress_signalled, never_buried=True),
         Reaction(intake.ConcernRaised, concern_raised, never_buried=True),
         Reaction(intake.CheckInTrendNoticed, check_in_trend_noticed, never_buried=True),
+        Reaction(sessions.DistressObserved, distress_observed, never_buried=True),
+        Reaction(sessions.ParticipantAbsent, participant_absent, never_buried=True),
         Reaction(sessions.ParticipantJoined, participant_joined),
         Reaction(sessions.ParticipantLeft, participant_left),
         *relations.reactions(),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from haven.crisis.v1 import alerts_pb2 as pb
-from haven.crisis.v1 import signals_pb2
+from haven.crisis.v1 import events_pb2, signals_pb2
+from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.intake.v1 import events_pb2 as intake
+from haven.sessions.v1 import events_pb2 as sessions
 
 from haven_kit import ids
+from haven_kit.errors import Denied, Invalid, NotFound, Stale
 
-from .world import World
+from .world import World, care_team
 
 
 async def opened(world: World, person_id: str) -> pb.Alert | None:
@@ -76,3 +80,110 @@ async def test_only_staff_and_services_judge_how_severe_a_call_is(world: World, 
     assert (await world.alert(raised.alert_id)).severity == pb.SEVERITY_IMMEDIATE
     odd = await world.signal(ids.new_id(), facilitator, level=77, source=source)
     assert (await world.alert(odd.alert_id)).severity == pb.SEVERITY_HIGH
+
+
+def absent(world: World, person_id: str) -> sessions.ParticipantAbsent:
+    event = sessions.ParticipantAbsent(session_id=ids.new_id(), person_id=person_id, facilitator_id="leader")
+    event.starts_at.FromDatetime(world.clock.now() - timedelta(minutes=15))
+    event.noticed_at.FromDatetime(world.clock.now())
+    return event
+
+
+async def watched(world: World, person_id: str, until: timedelta, therapist: str = "therapist-9", **given: Any) -> Any:
+    watch = signals_pb2.RiskWatch(reason="said goodbye last week", **given)
+    watch.until.FromDatetime(world.clock.now() + until)
+    stub: Any = world.staff(therapist, "individual_therapist").stub(CrisisServiceStub)
+    return await stub.PutRiskWatch(signals_pb2.PutRiskWatchRequest(person_id=person_id, watch=watch))
+
+
+async def test_signs_that_a_facilitator_saw_are_as_severe_as_they_are_and_one_signal(
+    world: World, person_id: str
+) -> None:
+    await world.plan()
+    event = sessions.DistressObserved(
+        signal_id=ids.new_id(),
+        person_id=person_id,
+        session_id=ids.new_id(),
+        facilitator_id="leader",
+        level="immediate",
+    )
+    await world.crisis.react(at_now(world, event), key=event.signal_id)
+    alert = await opened(world, person_id)
+    assert alert is not None
+    assert (alert.severity, alert.facilitator_id) == (pb.SEVERITY_IMMEDIATE, "leader")
+    direct = {"signal_id": event.signal_id, "source": signals_pb2.SIGNAL_SOURCE_FACILITATOR, "note": "holds a blade"}
+    again = await world.signal(person_id, world.staff("leader", "facilitator"), **direct)
+    assert again.alert_id == alert.alert_id
+    async with world.transaction() as tx:
+        (row,) = await tx.fetch("SELECT signals FROM alert WHERE alert_id = $1", alert.alert_id)
+    assert row["signals"] == 1
+
+
+async def test_who_does_not_come_is_looked_after_only_where_there_is_reason_to(world: World, person_id: str) -> None:
+    await world.plan()
+    await world.crisis.react(absent(world, person_id), key=person_id)
+    assert await opened(world, person_id) is None
+    async with world.transaction() as tx:
+        await care_team(tx, person_id, "therapist-9")
+    set_now = await watched(world, person_id, timedelta(days=14))
+    event = absent(world, person_id)
+    for _ in range(2):
+        await world.crisis.react(event, key=person_id)
+    alert = await opened(world, person_id)
+    assert alert is not None
+    assert (alert.severity, alert.session_id) == (pb.SEVERITY_ELEVATED, event.session_id)
+    async with world.transaction() as tx:
+        (row,) = await tx.fetch("SELECT signals FROM alert WHERE alert_id = $1", alert.alert_id)
+    assert row["signals"] == 1, "told twice is one signal"
+    assert set_now.etag
+
+
+@pytest.mark.parametrize(("days_ago", "at_risk"), [(1, True), (89, True), (91, False)])
+async def test_an_alert_of_the_last_months_is_reason_enough(
+    world: World, person_id: str, days_ago: int, at_risk: bool
+) -> None:
+    await world.plan()
+    raised = await world.signal(person_id)
+    async with world.transaction() as tx:
+        await tx.fetch(
+            "UPDATE alert SET state = 6, next_deadline = NULL, closed_at = $2 WHERE alert_id = $1",
+            raised.alert_id,
+            world.clock.now() - timedelta(days=days_ago),
+        )
+    await world.crisis.react(absent(world, person_id), key=person_id)
+    assert (await opened(world, person_id) is not None) == at_risk
+
+
+async def test_a_drill_and_a_watch_that_is_over_are_no_reason(world: World, person_id: str) -> None:
+    await world.plan()
+    await world.signal(person_id, world.staff("first"), source=signals_pb2.SIGNAL_SOURCE_DRILL)
+    async with world.transaction() as tx:
+        await care_team(tx, person_id, "therapist-9")
+    await watched(world, person_id, timedelta(days=-1))
+    await world.crisis.react(absent(world, person_id), key=person_id)
+    told = [each for each in await world.crisis.told(events_pb2.AlertRaised) if each.person_id == person_id]
+    assert [each.drill for each in told] == [True]
+
+
+async def test_the_care_team_alone_says_who_is_at_risk_and_the_person_may_read_it(world: World, person_id: str) -> None:
+    async with world.transaction() as tx:
+        await care_team(tx, person_id, "therapist-9")
+    made = await watched(world, person_id, timedelta(days=3))
+    with pytest.raises(Stale):
+        await watched(world, person_id, timedelta(days=4))
+    await watched(world, person_id, timedelta(days=4), etag=made.etag)
+    with pytest.raises(NotFound):
+        await watched(world, person_id, timedelta(days=4), therapist="elsewhere")
+    with pytest.raises(Invalid) as long:
+        await watched(world, person_id, timedelta(days=400), etag="*")
+    assert long.value.violations[0].field == "watch.until"
+    ask = signals_pb2.GetRiskWatchRequest(person_id=person_id)
+    read = await world.participant(person_id).stub(CrisisServiceStub).GetRiskWatch(ask)
+    assert (read.set_by, read.reason) == ("therapist-9", "said goodbye last week")
+    with pytest.raises(NotFound):
+        await world.participant(ids.new_id()).stub(CrisisServiceStub).GetRiskWatch(ask)
+    with pytest.raises(Denied):
+        await world.crisis.as_role("partner", person_id=ids.new_id()).stub(CrisisServiceStub).GetRiskWatch(ask)
+    async with world.transaction() as tx:
+        (row,) = await tx.fetch("SELECT sealed FROM person_record WHERE person_id = $1", person_id)
+    assert b"goodbye" not in row["sealed"]

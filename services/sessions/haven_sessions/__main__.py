@@ -15,12 +15,13 @@ from haven_sessions.workers import workers
 
 def build(parts: Parts[SessionsSettings]) -> Service:
     """Wire the service."""
-    desk = Desk(parts, facts.load())
+    known = facts.load()
+    desk = Desk(parts, known)
     help_api = HelpApi(desk)
     return Service(
         apis=apis(desk, Bells(parts.database.wake, parts.settings.max_watchers), help_api),
         reactions=reactions(),
-        workers=workers(parts),
+        workers=workers(parts, known.absence),
         on_stop=(help_api.close,),
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from haven.sessions.v1 import rooms_pb2
 
 from haven_kit.facts import read
 from haven_kit.identity import role_numbers
+from haven_sessions.domain.distress import HowIAm, Sign, Suggestion
 
 PACKAGE = "haven_sessions"
 
@@ -22,7 +24,17 @@ class Texts:
     help_without_person: str
     help_withdrawn: str
     pause_asked: str
+    how_i_am: str
+    how_i_am_heavy: str
     rated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """When a person with a seat counts as absent, and what began too long ago to be looked at."""
+
+    after: timedelta
+    look_back: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,9 @@ class Facts:
     exercises: Mapping[str, rooms_pb2.GroundingExercise]
     leaders: Mapping[str, frozenset[int]]
     texts: Texts
+    signs: Mapping[str, Sign]
+    how_i_am: HowIAm
+    absence: Absence
 
 
 def load() -> Facts:
@@ -50,4 +65,26 @@ def load() -> Facts:
         exercises={each.exercise_id: each for each in exercises},
         leaders={kind: role_numbers(roles) for kind, roles in read(PACKAGE, "leaders.yaml")["kinds"].items()},
         texts=Texts(**texts),
+        signs={each.sign_id: each for each in _signs()},
+        how_i_am=HowIAm(**read(PACKAGE, "distress_signs.yaml")["how_i_am"]),
+        absence=_absence(),
     )
+
+
+def _signs() -> list[Sign]:
+    return [
+        Sign(
+            sign_id=each["sign_id"],
+            label=each["label"],
+            looks_like=each["looks_like"],
+            suggestion=Suggestion[each["suggests"].upper()],
+            source=each["source"],
+            level=each.get("level", ""),
+        )
+        for each in read(PACKAGE, "distress_signs.yaml")["signs"]
+    ]
+
+
+def _absence() -> Absence:
+    raw = read(PACKAGE, "no_show.yaml")
+    return Absence(timedelta(minutes=raw["minutes"]), timedelta(minutes=raw["look_back_minutes"]))

@@ -14,13 +14,14 @@ from haven_crisis.api.desk import Desk
 from haven_crisis.domain.alerts import ANSWERED, Alert, State, withdraw
 from haven_crisis.store import alerts, people
 from haven_crisis.store.alerts import Told
-from haven_kit import ids
+from haven_kit import etags, ids, relations
 from haven_kit.call import Call, own_transactions
-from haven_kit.errors import NotFound
+from haven_kit.errors import Invalid, NotFound
 
 MOST_OF_A_NOTE = 2000
 MOST_OF_AN_ID = 255
 OLDEST = timedelta(days=30)
+LONGEST_WATCH = timedelta(days=366)
 _NAMESPACE = UUID("0197c0de-5160-7a11-8a5e-2b6f3f0c9d41")
 
 
@@ -91,6 +92,30 @@ class CrisisApi:
         shown.signal_id = row["signal_id"] if row is not None and not alert.withdrawn else ""
         shown.updated_at.FromDatetime(call.now)
         return shown
+
+    async def put_risk_watch(self, call: Call, request: pb.PutRiskWatchRequest) -> pb.RiskWatch:
+        await relations.require(call, request.person_id)
+        call.about(request.person_id)
+        watch = request.watch
+        if watch.until.ToDatetime(UTC) > call.now + LONGEST_WATCH:
+            raise Invalid("watch.until", "within_a_year", "Choose a time within a year; it can be set again.")
+        version = await people.locked_version(call.tx, request.person_id, people.RISK_WATCH)
+        if watch.etag or version:
+            etags.check(watch.etag or etags.of(0), version)
+        watch.person_id, watch.set_by = request.person_id, call.principal.id
+        watch.ClearField("etag")
+        await people.put(call.tx, self._cipher, request.person_id, people.RISK_WATCH, version + 1, watch)
+        watch.etag = etags.of(version + 1)
+        return watch
+
+    async def get_risk_watch(self, call: Call, request: pb.GetRiskWatchRequest) -> pb.RiskWatch:
+        await relations.require(call, request.person_id)
+        call.about(request.person_id)
+        watch, version, _ = await people.get(call.tx, self._cipher, request.person_id, people.RISK_WATCH, pb.RiskWatch)
+        if watch is None:
+            raise NotFound("risk watch")
+        watch.etag = etags.of(version)
+        return watch
 
     async def put_person_card(
         self, call: Call, request: people_pb.PutPersonCardRequest

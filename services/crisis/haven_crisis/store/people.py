@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from google.protobuf.message import Message
+from haven.crisis.v1 import signals_pb2
 
 from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
@@ -13,6 +14,7 @@ from haven_kit.database import Tx
 M = TypeVar("M", bound=Message)
 
 CARD, LOCATION, SAFETY_PLAN, CONTACTS = "card", "location", "safety_plan", "contacts"
+RISK_WATCH = "risk_watch"
 
 
 async def get(tx: Tx, cipher: Cipher, person_id: str, kind: str, of: type[M]) -> tuple[M | None, int, datetime | None]:
@@ -42,6 +44,14 @@ async def put(tx: Tx, cipher: Cipher, person_id: str, kind: str, version: int, r
     if row is not None:
         return version
     row = await tx.fetch_one("SELECT version FROM person_record WHERE person_id = $1 AND kind = $2", person_id, kind)
+    return int(row["version"]) if row is not None else 0
+
+
+async def locked_version(tx: Tx, person_id: str, kind: str) -> int:
+    """The version of a record, which does not change until the commit; 0 where there is none."""
+    row = await tx.fetch_one(
+        "SELECT version FROM person_record WHERE person_id = $1 AND kind = $2 FOR UPDATE", person_id, kind
+    )
     return int(row["version"]) if row is not None else 0
 
 
@@ -78,6 +88,19 @@ async def facilitator_present(tx: Tx, person_id: str) -> str:
     """The facilitator in the room with the person now; empty where they are in none."""
     row = await tx.fetch_one("SELECT facilitator_id FROM presence WHERE person_id = $1 AND present", person_id)
     return str(row["facilitator_id"]) if row is not None else ""
+
+
+async def at_risk(tx: Tx, cipher: Cipher, person_id: str, after_alert: timedelta) -> bool:
+    """Whether somebody called for the person so short a time ago, or an alert is open, or a clinician said so."""
+    recent = await tx.fetch_one(
+        "SELECT 1 FROM alert WHERE person_id = $1 AND NOT drill AND (state <> 6 OR closed_at > $2) LIMIT 1",
+        person_id,
+        tx.now - after_alert,
+    )
+    if recent is not None:
+        return True
+    watch, _, _ = await get(tx, cipher, person_id, RISK_WATCH, signals_pb2.RiskWatch)
+    return watch is not None and watch.until.ToDatetime(UTC) > tx.now
 
 
 def _context(person_id: str, kind: str) -> str:

@@ -12,7 +12,7 @@ from haven.scheduling.v1.scheduling_service_pb2_grpc import SchedulingServiceStu
 from haven.sessions.v1 import rooms_pb2 as pb
 from haven.sessions.v1 import sessions_service_pb2 as rpc
 
-from haven_kit import logs, words
+from haven_kit import logs, times, words
 from haven_kit.call import Call
 from haven_kit.errors import HavenError, Invalid, NotFound, Refused
 from haven_kit.ids import new_id
@@ -24,7 +24,7 @@ from haven_sessions.bells import Bells
 from haven_sessions.domain import rules
 from haven_sessions.domain.events import Participation
 from haven_sessions.domain.room import Place
-from haven_sessions.store import people, rooms
+from haven_sessions.store import locations, people, rooms
 from haven_sessions.store.rooms import Member
 from haven_sessions.view import seal_agenda, seal_member
 
@@ -111,7 +111,7 @@ class RoomsApi:
         standing = await self._desk.standing(call.tx, principal, session_id)
         if not await people.accepted(call.tx, principal.id, self._desk.facts.agreement.agreement_id):
             raise Refused("group_agreement", "Please read and accept the group agreement first.")
-        located = await self._confirm_location(principal.person_id or "", request)
+        located = await self._confirm_location(call, request)
         room = await rooms.lock(call.tx, session_id)
         known = await rooms.member_of(call.tx, session_id, principal.id)
         member_id = known.member_id if known else new_id()
@@ -142,8 +142,10 @@ class RoomsApi:
         answer.location_confirmed = located
         return answer
 
-    async def _confirm_location(self, person_id: str, request: rpc.JoinRequest) -> bool:
-        """Tell crisis where the person is. Joining does not wait for it for long, and never fails for it."""
+    async def _confirm_location(self, call: Call, request: rpc.JoinRequest) -> bool:
+        """Tell crisis where the person is. Joining does not wait for it for long, and never fails for it: while crisis
+        does not answer, the place is kept here and brought later."""
+        person_id = call.principal.person_id or ""
         if not person_id or not request.HasField("location"):
             return False
         place = people_pb2.Location(
@@ -151,13 +153,16 @@ class RoomsApi:
             region=request.location.region,
             country=request.location.country,
             access_note=request.location.access_note,
+            confirmed_at=times.stamp(call.now),
         )
         confirm = people_pb2.ConfirmLocationRequest(person_id=person_id, location=place)
         try:
             await self._crisis.ConfirmLocation(confirm, timeout=self._desk.settings.location_timeout_seconds)
         except HavenError as error:
             _log.warning("location.not_confirmed", session_id=request.session_id, reason=error.reason)
+            await locations.keep(call.tx, self._desk.parts.cipher, confirm)
             return False
+        locations.forget(call.tx, person_id)
         return True
 
     async def leave(self, call: Call, request: rpc.LeaveRequest) -> pb.Room:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound
@@ -52,7 +52,8 @@ async def put(tx: Tx, session: Session, version: int) -> None:
             (SELECT 1 FROM early_cancellation WHERE session_id = $1 AND version >= $7), $7
         ON CONFLICT (session_id) DO UPDATE SET kind = excluded.kind, starts_at = excluded.starts_at,
             ends_at = excluded.ends_at, time_zone = excluded.time_zone, facilitator_id = excluded.facilitator_id,
-            cancelled = excluded.cancelled, version = excluded.version
+            cancelled = excluded.cancelled, version = excluded.version,
+            absences_told = session.absences_told AND session.starts_at = excluded.starts_at
         WHERE session.version < excluded.version""",
         session.session_id,
         session.kind,
@@ -110,5 +111,31 @@ async def seated(tx: Tx, session_id: str) -> tuple[str, ...]:
     """Who has a seat in the session."""
     rows = await tx.fetch(
         "SELECT DISTINCT person_id::text AS person_id FROM seat WHERE session_id = $1 ORDER BY 1", session_id
+    )
+    return tuple(row["person_id"] for row in rows)
+
+
+async def begun_without_absences(tx: Tx, after: timedelta, look_back: timedelta) -> Session | None:
+    """A session that began, and whose room was opened, so long ago that who is not there counts as absent, and of which
+    nobody was told yet; its row is locked. None where there is none."""
+    row = await tx.fetch_one(
+        """SELECT session_id::text AS session_id, kind, starts_at, ends_at, time_zone, facilitator_id, cancelled
+        FROM session WHERE NOT absences_told AND NOT cancelled AND starts_at BETWEEN $2 AND $1 AND EXISTS
+            (SELECT 1 FROM room_event AS happened WHERE happened.session_id = session.session_id
+            AND happened.kind = 'Opened' AND happened.at <= $1)
+        ORDER BY starts_at LIMIT 1 FOR UPDATE SKIP LOCKED""",
+        tx.now - after,
+        tx.now - look_back,
+    )
+    return Session(**row) if row else None
+
+
+async def tell_absences(tx: Tx, session_id: str) -> tuple[str, ...]:
+    """Who has a seat in the session and was never in its room; they are told of once."""
+    await tx.fetch("UPDATE session SET absences_told = TRUE WHERE session_id = $1", session_id)
+    rows = await tx.fetch(
+        """SELECT DISTINCT person_id::text AS person_id FROM seat WHERE session_id = $1 AND person_id NOT IN
+            (SELECT person_id FROM member WHERE session_id = $1 AND person_id IS NOT NULL) ORDER BY 1""",
+        session_id,
     )
     return tuple(row["person_id"] for row in rows)

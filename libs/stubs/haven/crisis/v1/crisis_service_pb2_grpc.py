@@ -51,6 +51,16 @@ class CrisisServiceStub:
                 request_serializer=haven_dot_crisis_dot_v1_dot_signals__pb2.GetMyHelpRequest.SerializeToString,
                 response_deserializer=haven_dot_crisis_dot_v1_dot_signals__pb2.Help.FromString,
                 _registered_method=True)
+        self.PutRiskWatch = channel.unary_unary(
+                '/haven.crisis.v1.CrisisService/PutRiskWatch',
+                request_serializer=haven_dot_crisis_dot_v1_dot_signals__pb2.PutRiskWatchRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_signals__pb2.RiskWatch.FromString,
+                _registered_method=True)
+        self.GetRiskWatch = channel.unary_unary(
+                '/haven.crisis.v1.CrisisService/GetRiskWatch',
+                request_serializer=haven_dot_crisis_dot_v1_dot_signals__pb2.GetRiskWatchRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_signals__pb2.RiskWatch.FromString,
+                _registered_method=True)
         self.PutPersonCard = channel.unary_unary(
                 '/haven.crisis.v1.CrisisService/PutPersonCard',
                 request_serializer=haven_dot_crisis_dot_v1_dot_people__pb2.PutPersonCardRequest.SerializeToString,
@@ -91,6 +101,21 @@ class CrisisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutRiskWatch(self, request, context):
+        """Say that the person is at risk for a while, or that it is over (`until` in the past). Who does not come to a session
+        meanwhile is looked after the same day. Send back the etag that was read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRiskWatch(self, request, context):
+        """Whether the team looks out for the person, until when, and why. NOT_FOUND where nobody ever asked for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PutPersonCard(self, request, context):
         """Keep a copy of the person's card, so that a responder knows whom they speak with while intake is down.
         """
@@ -122,6 +147,16 @@ def add_CrisisServiceServicer_to_server(servicer, server):
                     servicer.GetMyHelp,
                     request_deserializer=haven_dot_crisis_dot_v1_dot_signals__pb2.GetMyHelpRequest.FromString,
                     response_serializer=haven_dot_crisis_dot_v1_dot_signals__pb2.Help.SerializeToString,
+            ),
+            'PutRiskWatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutRiskWatch,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_signals__pb2.PutRiskWatchRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_signals__pb2.RiskWatch.SerializeToString,
+            ),
+            'GetRiskWatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRiskWatch,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_signals__pb2.GetRiskWatchRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_signals__pb2.RiskWatch.SerializeToString,
             ),
             'PutPersonCard': grpc.unary_unary_rpc_method_handler(
                     servicer.PutPersonCard,
@@ -216,6 +251,60 @@ class CrisisService:
             '/haven.crisis.v1.CrisisService/GetMyHelp',
             haven_dot_crisis_dot_v1_dot_signals__pb2.GetMyHelpRequest.SerializeToString,
             haven_dot_crisis_dot_v1_dot_signals__pb2.Help.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutRiskWatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.CrisisService/PutRiskWatch',
+            haven_dot_crisis_dot_v1_dot_signals__pb2.PutRiskWatchRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_signals__pb2.RiskWatch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRiskWatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.CrisisService/GetRiskWatch',
+            haven_dot_crisis_dot_v1_dot_signals__pb2.GetRiskWatchRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_signals__pb2.RiskWatch.FromString,
             options,
             channel_credentials,
             insecure,

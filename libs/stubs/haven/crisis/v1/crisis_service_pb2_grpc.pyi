@@ -28,6 +28,12 @@ class CrisisServiceStub:
     """
     GetMyHelp: _aio.UnaryUnaryMultiCallable[_signals_pb2.GetMyHelpRequest, _signals_pb2.Help]
     """What the person sees while help is coming: that it is coming, who, and whom to reach meanwhile."""
+    PutRiskWatch: _aio.UnaryUnaryMultiCallable[_signals_pb2.PutRiskWatchRequest, _signals_pb2.RiskWatch]
+    """Say that the person is at risk for a while, or that it is over (`until` in the past). Who does not come to a session
+    meanwhile is looked after the same day. Send back the etag that was read.
+    """
+    GetRiskWatch: _aio.UnaryUnaryMultiCallable[_signals_pb2.GetRiskWatchRequest, _signals_pb2.RiskWatch]
+    """Whether the team looks out for the person, until when, and why. NOT_FOUND where nobody ever asked for it."""
     PutPersonCard: _aio.UnaryUnaryMultiCallable[_people_pb2.PutPersonCardRequest, _people_pb2.PutPersonCardResponse]
     """Keep a copy of the person's card, so that a responder knows whom they speak with while intake is down."""
     ConfirmLocation: _aio.UnaryUnaryMultiCallable[_people_pb2.ConfirmLocationRequest, _people_pb2.ConfirmLocationResponse]
@@ -64,6 +70,24 @@ class CrisisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_signals_pb2.GetMyHelpRequest, _abc.Awaitable[_signals_pb2.Help]],
     ) -> _abc.Awaitable[_signals_pb2.Help]:
         """What the person sees while help is coming: that it is coming, who, and whom to reach meanwhile."""
+
+    @_abc_1.abstractmethod
+    def PutRiskWatch(
+        self,
+        request: _signals_pb2.PutRiskWatchRequest,
+        context: _aio.ServicerContext[_signals_pb2.PutRiskWatchRequest, _abc.Awaitable[_signals_pb2.RiskWatch]],
+    ) -> _abc.Awaitable[_signals_pb2.RiskWatch]:
+        """Say that the person is at risk for a while, or that it is over (`until` in the past). Who does not come to a session
+        meanwhile is looked after the same day. Send back the etag that was read.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRiskWatch(
+        self,
+        request: _signals_pb2.GetRiskWatchRequest,
+        context: _aio.ServicerContext[_signals_pb2.GetRiskWatchRequest, _abc.Awaitable[_signals_pb2.RiskWatch]],
+    ) -> _abc.Awaitable[_signals_pb2.RiskWatch]:
+        """Whether the team looks out for the person, until when, and why. NOT_FOUND where nobody ever asked for it."""
 
     @_abc_1.abstractmethod
     def PutPersonCard(

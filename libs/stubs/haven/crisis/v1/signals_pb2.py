@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from haven.options.v1 import options_pb2 as haven_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhaven/crisis/v1/signals.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/options/v1/options.proto\"\xb9\x02\n\x12RaiseSignalRequest\x12\x1b\n\tsignal_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1e\n\tperson_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12-\n\x06source\x18\x03 \x01(\x0e\x32\x1d.haven.crisis.v1.SignalSource\x12\x1c\n\nsession_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12 \n\x0e\x66\x61\x63ilitator_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12-\n\traised_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x04note\x18\x07 \x01(\tB\r\xbaH\x06r\x04\x18\xc0\x84=\x90\xb5\x18\x01\x12+\n\x05level\x18\x08 \x01(\x0e\x32\x1c.haven.crisis.v1.SignalLevel\"5\n\x08HelpLine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x0b\n\x03how\x18\x03 \x01(\t\"\xbd\x01\n\x13RaiseSignalResponse\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12-\n\nhelp_lines\x18\x04 \x03(\x0b\x32\x19.haven.crisis.v1.HelpLine\x12\x10\n\x08withdraw\x18\x05 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x15WithdrawSignalRequest\x12\x1b\n\tsignal_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x04note\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\xd0\x0f\x90\xb5\x18\x01\")\n\x16WithdrawSignalResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"/\n\x10GetMyHelpRequest\x12\x1b\n\tperson_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xc9\x01\n\x04Help\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.haven.crisis.v1.HelpState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0bhelper_name\x18\x03 \x01(\t\x12-\n\nhelp_lines\x18\x04 \x03(\x0b\x32\x19.haven.crisis.v1.HelpLine\x12\x11\n\tsignal_id\x18\x05 \x01(\t\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xe9\x02\n\x0cSignalSource\x12\x1d\n\x19SIGNAL_SOURCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SIGNAL_SOURCE_HELP_BUTTON\x10\x01\x12\x1d\n\x19SIGNAL_SOURCE_FACILITATOR\x10\x02\x12\x1b\n\x17SIGNAL_SOURCE_CLINICIAN\x10\x03\x12\x1b\n\x17SIGNAL_SOURCE_SCREENING\x10\x04\x12 \n\x1cSIGNAL_SOURCE_CHECK_IN_TREND\x10\x05\x12\x19\n\x15SIGNAL_SOURCE_NO_SHOW\x10\x06\x12#\n\x1fSIGNAL_SOURCE_PARTNER_OR_FAMILY\x10\x07\x12#\n\x1fSIGNAL_SOURCE_INTEGRATED_SYSTEM\x10\x08\x12\x17\n\x13SIGNAL_SOURCE_DRILL\x10\t\x12\"\n\x1eSIGNAL_SOURCE_FOLLOW_UP_MISSED\x10\n*y\n\x0bSignalLevel\x12\x1c\n\x18SIGNAL_LEVEL_UNSPECIFIED\x10\x00\x12\x19\n\x15SIGNAL_LEVEL_ELEVATED\x10\x01\x12\x15\n\x11SIGNAL_LEVEL_HIGH\x10\x02\x12\x1a\n\x16SIGNAL_LEVEL_IMMEDIATE\x10\x03*\x84\x01\n\tHelpState\x12\x1a\n\x16HELP_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHELP_STATE_NONE\x10\x01\x12\x16\n\x12HELP_STATE_CALLING\x10\x02\x12\x15\n\x11HELP_STATE_COMING\x10\x03\x12\x17\n\x13HELP_STATE_IN_TOUCH\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhaven/crisis/v1/signals.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/options/v1/options.proto\"\xb9\x02\n\x12RaiseSignalRequest\x12\x1b\n\tsignal_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x1e\n\tperson_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12-\n\x06source\x18\x03 \x01(\x0e\x32\x1d.haven.crisis.v1.SignalSource\x12\x1c\n\nsession_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12 \n\x0e\x66\x61\x63ilitator_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12-\n\traised_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x04note\x18\x07 \x01(\tB\r\xbaH\x06r\x04\x18\xc0\x84=\x90\xb5\x18\x01\x12+\n\x05level\x18\x08 \x01(\x0e\x32\x1c.haven.crisis.v1.SignalLevel\"5\n\x08HelpLine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x0b\n\x03how\x18\x03 \x01(\t\"\xe2\x01\n\x13RaiseSignalResponse\x12\x11\n\tsignal_id\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12-\n\nhelp_lines\x18\x04 \x03(\x0b\x32\x19.haven.crisis.v1.HelpLine\x12\x10\n\x08withdraw\x18\x05 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04kept\x18\x07 \x01(\x0e\x32\x15.haven.crisis.v1.Kept\"\xa3\x01\n\tRiskWatch\x12\x1e\n\tperson_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x31\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x1c\n\x06reason\x18\x03 \x01(\tB\x0c\xbaH\x05r\x03\x18\xe8\x07\x90\xb5\x18\x01\x12\x0e\n\x06set_by\x18\x04 \x01(\t\x12\x15\n\x04\x65tag\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"e\n\x13PutRiskWatchRequest\x12\x1b\n\tperson_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x05watch\x18\x02 \x01(\x0b\x32\x1a.haven.crisis.v1.RiskWatchB\x06\xbaH\x03\xc8\x01\x01\"2\n\x13GetRiskWatchRequest\x12\x1b\n\tperson_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"P\n\x15WithdrawSignalRequest\x12\x1b\n\tsignal_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x04note\x18\x02 \x01(\tB\x0c\xbaH\x05r\x03\x18\xd0\x0f\x90\xb5\x18\x01\")\n\x16WithdrawSignalResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\"/\n\x10GetMyHelpRequest\x12\x1b\n\tperson_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\xc9\x01\n\x04Help\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.haven.crisis.v1.HelpState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0bhelper_name\x18\x03 \x01(\t\x12-\n\nhelp_lines\x18\x04 \x03(\x0b\x32\x19.haven.crisis.v1.HelpLine\x12\x11\n\tsignal_id\x18\x05 \x01(\t\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xe9\x02\n\x0cSignalSource\x12\x1d\n\x19SIGNAL_SOURCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SIGNAL_SOURCE_HELP_BUTTON\x10\x01\x12\x1d\n\x19SIGNAL_SOURCE_FACILITATOR\x10\x02\x12\x1b\n\x17SIGNAL_SOURCE_CLINICIAN\x10\x03\x12\x1b\n\x17SIGNAL_SOURCE_SCREENING\x10\x04\x12 \n\x1cSIGNAL_SOURCE_CHECK_IN_TREND\x10\x05\x12\x19\n\x15SIGNAL_SOURCE_NO_SHOW\x10\x06\x12#\n\x1fSIGNAL_SOURCE_PARTNER_OR_FAMILY\x10\x07\x12#\n\x1fSIGNAL_SOURCE_INTEGRATED_SYSTEM\x10\x08\x12\x17\n\x13SIGNAL_SOURCE_DRILL\x10\t\x12\"\n\x1eSIGNAL_SOURCE_FOLLOW_UP_MISSED\x10\n*y\n\x0bSignalLevel\x12\x1c\n\x18SIGNAL_LEVEL_UNSPECIFIED\x10\x00\x12\x19\n\x15SIGNAL_LEVEL_ELEVATED\x10\x01\x12\x15\n\x11SIGNAL_LEVEL_HIGH\x10\x02\x12\x1a\n\x16SIGNAL_LEVEL_IMMEDIATE\x10\x03*d\n\x04Kept\x12\x14\n\x10KEPT_UNSPECIFIED\x10\x00\x12\x11\n\rKEPT_DATABASE\x10\x01\x12\x0f\n\x0bKEPT_STREAM\x10\x02\x12\x10\n\x0cKEPT_JOURNAL\x10\x03\x12\x10\n\x0cKEPT_NOWHERE\x10\x04*\x84\x01\n\tHelpState\x12\x1a\n\x16HELP_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHELP_STATE_NONE\x10\x01\x12\x16\n\x12HELP_STATE_CALLING\x10\x02\x12\x15\n\x11HELP_STATE_COMING\x10\x03\x12\x17\n\x13HELP_STATE_IN_TOUCH\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,30 +44,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RAISESIGNALREQUEST'].fields_by_name['facilitator_id']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_RAISESIGNALREQUEST'].fields_by_name['note']._loaded_options = None
   _globals['_RAISESIGNALREQUEST'].fields_by_name['note']._serialized_options = b'\272H\006r\004\030\300\204=\220\265\030\001'
+  _globals['_RISKWATCH'].fields_by_name['person_id']._loaded_options = None
+  _globals['_RISKWATCH'].fields_by_name['person_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
+  _globals['_RISKWATCH'].fields_by_name['until']._loaded_options = None
+  _globals['_RISKWATCH'].fields_by_name['until']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_RISKWATCH'].fields_by_name['reason']._loaded_options = None
+  _globals['_RISKWATCH'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\350\007\220\265\030\001'
+  _globals['_RISKWATCH'].fields_by_name['etag']._loaded_options = None
+  _globals['_RISKWATCH'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_PUTRISKWATCHREQUEST'].fields_by_name['person_id']._loaded_options = None
+  _globals['_PUTRISKWATCHREQUEST'].fields_by_name['person_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_PUTRISKWATCHREQUEST'].fields_by_name['watch']._loaded_options = None
+  _globals['_PUTRISKWATCHREQUEST'].fields_by_name['watch']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_GETRISKWATCHREQUEST'].fields_by_name['person_id']._loaded_options = None
+  _globals['_GETRISKWATCHREQUEST'].fields_by_name['person_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_WITHDRAWSIGNALREQUEST'].fields_by_name['signal_id']._loaded_options = None
   _globals['_WITHDRAWSIGNALREQUEST'].fields_by_name['signal_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_WITHDRAWSIGNALREQUEST'].fields_by_name['note']._loaded_options = None
   _globals['_WITHDRAWSIGNALREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\320\017\220\265\030\001'
   _globals['_GETMYHELPREQUEST'].fields_by_name['person_id']._loaded_options = None
   _globals['_GETMYHELPREQUEST'].fields_by_name['person_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_SIGNALSOURCE']._serialized_start=1086
-  _globals['_SIGNALSOURCE']._serialized_end=1447
-  _globals['_SIGNALLEVEL']._serialized_start=1449
-  _globals['_SIGNALLEVEL']._serialized_end=1570
-  _globals['_HELPSTATE']._serialized_start=1573
-  _globals['_HELPSTATE']._serialized_end=1705
+  _globals['_SIGNALSOURCE']._serialized_start=1444
+  _globals['_SIGNALSOURCE']._serialized_end=1805
+  _globals['_SIGNALLEVEL']._serialized_start=1807
+  _globals['_SIGNALLEVEL']._serialized_end=1928
+  _globals['_KEPT']._serialized_start=1930
+  _globals['_KEPT']._serialized_end=2030
+  _globals['_HELPSTATE']._serialized_start=2033
+  _globals['_HELPSTATE']._serialized_end=2165
   _globals['_RAISESIGNALREQUEST']._serialized_start=145
   _globals['_RAISESIGNALREQUEST']._serialized_end=458
   _globals['_HELPLINE']._serialized_start=460
   _globals['_HELPLINE']._serialized_end=513
   _globals['_RAISESIGNALRESPONSE']._serialized_start=516
-  _globals['_RAISESIGNALRESPONSE']._serialized_end=705
-  _globals['_WITHDRAWSIGNALREQUEST']._serialized_start=707
-  _globals['_WITHDRAWSIGNALREQUEST']._serialized_end=787
-  _globals['_WITHDRAWSIGNALRESPONSE']._serialized_start=789
-  _globals['_WITHDRAWSIGNALRESPONSE']._serialized_end=830
-  _globals['_GETMYHELPREQUEST']._serialized_start=832
-  _globals['_GETMYHELPREQUEST']._serialized_end=879
-  _globals['_HELP']._serialized_start=882
-  _globals['_HELP']._serialized_end=1083
+  _globals['_RAISESIGNALRESPONSE']._serialized_end=742
+  _globals['_RISKWATCH']._serialized_start=745
+  _globals['_RISKWATCH']._serialized_end=908
+  _globals['_PUTRISKWATCHREQUEST']._serialized_start=910
+  _globals['_PUTRISKWATCHREQUEST']._serialized_end=1011
+  _globals['_GETRISKWATCHREQUEST']._serialized_start=1013
+  _globals['_GETRISKWATCHREQUEST']._serialized_end=1063
+  _globals['_WITHDRAWSIGNALREQUEST']._serialized_start=1065
+  _globals['_WITHDRAWSIGNALREQUEST']._serialized_end=1145
+  _globals['_WITHDRAWSIGNALRESPONSE']._serialized_start=1147
+  _globals['_WITHDRAWSIGNALRESPONSE']._serialized_end=1188
+  _globals['_GETMYHELPREQUEST']._serialized_start=1190
+  _globals['_GETMYHELPREQUEST']._serialized_end=1237
+  _globals['_HELP']._serialized_start=1240
+  _globals['_HELP']._serialized_end=1441
 # @@protoc_insertion_point(module_scope)

@@ -92,6 +92,40 @@ SIGNAL_LEVEL_IMMEDIATE: SignalLevel.ValueType  # 3
 """Danger to life."""
 Global___SignalLevel: _TypeAlias = SignalLevel  # noqa: Y015
 
+class _Kept:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeptEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kept.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEPT_UNSPECIFIED: _Kept.ValueType  # 0
+    KEPT_DATABASE: _Kept.ValueType  # 1
+    """In crisis's own record, as always."""
+    KEPT_STREAM: _Kept.ValueType  # 2
+    """The record is away. The call is kept by a quorum of message servers, and the record is completed later."""
+    KEPT_JOURNAL: _Kept.ValueType  # 3
+    """They are away too. The call is kept on the disk of the replica that took it, and the record is completed later."""
+    KEPT_NOWHERE: _Kept.ValueType  # 4
+    """Nothing can keep it now. People are being called all the same, as long as the replica that took it runs; make sure by
+    calling one of the help lines as well.
+    """
+
+class Kept(_Kept, metaclass=_KeptEnumTypeWrapper):
+    """Where a call for help is kept so that it cannot be lost. Whichever it is, people are being called."""
+
+KEPT_UNSPECIFIED: Kept.ValueType  # 0
+KEPT_DATABASE: Kept.ValueType  # 1
+"""In crisis's own record, as always."""
+KEPT_STREAM: Kept.ValueType  # 2
+"""The record is away. The call is kept by a quorum of message servers, and the record is completed later."""
+KEPT_JOURNAL: Kept.ValueType  # 3
+"""They are away too. The call is kept on the disk of the replica that took it, and the record is completed later."""
+KEPT_NOWHERE: Kept.ValueType  # 4
+"""Nothing can keep it now. People are being called all the same, as long as the replica that took it runs; make sure by
+calling one of the help lines as well.
+"""
+Global___Kept: _TypeAlias = Kept  # noqa: Y015
+
 class _HelpState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -216,6 +250,7 @@ class RaiseSignalResponse(_message.Message):
     HELP_LINES_FIELD_NUMBER: _builtins.int
     WITHDRAW_FIELD_NUMBER: _builtins.int
     ACCEPTED_AT_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     alert_id: _builtins.str
     """The open alert which the signal belongs to."""
@@ -223,6 +258,7 @@ class RaiseSignalResponse(_message.Message):
     """Calm words for the person who sent the signal."""
     withdraw: _builtins.str
     """How to say that it was a mistake."""
+    kept: Global___Kept.ValueType
     @_builtins.property
     def help_lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___HelpLine]:
         """Who can be reached meanwhile, the nearest first."""
@@ -238,14 +274,96 @@ class RaiseSignalResponse(_message.Message):
         help_lines: _abc.Iterable[Global___HelpLine] | None = ...,
         withdraw: _builtins.str = ...,
         accepted_at: _timestamp_pb2.Timestamp | None = ...,
+        kept: Global___Kept.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "alert_id", b"alert_id", "help_lines", b"help_lines", "message", b"message", "signal_id", b"signal_id", "withdraw", b"withdraw"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "alert_id", b"alert_id", "help_lines", b"help_lines", "kept", b"kept", "message", b"message", "signal_id", b"signal_id", "withdraw", b"withdraw"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RaiseSignalResponse: _TypeAlias = RaiseSignalResponse  # noqa: Y015
+
+@_typing.final
+class RiskWatch(_message.Message):
+    """That somebody is at risk for a while: who does not come to a session then is looked after the same day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SET_BY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    reason: _builtins.str
+    """Why, in the clinician's words."""
+    set_by: _builtins.str
+    """Output only: who set it, as the subject of their tokens."""
+    etag: _builtins.str
+    """Output, and input of a change."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Until when. At most a year ahead; a time that has passed ends the watch."""
+
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        set_by: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "person_id", b"person_id", "reason", b"reason", "set_by", b"set_by", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RiskWatch: _TypeAlias = RiskWatch  # noqa: Y015
+
+@_typing.final
+class PutRiskWatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    WATCH_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    @_builtins.property
+    def watch(self) -> Global___RiskWatch: ...
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        watch: Global___RiskWatch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["watch", b"watch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id", "watch", b"watch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutRiskWatchRequest: _TypeAlias = PutRiskWatchRequest  # noqa: Y015
+
+@_typing.final
+class GetRiskWatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRiskWatchRequest: _TypeAlias = GetRiskWatchRequest  # noqa: Y015
 
 @_typing.final
 class WithdrawSignalRequest(_message.Message):

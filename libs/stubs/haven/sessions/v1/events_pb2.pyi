@@ -232,3 +232,93 @@ class AttendanceRecorded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AttendanceRecorded: _TypeAlias = AttendanceRecorded  # noqa: Y015
+
+@_typing.final
+class ParticipantAbsent(_message.Message):
+    """A person with a seat has not come, some minutes after the session began and its room was open. A seat that was released, and
+    a session that was cancelled, count for nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    FACILITATOR_ID_FIELD_NUMBER: _builtins.int
+    STARTS_AT_FIELD_NUMBER: _builtins.int
+    NOTICED_AT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    facilitator_id: _builtins.str
+    """The subject of the facilitator's tokens."""
+    @_builtins.property
+    def starts_at(self) -> _timestamp_pb2.Timestamp:
+        """When the session began, as planned."""
+
+    @_builtins.property
+    def noticed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was noticed."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        facilitator_id: _builtins.str = ...,
+        starts_at: _timestamp_pb2.Timestamp | None = ...,
+        noticed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["noticed_at", b"noticed_at", "starts_at", b"starts_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facilitator_id", b"facilitator_id", "noticed_at", b"noticed_at", "person_id", b"person_id", "session_id", b"session_id", "starts_at", b"starts_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParticipantAbsent: _TypeAlias = ParticipantAbsent  # noqa: Y015
+
+@_typing.final
+class DistressObserved(_message.Message):
+    """Who leads a session saw signs of distress in a person that call for help. The same signal is also sent to crisis directly;
+    signal_id makes the two one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    FACILITATOR_ID_FIELD_NUMBER: _builtins.int
+    RAISED_AT_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    signal_id: _builtins.str
+    """The call for help; the same by whichever road it comes."""
+    person_id: _builtins.str
+    """The person whom it is about."""
+    session_id: _builtins.str
+    """The session."""
+    facilitator_id: _builtins.str
+    """Who saw it, and leads the session: the subject of their tokens."""
+    level: _builtins.str
+    """How soon somebody is needed: "elevated", "high" or "immediate". Says nothing of what was seen."""
+    @_builtins.property
+    def raised_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        signal_id: _builtins.str = ...,
+        person_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        facilitator_id: _builtins.str = ...,
+        raised_at: _timestamp_pb2.Timestamp | None = ...,
+        level: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["raised_at", b"raised_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facilitator_id", b"facilitator_id", "level", b"level", "person_id", b"person_id", "raised_at", b"raised_at", "session_id", b"session_id", "signal_id", b"signal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DistressObserved: _TypeAlias = DistressObserved  # noqa: Y015

@@ -497,7 +497,9 @@ class Room(_message.Message):
     event_id: _builtins.str
     """Give this to WatchRoom as last_event_id to go on from here without a gap."""
     location_confirmed: _builtins.bool
-    """In the answer to Join: crisis has the location. If not, it can be confirmed with crisis at any time."""
+    """In the answer to Join: crisis has the location. If not, it is kept and brought to crisis as soon as that answers; it can
+    also be confirmed with crisis at any time.
+    """
     @_builtins.property
     def starts_at(self) -> _timestamp_pb2.Timestamp:
         """Planned start."""

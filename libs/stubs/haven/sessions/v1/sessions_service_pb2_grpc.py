@@ -158,7 +158,8 @@ class SessionsServiceServicer:
 
     def Join(self, request, context):
         """Joins the room under the name the caller chooses. Joining again, after a lost connection or from another device, keeps
-        the place in the room. The location goes to crisis, so that help can find the person, and is not kept here.
+        the place in the room. The location goes to crisis, so that help can find the person, and is kept here, sealed, only
+        until crisis has it.
         Errors: NOT_FOUND without a seat; `not_open`; `group_agreement` until it is accepted; `in_lobby`, `removed`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,7 +42,8 @@ class SessionsServiceStub:
     """
     Join: _aio.UnaryUnaryMultiCallable[_sessions_service_pb2.JoinRequest, _rooms_pb2.Room]
     """Joins the room under the name the caller chooses. Joining again, after a lost connection or from another device, keeps
-    the place in the room. The location goes to crisis, so that help can find the person, and is not kept here.
+    the place in the room. The location goes to crisis, so that help can find the person, and is kept here, sealed, only
+    until crisis has it.
     Errors: NOT_FOUND without a seat; `not_open`; `group_agreement` until it is accepted; `in_lobby`, `removed`.
     """
     Leave: _aio.UnaryUnaryMultiCallable[_sessions_service_pb2.LeaveRequest, _rooms_pb2.Room]
@@ -132,7 +133,8 @@ class SessionsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_sessions_service_pb2.JoinRequest, _abc.Awaitable[_rooms_pb2.Room]],
     ) -> _abc.Awaitable[_rooms_pb2.Room]:
         """Joins the room under the name the caller chooses. Joining again, after a lost connection or from another device, keeps
-        the place in the room. The location goes to crisis, so that help can find the person, and is not kept here.
+        the place in the room. The location goes to crisis, so that help can find the person, and is kept here, sealed, only
+        until crisis has it.
         Errors: NOT_FOUND without a seat; `not_open`; `group_agreement` until it is accepted; `in_lobby`, `removed`.
         """
 
