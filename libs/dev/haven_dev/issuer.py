@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from haven.options.v1.options_pb2 import Role
 
-from haven_dev import ports
+from haven_dev import ports, sign_in
+from haven_dev.sign_in import Codes, Person, SignInRefused
 
 AUDIENCE = "haven"
 ALGORITHM = "ES256"
@@ -26,14 +27,16 @@ _NAMESPACE = uuid.UUID("6f3c1b1e-4c0e-5d0c-9a53-0d6f5b3f7b11")
 
 
 class Issuer:
-    """Signs tokens, and serves `/.well-known/openid-configuration`, `/jwks` and `/token` on loopback.
+    """Signs tokens, and serves `/.well-known/openid-configuration`, `/jwks`, `/authorize` and `/token` on loopback.
 
+    A browser signs in by the authorization code flow with PKCE; tools ask `/token` for a token by role.
     The key is kept in `state`, so that tokens outlive a restart.
     """
 
     def __init__(self, state: Path, *, port: int = 0) -> None:
         self._key = _key(state / "issuer.key")
         self._wanted_port = port
+        self._codes = Codes()
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -44,12 +47,15 @@ class Issuer:
 
     async def start(self) -> None:
         """Serve."""
-        app = web.Application()
+        app = web.Application(middlewares=[_across_origins])
         app.add_routes(
             [
                 web.get("/.well-known/openid-configuration", self._discovery),
                 web.get("/jwks", self._jwks),
+                web.get("/authorize", self._ask),
+                web.post("/authorize", self._authorize),
                 web.post("/token", self._token),
+                web.options("/token", _preflight),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None)
@@ -101,10 +107,16 @@ class Issuer:
             {
                 "issuer": self.url,
                 "jwks_uri": f"{self.url}/jwks",
+                "authorization_endpoint": f"{self.url}/authorize",
                 "token_endpoint": f"{self.url}/token",
                 "id_token_signing_alg_values_supported": [ALGORITHM],
-                "response_types_supported": ["token"],
+                "response_types_supported": ["code"],
+                "grant_types_supported": ["authorization_code"],
+                "code_challenge_methods_supported": ["S256"],
+                "token_endpoint_auth_methods_supported": ["none"],
+                "scopes_supported": ["openid"],
                 "subject_types_supported": ["public"],
+                "authorization_response_iss_parameter_supported": True,
             }
         )
 
@@ -112,15 +124,67 @@ class Issuer:
         key = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         return web.json_response({"keys": [key | {"kid": self._key_id, "use": "sig", "alg": ALGORITHM}]})
 
+    async def _ask(self, request: web.Request) -> web.Response:
+        try:
+            return _html(sign_in.page(sign_in.Request.of(request.query), ROLES))
+        except SignInRefused as refused:
+            return web.Response(text=str(refused), status=400)
+
+    async def _authorize(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        try:
+            asked = sign_in.Request.of(form)
+        except SignInRefused as refused:
+            return web.Response(text=str(refused), status=400)
+        roles = tuple(str(role) for role in form.getall("role", []))
+        if not roles or set(roles) - set(ROLES):
+            return _html(sign_in.page(asked, ROLES, "Choose at least one role."), status=400)
+        person = Person(roles, _text(form.get("sub")) or "", _text(form.get("person_id")) or "")
+        raise web.HTTPSeeOther(self._codes.give(asked, person, self.url))
+
     async def _token(self, request: web.Request) -> web.Response:
         form = await request.post()
-        roles = [str(role) for role in form.getall("role", [])]
         try:
-            token = self.token(*roles, person_id=_text(form.get("person_id")), sub=_text(form.get("sub")))
+            if form.get("grant_type") == "authorization_code":
+                body = self._redeem(form)
+            else:
+                roles = [str(role) for role in form.getall("role", [])]
+                person_id, sub = _text(form.get("person_id")), _text(form.get("sub"))
+                body = {"access_token": self.token(*roles, person_id=person_id, sub=sub)}
+        except SignInRefused as refused:
+            return web.json_response({"error": refused.error, "error_description": str(refused)}, status=400)
         except ValueError as error:
             return web.json_response({"error": "invalid_request", "error_description": str(error)}, status=400)
-        body = {"access_token": token, "token_type": "Bearer", "expires_in": 8 * HOUR_S}
+        body |= {"token_type": "Bearer", "expires_in": 8 * HOUR_S}
         return web.json_response(body, headers={"Cache-Control": "no-store"})
+
+    def _redeem(self, form: Mapping[str, Any]) -> dict[str, Any]:
+        asked, person = self._codes.take(form)
+        body = {"access_token": self.token(*person.roles, person_id=person.person_id or None, sub=person.sub or None)}
+        if "openid" in asked.scope.split():
+            who: dict[str, Any] = {"sub": person.sub or subject(person.roles, person.person_id), "aud": asked.client_id}
+            body["id_token"] = self.sign(who | ({"nonce": asked.nonce} if asked.nonce else {}))
+        return body
+
+
+@web.middleware
+async def _across_origins(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Let a page of any origin read what is public, and redeem its code."""
+    answer: web.StreamResponse = await handler(request)
+    if request.path != "/authorize":
+        answer.headers["Access-Control-Allow-Origin"] = "*"
+    return answer
+
+
+async def _preflight(_: web.Request) -> web.Response:
+    allowed = {"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "authorization, content-type"}
+    return web.Response(status=204, headers=allowed)
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
+    return web.Response(text=text, content_type="text/html", status=status, headers=headers)
 
 
 def subject(roles: Iterable[str], person_id: str | None) -> str:
