@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from haven_crisis.api.desk import Desk
 from haven_crisis.channels import Channels
 from haven_crisis.settings import CrisisSettings
+from haven_crisis.web import console
 from haven_edge.edge import HttpEdge
 from haven_edge.surface import Surface
 from haven_kit.identity import TokenVerifier
@@ -33,9 +34,9 @@ class Web:
     """Verifies tokens as the API does."""
 
 
-def routes(_: Web) -> list[BaseRoute]:
+def routes(web: Web) -> list[BaseRoute]:
     """All routes beside the contracts'."""
-    return []
+    return [*console.routes(web)]
 
 
 def edge(parts: Parts[CrisisSettings], desk: Desk, channels: Channels) -> Callable[[Inside], Edge]:

@@ -1,0 +1,15 @@
+/** Which view is shown: the part of the address after the hash, which no server ever sees. */
+import { signal } from "./html.js";
+
+export const route = signal(parse());
+
+addEventListener("hashchange", () => (route.value = parse()));
+
+export function go(path) {
+  location.hash = `#/${path}`;
+}
+
+function parse() {
+  const [name = "", id = ""] = location.hash.replace(/^#\/?/, "").split("/");
+  return { name: name || "alerts", id: decodeURIComponent(id) };
+}

@@ -1,0 +1,126 @@
+/** What a responder does about an alert. One form at a time; the next sensible step stands first. */
+import { html, useSignal } from "../lib/html.js";
+import { post } from "../lib/api.js";
+import { waits } from "../lib/calling.js";
+import { noteAlert } from "../lib/live.js";
+import { Form, tell } from "../lib/parts.js";
+import { names, nameOf } from "../lib/people.js";
+import { session } from "../lib/sign_in.js";
+import { SEVERITIES, WAYS } from "../lib/words.js";
+import { Closing } from "./closing.js";
+
+const NOTE = { name: "note", label: "Note for those who help", kind: "area", maxlength: 4000 };
+
+/** Each: when it is offered, what it is called, its form. `first`: it is the next sensible step. */
+const STEPS = {
+  contact: {
+    label: "Record contact",
+    offered: (alert) => alert.state !== "ALERT_STATE_CLOSED",
+    first: (alert, mine) => mine && alert.state === "ALERT_STATE_ACKNOWLEDGED",
+    path: "recordContact",
+    submit: "Record it",
+    fields: () => [
+      { name: "reached", label: "Did you reach them?", kind: "choice", required: true, options: { yes: "Yes, we spoke", no: "Tried, not reached" } },
+      { name: "way", label: "How", kind: "select", options: WAYS, required: true },
+      NOTE,
+    ],
+    body: ({ reached, way, note }) => ({ reached: reached === "yes", way, note }),
+    done: ({ reached }) => (reached === "yes" ? "Contact is recorded. Paging has stopped." : "The try is recorded; you have the same time again."),
+  },
+  stabilised: {
+    label: "Safe for now",
+    offered: (alert) => alert.state === "ALERT_STATE_CONTACTED",
+    first: () => true,
+    path: "recordStabilised",
+    submit: "Record that they are safe for now",
+    fields: () => [NOTE],
+    body: ({ note }) => ({ note }),
+    done: () => "Recorded. The alert stays open until it is closed.",
+  },
+  close: {
+    label: "Close",
+    offered: (alert) => ["ALERT_STATE_CONTACTED", "ALERT_STATE_STABILISED"].includes(alert.state),
+    first: (alert) => alert.state === "ALERT_STATE_STABILISED",
+  },
+  reassign: {
+    label: "Hand over",
+    offered: (alert) => alert.state !== "ALERT_STATE_CLOSED",
+    path: "reassign",
+    submit: "Page them now",
+    fields: () => [
+      { name: "responderId", label: "Who is to take it", kind: "select", options: others(), required: true, help: "They are paged at once. Until they take it, the alert counts as waiting." },
+      { ...NOTE, label: "Note for them", maxlength: 2000 },
+    ],
+    body: ({ responderId, note }) => ({ responderId, note }),
+    done: ({ responderId }) => `${nameOf(responderId)} is being paged.`,
+  },
+  severity: {
+    label: "Change severity",
+    offered: (alert) => alert.state !== "ALERT_STATE_CLOSED",
+    path: "changeSeverity",
+    submit: "Change it",
+    fields: (alert) => [
+      { name: "severity", label: "How severe it is", kind: "choice", options: SEVERITIES, value: alert.severity, required: true },
+      { name: "reason", label: "Why", kind: "area", required: true, maxlength: 2000, help: "It stands on the timeline." },
+    ],
+    body: ({ severity, reason }) => ({ severity, reason }),
+    done: () => "The severity is changed.",
+  },
+};
+
+export function Actions({ alert, view, again, acknowledge }) {
+  const open = useSignal("");
+  const busy = useSignal(false);
+  const mine = alert.responderId === session.value.id;
+  const offered = Object.keys(STEPS).filter((each) => STEPS[each].offered(alert, view));
+  const next = waits(alert) || (!mine && alert.state !== "ALERT_STATE_CLOSED") ? "" : offered.find((each) => STEPS[each].first?.(alert, mine));
+  const shut = () => (open.value = "");
+  const takeIt = async () => {
+    busy.value = true;
+    await acknowledge();
+    busy.value = false;
+    again();
+  };
+  const done = (text) => (answer) => {
+    noteAlert(answer);
+    shut();
+    tell(text);
+    again();
+  };
+  return html`<section class="doing" aria-label="What you can do">
+    <div class="actions">
+      ${waits(alert) && html`<button type="button" class="primary" data-next onClick=${takeIt} aria-disabled=${busy.value}>Acknowledge</button>`}
+      ${offered.map(
+        (each) => html`<button
+          type="button"
+          key=${each}
+          class=${each === next ? "primary" : ""}
+          data-next=${each === next}
+          aria-expanded=${open.value === each}
+          onClick=${() => (open.value = open.value === each ? "" : each)}
+        >
+          ${STEPS[each].label}
+        </button>`
+      )}
+    </div>
+    ${open.value === "close" && html`<${Closing} alert=${alert} done=${done("The alert is closed. The follow-up stands in the list.")} cancel=${shut} />`}
+    ${open.value && open.value !== "close" && html`<${Step} key=${open.value} name=${open.value} alert=${alert} done=${done} cancel=${shut} />`}
+  </section>`;
+}
+
+function Step({ name, alert, done, cancel }) {
+  const step = STEPS[name];
+  return html`<${Form}
+    name=${`${alert.alertId}/${name}`}
+    label=${step.label}
+    fields=${step.fields(alert)}
+    submit=${step.submit}
+    cancel=${cancel}
+    send=${async (values) => done(step.done(values))(await post(`/v1/alerts/${alert.alertId}:${step.path}`, step.body(values)))}
+  />`;
+}
+
+/** Responders known by name, without oneself. */
+function others() {
+  return Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
+}

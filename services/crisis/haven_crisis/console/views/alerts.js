@@ -1,0 +1,121 @@
+/** The live list of alerts. It names nobody: who it is about is seen by opening one. */
+import { html, useSignal } from "../lib/html.js";
+import { post } from "../lib/api.js";
+import { needsTouch, silenced, wake, waits } from "../lib/calling.js";
+import { alerts, connection, noteAlert } from "../lib/live.js";
+import { Title, tell } from "../lib/parts.js";
+import { nameOf } from "../lib/people.js";
+import { go } from "../lib/router.js";
+import { device, setDevice } from "../lib/settings.js";
+import { session } from "../lib/sign_in.js";
+import { ago, clock, now, SEVERITY, span, STATES, word } from "../lib/words.js";
+
+const RANK = ["SEVERITY_IMMEDIATE", "SEVERITY_HIGH", "SEVERITY_ELEVATED"];
+
+/** Alerts that wait for an answer. */
+export const waiting = (known) => [...known.values()].filter(waits);
+
+export function Alerts() {
+  const open = [...alerts.value.values()].filter((each) => each.state !== "ALERT_STATE_CLOSED").sort(byNeed);
+  const closed = [...alerts.value.values()].filter((each) => each.state === "ALERT_STATE_CLOSED");
+  return html`
+    <${Title}>Alerts<//>
+    <${Sound} />
+    ${open.length === 0 && html`<p class="empty">${nothing()}</p>`}
+    <ul class="cards" aria-label="Open alerts">
+      ${open.map((each) => html`<li key=${each.alertId}><${Card} alert=${each} /></li>`)}
+    </ul>
+    ${closed.length > 0 &&
+    html`<h2>Closed since you opened the console</h2>
+      <ul class="cards">
+        ${closed.map((each) => html`<li key=${each.alertId}><${Card} alert=${each} /></li>`)}
+      </ul>`}`;
+}
+
+function nothing() {
+  if (connection.value.state === "connecting") return "Looking for open alerts.";
+  if (connection.value.state === "lost") return "Open alerts cannot be read at the moment.";
+  return "No alert is open. You will hear of a new one here.";
+}
+
+function Card({ alert }) {
+  const busy = useSignal(false);
+  const mine = alert.responderId === session.value.id;
+  const acknowledge = async () => {
+    if (busy.value) return;
+    busy.value = true;
+    await take(alert);
+    busy.value = false;
+  };
+  return html`<article class=${`card ${alert.severity.toLowerCase()} ${alert.state.toLowerCase()}`} aria-label=${label(alert)}>
+    <p class="tags">
+      ${alert.drill && html`<span class="drill">Drill</span>`}
+      <span class="severity">${word(SEVERITY, alert.severity)}</span>
+      <span>${word(STATES, alert.state)}</span>
+      ${alert.withdrawn && html`<span>Said it was a mistake</span>`}
+    </p>
+    <p>Raised ${ago(alert.raisedAt)} ago, at ${clock(alert.raisedAt)}.</p>
+    ${alert.responderId && html`<p>${mine ? "You have it." : `${nameOf(alert.responderId)} has it.`}</p>`}
+    ${alert.nextDeadline && html`<p>${deadline(alert, mine)}</p>`}
+    <p class="actions">
+      ${waits(alert) &&
+      html`<button type="button" class="primary" data-next onClick=${acknowledge} aria-disabled=${busy.value}>
+        ${busy.value ? "Taking…" : "Acknowledge"}
+      </button>`}
+      <a class="button" href=${`#/alerts/${alert.alertId}`}>Open</a>
+      ${waits(alert) && device.value.sound && !silenced.value.has(alert.alertId) &&
+      html`<button type="button" onClick=${() => (silenced.value = new Set([...silenced.value, alert.alertId]))}>Silence here</button>`}
+    </p>
+  </article>`;
+}
+
+function label(alert) {
+  return `${alert.drill ? "Drill, " : ""}${word(SEVERITY, alert.severity)}, ${word(STATES, alert.state)}, raised at ${clock(alert.raisedAt)}`;
+}
+
+/** What happens next unless somebody acts. */
+export function deadline(alert, mine) {
+  const left = Date.parse(alert.nextDeadline) - now.value;
+  const when = left > 0 ? `in ${span(left)}` : "now";
+  if (waits(alert)) return alert.stage < 0 ? `Everyone is paged again ${when}.` : `The next step is paged ${when}.`;
+  if (alert.state === "ALERT_STATE_ACKNOWLEDGED")
+    return `${mine ? "Record contact or a try" : "Contact is due"}: paging begins again ${when}.`;
+  return `To be closed: a reminder goes out ${when}.`;
+}
+
+/** Take an alert in one tap, and say what that means and how to give it on. Returns whether it was taken. */
+export async function take(alert) {
+  try {
+    const taken = await post(`/v1/alerts/${alert.alertId}:acknowledge`);
+    noteAlert(taken);
+    const until = taken.nextDeadline ? ` until ${clock(taken.nextDeadline)}` : "";
+    tell(`You have it${until}. Record contact by then, or everyone is paged again. Cannot take it? Hand it over.`, [
+      { label: "Open it", act: () => go(`alerts/${alert.alertId}`) },
+    ]);
+    return true;
+  } catch (problem) {
+    tell(problem.rule === "taken" ? "Another responder has taken it. You can open it and help." : problem.message);
+    return false;
+  }
+}
+
+function Sound() {
+  if (!device.value.sound)
+    return html`<p class="hint">
+      This page is silent.
+      <button type="button" onClick=${() => (setDevice({ sound: true }), wake())}>Turn on the sound</button>
+      <a class="button" href="#/device">More</a>
+    </p>`;
+  if (needsTouch.value)
+    return html`<p class="hint" role="status">The browser keeps this page silent until you tap it. <button type="button" onClick=${wake}>Let it sound</button></p>`;
+  return null;
+}
+
+function byNeed(one, other) {
+  return (
+    Number(waits(other)) - Number(waits(one)) ||
+    Number(one.drill) - Number(other.drill) ||
+    RANK.indexOf(one.severity) - RANK.indexOf(other.severity) ||
+    one.raisedAt.localeCompare(other.raisedAt)
+  );
+}
