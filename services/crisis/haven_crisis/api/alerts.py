@@ -9,7 +9,7 @@ from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2, events_pb2
 
 from haven_crisis import metrics, policy
-from haven_crisis.api import acknowledging, view
+from haven_crisis.api import view
 from haven_crisis.api.desk import EPOCH, Desk, after, micros
 from haven_crisis.domain import commands as rules
 from haven_crisis.domain.alerts import Alert, Entry
@@ -98,7 +98,7 @@ class AlertApi:
 
     async def acknowledge_alert(self, call: Call, request: pb.AcknowledgeAlertRequest) -> alerts_pb2.Alert:
         alert = await self._desk.alert(call, request.alert_id, lock=True)
-        return alerts.message(await acknowledging.take(self._desk, call.tx, alert, call.principal.id))
+        return alerts.message(await self._desk.take(call.tx, alert, call.principal.id))
 
     async def reassign_alert(self, call: Call, request: pb.ReassignAlertRequest) -> alerts_pb2.Alert:
         book = await self._desk.book(call.tx)

@@ -6,19 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from haven_crisis import policy
+from haven_crisis import metrics, policy
 from haven_crisis.acceptance import Acceptance
+from haven_crisis.api import tell
 from haven_crisis.directory import Directory
+from haven_crisis.domain import commands
 from haven_crisis.domain.alerts import Alert, Entry, Limits
 from haven_crisis.domain.escalation import Book
 from haven_crisis.domain.rules import RuleBroken
 from haven_crisis.pager import Pager
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store import alerts
+from haven_crisis.store import alerts, pages
 from haven_crisis.store.alerts import Told
 from haven_kit.call import Call
 from haven_kit.database import Tx
-from haven_kit.errors import Refused
+from haven_kit.errors import NotFound, Refused
 from haven_kit.paging import Page
 from haven_kit.service import Parts
 
@@ -68,6 +70,30 @@ class Desk:
         except RuleBroken as broken:
             raise Refused(broken.rule, broken.message) from broken
         return await alerts.add(tx, self.parts.cipher, alert, entries, told)
+
+
+    async def acknowledge(self, tx: Tx, alert_id: str, responder_id: str, channel: str) -> Alert:
+        """`responder_id` takes the alert, as they said by `channel`: `link`, `sms`, `voice`, `push`.
+
+        The caller has made sure that it was they who said so, and opens the transaction as them. It takes its turn with
+        the escalator: whoever locks the alert first is first. Raises NotFound for an alert they were never paged for,
+        Refused("taken") where a colleague has it, Refused("closed") where it is over. Twice is the same as once.
+        """
+        alert = await alerts.get(tx, alert_id, lock=True)
+        if responder_id != alert.responder_id and not await pages.was_paged(tx, alert_id, responder_id):
+            raise NotFound("alert")
+        tx.audit(alert.person_id, action=f"crisis/{channel}", seen_as="took your call for help")
+        return await self.take(tx, alert, responder_id, channel)
+
+    async def take(self, tx: Tx, alert: Alert, by: str, channel: str = "") -> Alert:
+        """The locked alert, taken by somebody who may see it; told and counted where that changed anything."""
+        after = await self.add(tx, alert, lambda alert: commands.acknowledge(alert, by, tx.now, self.limits, channel))
+        if alert.offered_to == by and after.responder_id == by:
+            tell.handed_over(tx, alert, after)
+        elif after.seq != alert.seq:
+            tell.acknowledged(tx, after)
+            metrics.TO_ACKNOWLEDGED.observe((tx.now - after.raised_at).total_seconds())
+        return after
 
 
 def after(page: Page) -> tuple[datetime, str] | None:

@@ -29,9 +29,7 @@ class ClosingRules:
 
     def needs_second(self, entries: Iterable[Entry], disposition: int, risk_level: int) -> bool:
         """Whether the closing of the alert with this timeline needs a second clinician, and a debrief."""
-        return (
-            worst(entries) >= self.severity or risk_level in self.risk_levels or disposition in self.dispositions
-        )
+        return worst(entries) >= self.severity or risk_level in self.risk_levels or disposition in self.dispositions
 
 
 def worst(entries: Iterable[Entry]) -> Severity:
