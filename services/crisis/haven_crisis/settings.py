@@ -42,6 +42,15 @@ class CrisisSettings(EdgeSettings):
         pattern=r"^https?://[^/\s]+(/[^?#\s]*[^/?#\s])?$",
         description="Where crisis's own HTTP edge is for those who are paged: links and callbacks begin with it.",
     )
+    console_client_id: str = Field(
+        default="haven-console", min_length=1, description="The console's client at the sign-in provider: public, PKCE."
+    )
+    console_scopes: str = Field(
+        default="openid offline_access", description="What it asks for; offline_access lets it renew its sign-in."
+    )
+    console_origins: list[str] = Field(
+        default=[], description="Origins of the provider's token endpoint, where they are not the issuer's."
+    )
     crisis_link_minutes: int = Field(default=60, ge=5, le=1440, description="For which the link of a page is good.")
     crisis_drill_webhook: str | None = Field(
         default=None, pattern=r"^https?://", description="Takes the pages of drills, and of drills alone, for everyone."
