@@ -61,7 +61,7 @@ def test_files_that_are_named_are_there(page: Path) -> None:
     named = set(
         re.findall(r"(?<![\w/.<>*])([\w-]+(?:/[\w.-]+)+\.(?:py|proto|md|ya?ml|json|toml|binpb))\b", _code(page))
     )
-    bases = [ROOT, page.parent, *ROOT.glob("libs/*"), *ROOT.glob("services/*"), *ROOT.glob("services/*/haven_*")]
+    bases = [ROOT, page.parent, *ROOT.glob("libs/*"), *ROOT.glob("services/*"), *ROOT.glob("*/*/haven_*")]
     bases.append(ROOT / "libs/stubs/haven")
     assert [each for each in sorted(named) if not any((base / each).exists() for base in bases)] == []
 

@@ -85,8 +85,12 @@ class Gateway:
         """Where clients reach it, once started."""
         return self._edge.port
 
+    def readiness(self) -> dict[str, bool]:
+        """What readiness depends on, and whether it holds."""
+        return self._edge.readiness()
+
     def _readiness(self) -> dict[str, bool]:
-        """Ready is: taking requests, able to verify a token, and at least one service answers.
+        """Ready is, beside taking requests: able to verify a token, and at least one service answers.
 
         One service that is down must not take the others, and above all crisis, away from people.
         """
@@ -101,9 +105,7 @@ class Gateway:
         await self._clients.warm(1)
         await self._backends.start()
         await self._edge.start()
-        self._metrics = await metrics.start_http(
-            self.settings.http_port, self._edge.readiness, host=self.settings.http_host
-        )
+        self._metrics = await metrics.start_http(self.settings.http_port, self.readiness, host=self.settings.http_host)
         _log.info("gateway.started", port=self.port, http_port=self._metrics.port)
 
     async def stop(self) -> None:
