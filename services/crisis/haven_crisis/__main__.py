@@ -8,6 +8,7 @@ from haven_crisis.api import apis
 from haven_crisis.api.desk import Desk
 from haven_crisis.auditor import Auditor
 from haven_crisis.channels import Channels
+from haven_crisis.deliveries import Deliveries
 from haven_crisis.directory import Directory
 from haven_crisis.escalator import Escalator
 from haven_crisis.pager import Pager
@@ -27,11 +28,12 @@ def build(parts: Parts[CrisisSettings]) -> Service:
     acceptance = Acceptance(parts, directory, pager)
     escalator = Escalator(parts, directory, pager, acceptance)
     desk = Desk(parts, directory, pager, acceptance)
+    deliveries = Deliveries(parts, directory, pager, channels)
     return Service(
-        apis=apis(desk),
+        apis=apis(desk, channels),
         reactions=reactions(acceptance, parts.cipher),
-        workers=workers(pager, escalator, Auditor(parts, directory, pager)),
-        on_stop=(pager.settle, channels.close),
+        workers=workers(pager, escalator, Auditor(parts, directory, pager), deliveries),
+        on_stop=(pager.settle, deliveries.finish, channels.close),
         edge=edge(parts, desk, channels),
     )
 

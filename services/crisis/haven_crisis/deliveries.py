@@ -16,7 +16,7 @@ from haven_crisis.store import deliveries
 from haven_crisis.store.deliveries import Sent
 from haven_crisis.store.pages import PageState
 from haven_kit import logs
-from haven_kit.database import Database, Tx
+from haven_kit.database import Database
 from haven_kit.errors import Unavailable
 from haven_kit.identity import system
 from haven_kit.service import Parts
@@ -65,11 +65,6 @@ class Deliveries:
                 continue
         except Unavailable:
             _log.warning("deliveries.not_kept", sends=len(self._channels.sends))
-
-    async def report(self, tx: Tx, page_id: str, reference: str, state: PageState, reason: str) -> None:
-        """A provider says how a page ended."""
-        if await deliveries.report(tx, page_id, reference, state, reason):
-            tx.wake("deliveries")
 
     async def _bring(self) -> bool:
         async with self._database.transaction(_PRINCIPAL) as tx:

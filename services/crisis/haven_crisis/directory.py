@@ -7,23 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, time
+from datetime import datetime, time, timedelta
 from urllib.parse import urlsplit
+from uuid import UUID, uuid5
 
 from google.protobuf.message import DecodeError
-from haven.crisis.v1 import channels_pb2
+from haven.crisis.v1 import channels_pb2, team_service_pb2
 from haven.crisis.v1 import on_call_service_pb2 as pb
 
-from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target
+from haven_crisis.domain import notifying, plan
+from haven_crisis.domain.escalation import LAST_RESORT_ID, Book
+from haven_crisis.domain.notifying import Rule
 from haven_crisis.domain.quiet import Quiet
-from haven_crisis.domain.rotation import Override, Rotation, who_is_on_call
+from haven_crisis.domain.rotation import NEVER, Stretch, look
+from haven_crisis.messages import policy_of, rotation_of, team_of
 from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import on_call
+from haven_crisis.store.on_call import Rows
 from haven_kit import logs, times
 from haven_kit.cipher import CannotOpen, Cipher
 from haven_kit.database import Tx
 from haven_kit.errors import HavenError, Invalid
 
 _log = logs.get(__name__)
+_CHANNELS = UUID("0f9f6a5e-6a0b-5a55-8f53-0d4f2b7f5a61")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,8 @@ class Channel:
     """What the address is worth nothing without: a webhook's key, PagerDuty's routing key, a browser's keys."""
     quiet: Quiet | None = None
     """Hours in which its owner wants no drill. Alerts know no such hours."""
+    verified: bool = False
+    """A code that was sent there came back."""
 
     @property
     def provider(self) -> str:
@@ -58,9 +67,17 @@ class Responder:
     responder_id: str
     name: str
     channels: tuple[Channel, ...]
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        """Whether two of the channels, of different providers, were shown to reach them."""
+        return len({each.provider for each in self.channels if each.verified}) > 1
 
 
 EMPTY = Book({}, "", {}, frozenset())
+CHECK_EVERY = timedelta(hours=1)
+"""How long a check of the next 90 days holds while the plan stays as it is."""
 
 
 class Directory:
@@ -74,6 +91,9 @@ class Directory:
         self.book = EMPTY
         self.version = 0
         """Of the copy; 0 before the first read."""
+        self._rows = Rows()
+        self._checked: tuple[Book, datetime, list[str]] = (EMPTY, NEVER, [])
+        """The last check of the whole plan, of which copy and when."""
 
     def channels(self, responder_id: str) -> tuple[Channel, ...]:
         """How to page somebody; empty for somebody who is not known any more."""
@@ -82,12 +102,27 @@ class Directory:
         found = self._responders.get(responder_id)
         return found.channels if found is not None else ()
 
+    def pages_of(self, responder_id: str, severity: int) -> list[tuple[int, int]]:
+        """Pages to a responder: the place of each channel, and after how many seconds while nobody has answered."""
+        if responder_id == LAST_RESORT_ID:
+            return notifying.pages_of(len(self._last_resort.channels), (), severity)
+        found = self._responders.get(responder_id)
+        return notifying.pages_of(len(found.channels), found.rules, severity) if found is not None else []
+
+    def reached_by(self, number: str) -> list[str]:
+        """Who is paged by text message or call at this number."""
+        return [
+            each.responder_id
+            for each in self._responders.values()
+            if any(ch.kind in ("sms", "voice") and ch.address == number for ch in each.channels)
+        ]
+
     def name(self, responder_id: str) -> str:
         """The name somebody works under; empty where it is not known."""
         found = self._responders.get(responder_id)
         return found.name if found is not None else ""
 
-    def problems(self) -> list[str]:
+    def problems(self, now: datetime) -> list[str]:
         """What would keep a signal from reaching a human, in plain words."""
         found = []
         if self.book.policy() is None:
@@ -98,7 +133,11 @@ class Directory:
             )
         if self._unreadable:
             found.append("A responder, a rotation or a policy cannot be read and is left out. Save it again.")
-        return found
+        book, looked_at, known = self._checked
+        if book is not self.book or not timedelta(0) <= now - looked_at < CHECK_EVERY:
+            known = plan.problems(self.book, now)
+            self._checked = self.book, now, known
+        return found + known
 
     async def read(self, tx: Tx) -> Book:
         """The book as it is now; read from the database when the copy is old.
@@ -107,13 +146,12 @@ class Directory:
         """
         row = await tx.read_one("SELECT version FROM on_call_version")
         if row is not None and row["version"] != self.version:
-            self.book, self._responders, self._unreadable = await self._load(tx)
-            self.version = row["version"]
+            self._take(await on_call.rows(tx), row["version"], tx.now)
         return self.book
 
     async def plan(self, tx: Tx) -> Book:
         """The book as this transaction sees it, with its own changes."""
-        return (await self._load(tx))[0]
+        return self._read(await on_call.rows(tx), tx.now)[0]
 
     def renew(self, tx: Tx) -> None:
         """The transaction changes the plan: once it is committed, every replica's copy is renewed."""
@@ -123,37 +161,70 @@ class Directory:
     def _forget(self) -> None:
         self.version = 0
 
-    async def _load(self, tx: Tx) -> tuple[Book, dict[str, Responder], int]:
+    def snapshot(self) -> bytes:
+        """The copy, to be kept where it can be read while the database is away. Seal it: it names staff."""
+        return self._rows.dump(self.version)
+
+    def restore(self, kept: bytes, now: datetime) -> None:
+        """Take a snapshot as the copy, unless one was read already. Raises ValueError for what is no snapshot."""
+        if self.book is EMPTY:
+            rows, version = Rows.load(kept)
+            self._take(rows, version, now)
+
+    def _take(self, rows: Rows, version: int, now: datetime) -> None:
+        self.book, self._responders, self._unreadable = self._read(rows, now)
+        self._rows, self.version = rows, version
+
+    def _read(self, rows: Rows, now: datetime) -> tuple[Book, dict[str, Responder], int]:
         """Book, responders, and how many rows were left out: one that cannot be read must not stop every page."""
-        responders, rotations, policies = {}, {}, {}
-        default = ""
+        responders, rotations, policies, teams = {}, {}, {}, {}
         unreadable = 0
-        for row in await tx.fetch("SELECT responder_id, sealed FROM responder"):
+        for key, body in rows.responders.items():
             try:
-                responders[row["responder_id"]] = self.open(row["responder_id"], row["sealed"])
+                responders[key] = self.open(key, body)
             except _UNREADABLE:
-                unreadable += _left_out("responder", row["responder_id"])
-        for row in await tx.fetch("SELECT rotation_id::text, body FROM rotation"):
+                unreadable += _left_out("responder", key)
+        for key, body in rows.rotations.items():
             try:
-                rotations[row["rotation_id"]] = rotation_of(pb.Rotation.FromString(row["body"]))
-                who_is_on_call(rotations[row["rotation_id"]], tx.now)
+                rotation = rotation_of(pb.Rotation.FromString(body))
+                look(rotation, now)
+                rotations[key] = rotation
             except _UNREADABLE:
-                rotations.pop(row["rotation_id"], None)
-                unreadable += _left_out("rotation", row["rotation_id"])
-        for row in await tx.fetch("SELECT policy_id::text, is_default, body FROM policy"):
-            default = row["policy_id"] if row["is_default"] else default
+                unreadable += _left_out("rotation", key)
+        for key, body in rows.policies.items():
             try:
-                policies[row["policy_id"]] = policy_of(pb.Policy.FromString(row["body"]))
+                policies[key] = policy_of(pb.Policy.FromString(body))
             except _UNREADABLE:
-                unreadable += _left_out("policy", row["policy_id"])
-        reachable = frozenset(each.responder_id for each in responders.values() if each.channels)
-        return Book(policies, default, rotations, reachable), responders, unreadable
+                unreadable += _left_out("policy", key)
+        for key, body in rows.teams.items():
+            try:
+                teams[key] = team_of(team_service_pb2.Team.FromString(body))
+            except _UNREADABLE:
+                unreadable += _left_out("team", key)
+        away: dict[str, list[Stretch]] = {}
+        for who, starts_at, ends_at in rows.away:
+            away.setdefault(who, []).append(Stretch(starts_at, ends_at))
+        book = Book(
+            policies,
+            rows.default_policy_id,
+            rotations,
+            reachable=frozenset(each.responder_id for each in responders.values() if each.channels),
+            verified=frozenset(each.responder_id for each in responders.values() if each.verified),
+            teams=teams,
+            away=away,
+            names={each.responder_id: each.name for each in responders.values() if each.name},
+        )
+        return book, responders, unreadable
 
     def open(self, responder_id: str, sealed: bytes) -> Responder:
         """A responder from their row."""
         kept = self._cipher.open(pb.Responder, sealed, context=f"responder/{responder_id}")
         quiet = _quiet(kept.drill_quiet_hours) if kept.HasField("drill_quiet_hours") else None
-        return Responder(responder_id, kept.name, tuple(replace(_channel(each), quiet=quiet) for each in kept.channels))
+        channels = tuple(
+            replace(channel_of(each), quiet=quiet, verified=each.HasField("verified_at")) for each in kept.channels
+        )
+        rules = tuple(Rule(each.channel, each.after_seconds) for each in kept.rules)
+        return Responder(responder_id, kept.name, channels, rules)
 
 
 _UNREADABLE = (CannotOpen, DecodeError, HavenError, ValueError, ArithmeticError)
@@ -165,7 +236,8 @@ def _left_out(kind: str, key: str) -> int:
     return 1
 
 
-def _channel(kept: pb.Channel) -> Channel:
+def channel_of(kept: pb.Channel) -> Channel:
+    """The channel in a message."""
     match kept.WhichOneof("kind"):
         case "webhook":
             return Channel("webhook", kept.webhook.url, kept.webhook.secret)
@@ -188,6 +260,13 @@ def _channel(kept: pb.Channel) -> Channel:
             return Channel("unknown", "")
 
 
+def channel_id(responder_id: str, channel: pb.Channel) -> str:
+    """The id of a responder's channel: the same for as long as its address is."""
+    to = channel_of(channel)
+    address = to.address or to.secret
+    return str(uuid5(_CHANNELS, f"{responder_id}\0{to.kind}\0{address}"))
+
+
 def _quiet(kept: channels_pb2.QuietHours) -> Quiet | None:
     try:
         zone = times.zone("drill_quiet_hours.time_zone", kept.time_zone)
@@ -206,30 +285,3 @@ def _last_resort(settings: CrisisSettings) -> Sequence[Channel]:
     if settings.crisis_last_resort_email:
         found.append(Channel("email", settings.crisis_last_resort_email))
     return found
-
-
-def rotation_of(kept: pb.Rotation) -> Rotation:
-    """The rotation in a message. Raises Invalid for a zone or a day that does not exist."""
-    hour, minute = kept.hand_over.split(":")
-    return Rotation(
-        rotation_id=kept.rotation_id,
-        responders=tuple(kept.responder_ids),
-        shift_days=kept.shift_days,
-        zone=times.zone("rotation.time_zone", kept.time_zone),
-        hand_over=time(int(hour), int(minute)),
-        first_day=times.day("rotation.first_day", kept.first_day),
-        overrides=tuple(
-            Override(each.responder_id, each.starts_at.ToDatetime(UTC), each.ends_at.ToDatetime(UTC))
-            for each in kept.overrides
-        ),
-    )
-
-
-def policy_of(kept: pb.Policy) -> Policy:
-    """The escalation policy in a message."""
-    return Policy(kept.policy_id, tuple(_step(each) for each in kept.steps), kept.repeats, _step(kept.last_resort))
-
-
-def _step(kept: pb.Step) -> Step:
-    targets = tuple(Target(each.rotation_id, each.responder_id, each.everyone_on_duty) for each in kept.targets)
-    return Step(targets, kept.wait.ToTimedelta())

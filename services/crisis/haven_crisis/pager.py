@@ -17,9 +17,10 @@ from haven_crisis.channels import Channels, Outcome
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind
 from haven_crisis.domain.severity import Severity
+from haven_crisis.links import Links
 from haven_crisis.records import POSTGRES, Records
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store.pages import Draft, Job, PageState, Round
+from haven_crisis.store.pages import Draft, Job, PageState, Round, wanted
 from haven_kit import ids, logs, telemetry
 from haven_kit.database import Tx
 from haven_kit.identity import system
@@ -42,6 +43,7 @@ class Pager:
         self._parts = parts
         self._directory = directory
         self._channels = channels
+        self._links = Links(parts.cipher, parts.settings)
         self._records = records
         self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(parts.settings.page_concurrency)
@@ -67,6 +69,16 @@ class Pager:
     async def page(self, tx: Tx, of: Round, drafts: Sequence[Draft]) -> None:
         """Make pages, and send them right after the commit. The alert must be locked."""
         self.post(tx, await self._records.pages.create(tx, of, drafts, self.worker_id, self.lease_until(tx.now)))
+
+    async def widen(self, tx: Tx, alert_id: str) -> None:
+        """Life is in danger: those who are being paged are paged on all their channels at once. Once each, however often
+        this is asked for; nothing while the alert is not immediate, or somebody has it."""
+        alert = await self._records.alerts.get(tx, alert_id, lock=True)
+        if alert.state not in UNANSWERED or alert.severity < Severity.IMMEDIATE:
+            return
+        for stage, responder in await self._records.pages.being_paged(tx, alert_id, alert.cycle):
+            of = Round(alert_id, alert.cycle, stage, alert.drill, alert.raised_at, telemetry.traceparent())
+            await self.page(tx, of, self.drafts([responder], alert.severity))
 
     def post(self, tx: Tx, jobs: Sequence[Job]) -> None:
         """Send claimed pages right after the commit."""
@@ -109,13 +121,17 @@ class Pager:
 
     async def _send(self, job: Job) -> None:
         try:
-            async with self._rooms[self._provider(job)]:
-                outcome = await self._hand_over(job)
+            outcome = await self.deliver(job)
             if outcome is not None:
-                await self._note(job, outcome)
+                await self.note(job, outcome)
         except Exception:  # noqa: BLE001 - nobody else would hear of it
             # The page stays claimed; when its lease runs out it is sent again.
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
+
+    async def deliver(self, job: Job) -> Outcome | None:
+        """Hand a page to its provider, whether or not there is a record of it. None where its lease left no time."""
+        async with self._rooms[self._provider(job)]:
+            return await self._hand_over(job)
 
     def _provider(self, job: Job) -> str:
         channels = self._directory.channels(job.responder_id)
@@ -140,7 +156,7 @@ class Pager:
         ) as span:
             outcome = await self._channels.send(channels[job.place], self._text(job))
             span.set(haven__outcome=outcome.state.name.lower())
-            if outcome.state is not PageState.ACCEPTED:
+            if outcome.state not in (PageState.ACCEPTED, PageState.NOT_NEEDED):
                 span.fail(outcome.reason.replace(" ", "_"))
         metrics.PAGES.labels(job.channel, outcome.state.name.lower()).inc()
         return outcome
@@ -150,21 +166,27 @@ class Pager:
             page_id=job.page_id,
             alert_id=job.alert_id,
             title="Haven: DRILL, crisis alert" if job.drill else "Haven: crisis alert",
-            link=self._parts.settings.console_url.replace("{alert_id}", job.alert_id),
+            link=self._links.address(job.page_id, self._parts.clock.now()),
             drill=job.drill,
             resent=job.resent,
             stage=job.stage,
+            cycle=job.cycle,
         )
         text.raised_at.FromDatetime(job.raised_at)
         return text
 
-    async def _note(self, job: Job, outcome: Outcome) -> None:
+    async def note(self, job: Job, outcome: Outcome) -> None:
+        """Write down how a claimed page went, and try on where it failed."""
         # A page that failed starts the next channel, so its note waits for no other.
         turn = self._noting if outcome.state is PageState.ACCEPTED else nullcontext()
         async with turn, self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
                 alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
-                if await self._records.pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason):
+                ended = await self._records.pages.ended(
+                    tx, job.page_id, self.worker_id, outcome.state, outcome.reason
+                )
+                # A drill in somebody's quiet hours is not sent, and has not failed.
+                if ended and outcome.state is not PageState.NOT_NEEDED:
                     await self._move_on(tx, alert, job, outcome)
             elif await self._records.pages.accepted(
                 tx, job.page_id, self.worker_id, _facts(job, outcome), _paged(tx, job)
@@ -176,10 +198,10 @@ class Pager:
         _log.info("page.sent", page_id=job.page_id, alert_id=job.alert_id, outcome=outcome.state.name.lower())
 
     async def _move_on(self, tx: Tx, alert: Alert, job: Job, outcome: Outcome) -> None:
-        """A page did not arrive, or nobody knows: note it, and try on while nobody answered. The alert is locked."""
+        """A page did not arrive, or nobody knows: note it, and try on while it is wanted. The alert is locked."""
         entry = Entry(Kind.PAGE_FAILED, tx.now, _PRINCIPAL.id, _facts(job, outcome))
         await self._records.alerts.add(tx, self._parts.cipher, alert, [entry])
-        if alert.state in UNANSWERED and alert.cycle == job.cycle:
+        if wanted(alert, job.cycle, job.stage):
             await self._try_on(tx, job, unknown=outcome.state is PageState.UNKNOWN)
 
     async def _try_on(self, tx: Tx, job: Job, *, unknown: bool) -> None:

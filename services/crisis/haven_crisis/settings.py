@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -14,11 +15,6 @@ from haven_edge.settings import EdgeSettings
 class CrisisSettings(EdgeSettings):
     """Settings of the crisis service."""
 
-    console_url: str = Field(
-        default="http://127.0.0.1:8080/v1/alerts/{alert_id}",
-        pattern=r"^https?://.*\{alert_id\}",
-        description="Where a page's link leads; {alert_id} is filled in.",
-    )
     crisis_last_resort_webhook: str | None = Field(
         default=None,
         pattern=r"^https?://",
@@ -57,6 +53,25 @@ class CrisisSettings(EdgeSettings):
     )
     crisis_drill_secret: SecretStr | None = Field(
         default=None, description="Key of its signature: whsec_ and base64."
+    )
+
+    crisis_accept_seconds: float = Field(
+        default=1, gt=0, le=5, description="For the database to make a signal durable, before it is kept elsewhere."
+    )
+    crisis_accept_pool_size: int = Field(
+        default=4, ge=1, le=50, description="Connections for signals alone, of this replica."
+    )
+    crisis_paging_pool_size: int = Field(
+        default=4, ge=2, le=50, description="Connections for pages and escalations alone, of this replica."
+    )
+    crisis_keep_seconds: float = Field(
+        default=0.5, gt=0, le=5, description="For NATS, and then for the disk, to keep a signal without the database."
+    )
+    crisis_journal_dir: Path | None = Field(
+        default=None, description="Folder for signals that neither the database nor NATS takes; a volume."
+    )
+    crisis_journal_bytes: int = Field(
+        default=64 * 1024**2, ge=1024**2, description="The most that waits there; more is not kept."
     )
 
     page_timeout_seconds: float = Field(default=3, gt=0, le=30, description="For a provider to take a page.")

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from haven_crisis import auditor
 from haven_crisis.auditor import Auditor
+from haven_crisis.deliveries import Deliveries
 from haven_crisis.escalator import Escalator
 from haven_crisis.pager import Pager
 from haven_kit.workers import Worker
@@ -13,7 +14,7 @@ from haven_kit.workers import Worker
 _SWEEP = timedelta(seconds=1)
 
 
-def workers(pager: Pager, escalator: Escalator, watch: Auditor) -> tuple[Worker, ...]:
+def workers(pager: Pager, escalator: Escalator, watch: Auditor, deliveries: Deliveries) -> tuple[Worker, ...]:
     """The loops of the service."""
     return (
         Worker("pages", pager.sweep, every=_SWEEP, wake="pages"),
@@ -21,4 +22,5 @@ def workers(pager: Pager, escalator: Escalator, watch: Auditor) -> tuple[Worker,
         Worker("follow-ups", escalator.miss_follow_up, every=_SWEEP, wake="follow-ups"),
         Worker("on-call", watch.refresh, every=timedelta(seconds=5), wake="on-call"),
         Worker("auditor", watch.look, every=auditor.EVERY),
+        Worker("deliveries", deliveries.step, every=_SWEEP, wake="deliveries"),
     )

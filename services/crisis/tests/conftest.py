@@ -29,7 +29,7 @@ async def world(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[World]:
         clock=clock,
         crisis_last_resort_webhook=hooks["last"].url,
         smtp_port=mail.port,
-        console_url="https://console.example/alerts/{alert_id}",
+        crisis_url="https://crisis.example",
     )
     yield World(crisis, clock, hooks, mail)
     for hook in hooks.values():

@@ -1,0 +1,173 @@
+"""What Twilio tells: how messages and calls went, replies to messages, keys pressed in calls.
+
+Each carries Twilio's signature over the whole address and all fields, made with the account's token; what does not is
+refused, and nothing of it is looked at.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+from uuid import UUID
+from xml.sax.saxutils import escape, quoteattr
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from haven_crisis.channels import twilio
+from haven_crisis.domain import replies
+from haven_crisis.store import deliveries
+from haven_crisis.store.deliveries import Paged
+from haven_crisis.store.pages import PageState
+from haven_edge import bodies
+from haven_edge.problems import Problem
+from haven_kit import logs
+from haven_kit.errors import NotFound, Overloaded, Refused, Unavailable
+from haven_kit.identity import Principal, system
+
+if TYPE_CHECKING:
+    from haven_crisis.web import Web
+
+MAX_BODY = 64 * 1024
+ANSWERED_WITHIN = timedelta(hours=24)
+"""How old the page may be that a text message answers."""
+_ENDED = {
+    "delivered": PageState.DELIVERED,
+    "read": PageState.DELIVERED,
+    "completed": PageState.DELIVERED,
+    "undelivered": PageState.FAILED,
+    "failed": PageState.FAILED,
+    "canceled": PageState.FAILED,
+    "busy": PageState.FAILED,
+    "no-answer": PageState.FAILED,
+}
+"""States of messages and calls that are their last; all others are on the way."""
+_TAKEN_NOW = "You have this alert. The console shows whom to reach and how."
+_BY_RULE = {
+    "taken": "A colleague has this alert already. Thank you.",
+    "closed": "This alert is over. Thank you.",
+}
+_NO_ALERT = "No alert waits for you. Thank you."
+_WHICH = "Reply with the three digits of the alert that you take."
+_AWAY = "It could not be written down. Please try again, or open the console."
+_PRINCIPAL = system("crisis/callbacks")
+_log = logs.get(__name__)
+Fields = dict[str, str]
+
+
+class TwilioCallbacks:
+    """Answers Twilio."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        settings = web.parts.settings
+        self._base = settings.crisis_url
+        self._token = settings.twilio_auth_token
+        self._account = settings.twilio_account_sid
+
+    async def status(self, request: Request) -> Response:
+        """How a message or a call went."""
+        fields = await self._fields(request)
+        told = fields.get("MessageStatus") or fields.get("CallStatus", "")
+        state = _ENDED.get(told)
+        if state is not None:
+            reference = fields.get("MessageSid") or fields.get("CallSid", "")
+            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
+                if await deliveries.report(tx, _page_id(request), reference[:64], state, _reason(told, fields)):
+                    tx.wake("deliveries")
+        return Response(status_code=204)
+
+    async def key(self, request: Request) -> Response:
+        """A key was pressed in a call: 1 takes the alert."""
+        fields = await self._fields(request)
+        page_id = _page_id(request)
+        if fields.get("Digits") != "1":
+            return _twiml(self._ask_again(page_id, "Press 1 to take the alert."))
+        try:
+            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
+                page = await deliveries.page(tx, page_id)
+        except (Unavailable, Overloaded):
+            return _twiml(self._ask_again(page_id, "It could not be written down. Press 1 again."))
+        said = await self._take(page, "voice") if page is not None else _AWAY
+        return _twiml(self._ask_again(page_id, said) if said == _AWAY else f"<Say>{escape(said)}</Say>")
+
+    async def message(self, request: Request) -> Response:
+        """A text message came: the alert whose code it names, or the only one, is taken."""
+        fields = await self._fields(request)
+        return _twiml(f"<Message>{escape(await self._reply(fields.get('From', ''), fields.get('Body', '')))}</Message>")
+
+    async def _reply(self, number: str, text: str) -> str:
+        try:
+            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
+                await self._web.desk.directory.read(tx)
+                who = self._web.desk.directory.reached_by(number)
+                paged = await deliveries.open_alerts(tx, who, tx.now - ANSWERED_WITHIN)
+        except (Unavailable, Overloaded):
+            return _AWAY
+        if not paged:
+            return _NO_ALERT
+        meant = replies.meant(text, sorted({each.alert_id for each in paged}))
+        page = next((each for each in paged if each.alert_id == meant), None)
+        return await self._take(page, "sms") if page is not None else _WHICH
+
+    async def _take(self, page: Paged, channel: str) -> str:
+        try:
+            async with self._web.parts.database.transaction(Principal(page.responder_id)) as tx:
+                await self._web.desk.acknowledge(tx, page.alert_id, page.responder_id, channel)
+        except Refused as refused:
+            return _BY_RULE.get(refused.reason, _NO_ALERT)
+        except NotFound:
+            return _NO_ALERT
+        except (Unavailable, Overloaded):
+            return _AWAY
+        return _TAKEN_NOW
+
+    def _ask_again(self, page_id: str, said: str) -> str:
+        action = quoteattr(f"{self._base}{twilio.KEY_PATH}?page={page_id}")
+        return f'<Gather numDigits="1" timeout="10" action={action} method="POST"><Say>{escape(said)}</Say></Gather>'
+
+    async def _fields(self, request: Request) -> Fields:
+        """The fields of the form. Raises Problem 403 where Twilio has not signed them."""
+        body = (await bodies.read(request, MAX_BODY)).decode("utf-8", "replace")
+        form = parse_qsl(body, keep_blank_values=True)
+        query = f"?{request.url.query}" if request.url.query else ""
+        fields = dict(form)
+        given = request.headers.get("x-twilio-signature", "")
+        if self._token is None:
+            raise Problem("not_found")
+        due = twilio.signature(self._token.get_secret_value(), f"{self._base}{request.url.path}{query}", form)
+        if not hmac.compare_digest(given.encode(), due.encode()) or fields.get("AccountSid") != self._account:
+            _log.warning("callback.not_signed", path=request.url.path)
+            raise Problem("denied", "The signature does not hold.")
+        return fields
+
+
+def routes(web: Web) -> list[BaseRoute]:
+    """The addresses that Twilio is given."""
+    callbacks = TwilioCallbacks(web)
+    return [
+        Route(twilio.STATUS_PATH, callbacks.status, methods=["POST"]),
+        Route(twilio.KEY_PATH, callbacks.key, methods=["POST"]),
+        Route(twilio.MESSAGE_PATH, callbacks.message, methods=["POST"]),
+    ]
+
+
+def _page_id(request: Request) -> str:
+    try:
+        return str(UUID(request.query_params.get("page", "")))
+    except ValueError:
+        raise Problem("not_found") from None
+
+
+def _reason(told: str, fields: Fields) -> str:
+    code = fields.get("ErrorCode", "")
+    return f"{told}, code {code}" if re.fullmatch(r"\d{1,6}", code) else told
+
+
+def _twiml(inner: str) -> Response:
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Response>{inner}</Response>'
+    return Response(body, media_type="application/xml")

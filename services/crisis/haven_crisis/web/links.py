@@ -1,0 +1,151 @@
+"""The links in pages. Opening one (GET, HEAD) changes nothing, so that scanners of links may; a tap on it takes the
+alert.
+
+A program, such as the console's service worker, asks with `Accept: application/json`: it is told `state`, and `tap` to
+send back.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from haven_crisis.domain.alerts import UNANSWERED, Alert
+from haven_crisis.domain.alerts import State as AlertState
+from haven_crisis.domain.escalation import LAST_RESORT_ID
+from haven_crisis.links import LinkOver, Links, NoLink
+from haven_crisis.store import alerts, deliveries
+from haven_crisis.store.deliveries import Paged
+from haven_crisis.web.link_page import TEXTS, TO_TAKE, State, shown
+from haven_edge import bodies
+from haven_edge.limits import TokenBuckets
+from haven_edge.problems import Problem
+from haven_kit import logs
+from haven_kit.errors import NotFound, Overloaded, Refused, Unavailable
+from haven_kit.identity import Principal, system
+
+if TYPE_CHECKING:
+    from haven_crisis.web import Web
+
+RATE, BURST = 5.0, 60.0
+"""Requests a second from one address, lasting and at once: a team behind one address answers, a guesser does not."""
+MAX_BODY = 4096
+_JSON = "application/json"
+_PRINCIPAL = system("crisis/links")
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a link leads to."""
+
+    state: State
+    page: Paged | None = None
+    drill: bool = False
+
+
+class LinkPages:
+    """Answers links."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        self._clock = web.parts.clock
+        self._links = Links(web.parts.cipher, web.parts.settings)
+        self._buckets = TokenBuckets(RATE, BURST, time.monotonic)
+
+    async def open(self, request: Request) -> Response:
+        """GET and HEAD: how things stand, and a button where the alert can be taken."""
+        self._admit(request)
+        token = request.path_params["token"]
+        return self._answer(request, token, await self._look(token))
+
+    async def take(self, request: Request) -> Response:
+        """POST: the alert is taken, where the tap comes from the opened page."""
+        self._admit(request)
+        token = request.path_params["token"]
+        form = parse_qs((await bodies.read(request, MAX_BODY)).decode("latin-1"))
+        seen = await self._look(token)
+        page = seen.page
+        if page is not None and seen.state in TO_TAKE:
+            if self._links.tapped(token, form.get("tap", [""])[0], self._clock.now()):
+                seen = await self._take(page, "push" if _asks_json(request) else "link")
+            else:
+                _log.info("link.tap_refused", page_id=page.page_id)
+        if _asks_json(request) or TEXTS[seen.state].status != 200:
+            return self._answer(request, token, seen)
+        # So that loading the page again asks for nothing but how things stand.
+        return RedirectResponse(request.url.path, 303)
+
+    async def _look(self, token: str) -> Seen:
+        now = self._clock.now()
+        try:
+            page_id = self._links.page(token, now)
+        except NoLink:
+            return Seen(State.UNKNOWN)
+        except LinkOver:
+            return Seen(State.EXPIRED)
+        try:
+            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
+                page = await deliveries.page(tx, page_id)
+                if page is None:
+                    return Seen(State.NOT_YET)
+                alert = await alerts.get(tx, page.alert_id)
+        except (Unavailable, Overloaded):
+            return Seen(State.AWAY)
+        return Seen(_state(alert, page.responder_id), page, alert.drill)
+
+    async def _take(self, page: Paged, channel: str) -> Seen:
+        try:
+            async with self._web.parts.database.transaction(Principal(page.responder_id)) as tx:
+                alert = await self._web.desk.acknowledge(tx, page.alert_id, page.responder_id, channel)
+                return Seen(_state(alert, page.responder_id), page, alert.drill)
+        except (Unavailable, Overloaded):
+            return Seen(State.AWAY)
+        except (Refused, NotFound):
+            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
+                alert = await alerts.get(tx, page.alert_id)
+            return Seen(_state(alert, page.responder_id), page, alert.drill)
+
+    def _answer(self, request: Request, token: str, seen: Seen) -> Response:
+        tap = self._links.tap(token, self._clock.now()) if seen.state in TO_TAKE else ""
+        known = seen.page.alert_id if seen.page is not None else ""
+        console = self._links.console(known)
+        if _asks_json(request):
+            told = {"state": seen.state.value, "drill": seen.drill, "tap": tap, "console": console}
+            return Response(orjson.dumps(told), TEXTS[seen.state].status, media_type=_JSON)
+        return shown(seen.state, drill=seen.drill, tap=tap, console=console)
+
+    def _admit(self, request: Request) -> None:
+        wait = self._buckets.take(request.client.host if request.client else "")
+        if wait > 0:
+            raise Problem("too_many_requests", "Too many requests in a short time.", retry_after=wait)
+
+
+def routes(web: Web) -> list[BaseRoute]:
+    """`/p/{token}`."""
+    pages = LinkPages(web)
+    return [
+        Route("/p/{token}", pages.open, methods=["GET", "HEAD"]),
+        Route("/p/{token}", pages.take, methods=["POST"]),
+    ]
+
+
+def _state(alert: Alert, responder_id: str) -> State:
+    if alert.state is AlertState.CLOSED:
+        return State.OVER
+    if alert.state in UNANSWERED:
+        return State.CONSOLE if responder_id == LAST_RESORT_ID else State.OPEN
+    if alert.offered_to == responder_id:
+        return State.OFFERED
+    return State.YOURS if alert.responder_id == responder_id else State.TAKEN
+
+
+def _asks_json(request: Request) -> bool:
+    return request.headers.get("accept", "").partition(";")[0].strip() == _JSON
