@@ -1,11 +1,12 @@
 """Accepting a call for help: what it asks for is planned from memory, then made durable in one statement.
 
-This is the one place where a signal becomes durable. Where it is kept while the database is away is decided here too.
+This is the one place where a signal becomes durable. Where it goes while the database is away is `roads`' to decide.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from haven.crisis.v1 import signals_pb2 as pb
@@ -13,7 +14,7 @@ from haven.crisis.v1 import signals_pb2 as pb
 from haven_crisis import facts, metrics
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import State
-from haven_crisis.domain.escalation import stage_from
+from haven_crisis.domain.escalation import stage_from, turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.domain.signals import Signal
 from haven_crisis.pager import Pager
@@ -51,21 +52,26 @@ class Acceptance:
         self._pager = pager
         self._records = records
 
-    async def accept(self, tx: Tx, signal: Signal) -> Accepted:
+    async def accept(self, tx: Tx, signal: Signal, plans: list[Plan] | None = None) -> Accepted:
         """Make a signal durable, and page for it once the transaction commits. The same signal_id twice is one signal.
 
         In a transaction that nothing has begun this is one round trip, and durable when it returns. An id that another
-        person's signal has is not taken from them: the signal gets one of its own, and is not lost.
+        person's signal has is not taken from them: the signal gets one of its own, and is not lost. `plans` is given
+        what was planned before the database was asked for it.
         """
         if self._directory.version == 0:
             await self._directory.read(tx)
         planned_by = self._directory.version
-        plan = self._plan(tx, signal)
+        plan = self.plan(signal, tx.now)
+        if plans is not None:
+            plans.append(plan)
         row = await self._records.signals.accept(tx, plan)
         metrics.SIGNALS.labels(plan.source, "no" if row is not None else "yes").inc()
         if row is None:
             known = await self._known(tx, signal)
-            return known if isinstance(known, Accepted) else await self.accept(tx, replace(signal, signal_id=known))
+            return (
+                known if isinstance(known, Accepted) else await self.accept(tx, replace(signal, signal_id=known), plans)
+            )
         of = Round(row["alert_id"], row["cycle"], plan.stage, plan.drill, row["raised_at"], plan.traceparent)
         if row["paging"]:
             chosen = [
@@ -76,39 +82,43 @@ class Acceptance:
             self._pager.post(tx, chosen)
             if row["version"] != planned_by:
                 await self._page_newcomers(tx, of, row, plan)
+        elif row["severity"] == Severity.IMMEDIATE:
+            await self._pager.widen(tx, row["alert_id"])
         if row["raised"]:
             tx.wake("relay")
         tx.wake("watch")
         return Accepted(signal.signal_id, row["alert_id"], row["raised"])
 
-    def _plan(self, tx: Tx, signal: Signal) -> Plan:
+    def plan(self, signal: Signal, now: datetime) -> Plan:
+        """All that accepting the signal will write, from memory."""
         source = facts.source_name(signal.source)
         rules = facts.severity_rules()
-        stage = stage_from(self._directory.book, self._directory.book.policy(), 0, tx.now)
-        entry_id = ids.new_id()
+        alert_id, entry_id = ids.new_id(), ids.new_id()
+        book = self._directory.book
+        stage = stage_from(book, book.policy(), 0, now, turn_of(alert_id))
         return Plan(
             signal=signal,
             source=source,
             drill=signal.source == pb.SIGNAL_SOURCE_DRILL,
             severity=int(rules.of(source, signal.level)),
             makes_immediate=rules.signals_make_immediate,
-            alert_id=ids.new_id(),
+            alert_id=alert_id,
             entry_id=entry_id,
             sealed=alerts.seal(self._parts.cipher, entry_id, alerts.Told(signal.note)) if signal.note else None,
             stage=stage.number,
-            deadline=tx.now + stage.wait,
-            pages=tuple((ids.new_id(), each) for each in self._pager.drafts(stage.responders, Severity.IMMEDIATE)),
+            deadline=now + stage.wait,
+            pages=tuple((ids.new_id(), each) for each in self._pager.drafts(stage.paged, Severity.IMMEDIATE)),
             worker=self._pager.worker_id,
-            lease_until=self._pager.lease_until(tx.now),
+            lease_until=self._pager.lease_until(now),
             traceparent=telemetry.traceparent(),
         )
 
     async def _page_newcomers(self, tx: Tx, of: Round, row: Row, plan: Plan) -> None:
         """The on-call plan had just changed: whoever is on call by the new one is paged too."""
         book = await self._directory.read(tx)
-        stage = stage_from(book, book.policy(), 0, tx.now)
+        stage = stage_from(book, book.policy(), 0, tx.now, turn_of(plan.alert_id))
         had = {draft.responder_id for _, draft in plan.pages}
-        newcomers = [each for each in stage.responders if each not in had]
+        newcomers = [each for each in stage.paged if each not in had]
         await self._pager.page(tx, of, self._pager.drafts(newcomers, row["severity"]))
 
     async def _known(self, tx: Tx, signal: Signal) -> Accepted | str:

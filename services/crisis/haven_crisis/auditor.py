@@ -43,7 +43,7 @@ class Auditor:
             forgotten = await self._records.follow_ups.overdue(tx, tx.now - GRACE)
             for alert_id in late:
                 await self._page_last_resort(tx, alert_id)
-        problems = self._directory.problems()
+        problems = self._directory.problems(self._parts.clock.now())
         metrics.PROBLEMS.set(len(problems))
         for finding, count in (("late_alerts", len(late)), ("stuck_pages", stuck), ("late_follow_ups", forgotten)):
             metrics.FINDINGS.labels(finding).set(count)

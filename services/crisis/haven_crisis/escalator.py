@@ -11,7 +11,7 @@ from haven_crisis import metrics
 from haven_crisis.acceptance import Acceptance, Signal
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Alert, due, next_stage
-from haven_crisis.domain.escalation import Book, stage_from
+from haven_crisis.domain.escalation import Book, stage_from, turn_of
 from haven_crisis.pager import Pager
 from haven_crisis.records import POSTGRES, Records, Row
 from haven_crisis.settings import CrisisSettings
@@ -73,15 +73,21 @@ class Escalator:
         return True
 
     async def _escalate(self, tx: Tx, book: Book, alert: Alert) -> None:
-        stage = stage_from(book, book.policy(), next_stage(alert), tx.now)
+        stage = stage_from(book, book.policy(), next_stage(alert), tx.now, turn_of(alert.alert_id))
         entries = due(alert, stage.number, stage.wait, stage.last_resort, _PRINCIPAL.id, tx.now)
         after = await self._records.alerts.add(tx, self._parts.cipher, alert, entries)
         await self._pager.page(
             tx,
             Round(after.alert_id, after.cycle, after.stage, after.drill, after.raised_at, telemetry.traceparent()),
-            self._pager.drafts(stage.responders, after.severity),
+            self._pager.drafts(stage.paged, after.severity),
         )
-        event = events_pb2.AlertEscalated(alert_id=alert.alert_id, step=stage.number)
+        event = events_pb2.AlertEscalated(
+            alert_id=alert.alert_id,
+            step=stage.number,
+            lease_expired=alert.state not in UNANSWERED,
+            person_id=alert.person_id,
+            session_id=alert.session_id,
+        )
         event.escalated_at.FromDatetime(tx.now)
         tx.emit(event, key=alert.alert_id)
         reason = "unanswered" if alert.state in UNANSWERED else "lease_expired"

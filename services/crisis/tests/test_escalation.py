@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haven_crisis import facts
-from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target, problems, stage_from
-from haven_crisis.domain.rotation import Rotation
+from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target, stage_from
+from haven_crisis.domain.plan import of_policy
+from haven_crisis.domain.rotation import in_turn
 from haven_crisis.store.pages import PageState
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-ROTATION = Rotation("nights", ("ann",), 1, ZoneInfo("UTC"), time(8), date(2026, 1, 1))
+ROTATION = in_turn("nights", ("ann",), 1, ZoneInfo("UTC"), time(8), date(2026, 1, 1))
 
 
 def book(*reachable: str) -> Book:
-    return Book({}, "", {"nights": ROTATION}, frozenset(reachable))
+    known = frozenset(reachable)
+    return Book({}, "", {"nights": ROTATION}, known, verified=known)
 
 
 def policy(*targets: Target, repeats: int = 0) -> Policy:
@@ -31,7 +33,7 @@ def test_steps_repeat_and_then_the_last_resort_goes_on_for_ever() -> None:
     plan = policy(Target(rotation_id="nights"), Target(responder_id="bob"), repeats=1)
     known = book("ann", "bob", "boss")
     paged = [stage_from(known, plan, number, NOW).responders for number in range(7)]
-    assert paged == [("ann",), ("bob",), ("ann",), ("bob",)] + [("boss", LAST_RESORT_ID)] * 3
+    assert paged == [("ann",), ("bob",), ("ann",), ("bob",)] + [("boss", "ann", LAST_RESORT_ID)] * 3
 
 
 def test_a_step_that_reaches_nobody_is_skipped_at_once() -> None:
@@ -61,9 +63,9 @@ def test_every_stage_pages_somebody_and_never_goes_back(names: list[str], repeat
 
 
 def test_problems_name_the_step() -> None:
-    found = problems(book("ann"), policy(Target(responder_id="gone"), Target(rotation_id="other")), NOW)
+    found = of_policy(book("ann"), policy(Target(responder_id="gone"), Target(rotation_id="other")), NOW)
     assert [each.split(" names")[0] for each in found] == ["Step 1", "Step 2", "The last resort"]
-    assert not problems(book("ann", "boss"), policy(Target(rotation_id="nights")), NOW)
+    assert not of_policy(book("ann", "boss"), policy(Target(rotation_id="nights")), NOW)
 
 
 def test_help_lines_fit_the_place() -> None:

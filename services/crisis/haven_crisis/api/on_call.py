@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC
 
 from haven.crisis.v1 import on_call_service_pb2 as pb
 from haven.options.v1 import options_pb2 as options
 
-from haven_crisis import directory
 from haven_crisis.api.desk import Desk
-from haven_crisis.domain import escalation, rotation
-from haven_crisis.domain.escalation import Book
+from haven_crisis.api.planning import Planning
+from haven_crisis.directory import channel_id
+from haven_crisis.domain.rotation import watching
 from haven_crisis.store import on_call
 from haven_kit import etags
 from haven_kit.call import Call
 from haven_kit.cipher import CannotOpen
-from haven_kit.errors import NotFound, Refused
+from haven_kit.errors import Invalid, NotFound
 from haven_kit.paging import Page
 
 
 class OnCallApi:
-    """Answers OnCallService. Every change is checked against the whole plan, which is locked meanwhile."""
+    """Answers OnCallService."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._cipher = desk.parts.cipher
+        self._planning = Planning(desk)
 
     async def put_responder(self, call: Call, request: pb.PutResponderRequest) -> pb.Responder:
-        _own_or_office(call, request.responder_id)
-        version = await self._version(call, "responder", request.responder_id, request.etag)
-        responder = pb.Responder(responder_id=request.responder_id, name=request.name, channels=request.channels)
-        if version > 1:
-            row = await on_call.get(call.tx, "responder", request.responder_id)
-            with suppress(CannotOpen):  # one that cannot be read any more is mended by saving it
-                _keep_secrets(responder, self._cipher.open(pb.Responder, row["body"], _context(request.responder_id)))
-        sealed = self._cipher.seal(responder, _context(request.responder_id))
-        await on_call.put(call.tx, "responder", request.responder_id, version, sealed)
-        return _shown(responder, version)
+        own_or_office(call, request.responder_id)
+        responder = pb.Responder(
+            responder_id=request.responder_id, name=request.name, channels=request.channels, rules=request.rules
+        )
+        if request.HasField("drill_quiet_hours"):
+            responder.drill_quiet_hours.CopyFrom(request.drill_quiet_hours)
+        for place, rule in enumerate(request.rules):
+            if rule.channel >= len(request.channels):
+                raise Invalid(f"rules[{place}].channel", "known_channel", "There is no channel at this place.")
+        _keep(responder, await self._held(call, request.responder_id))
+        version = await self._planning.responder(call.tx, responder, request.etag, "saved")
+        return shown_responder(responder, version)
+
+    async def _held(self, call: Call, responder_id: str) -> pb.Responder:
+        """The responder as saved last; an empty one where there is none, or it cannot be read any more."""
+        with suppress(NotFound, CannotOpen):
+            row = await on_call.get(call.tx, "responder", responder_id)
+            return self._cipher.open(pb.Responder, row["body"], f"responder/{responder_id}")
+        return pb.Responder()
 
     async def get_responder(self, call: Call, request: pb.GetResponderRequest) -> pb.Responder:
-        _own_or_office(call, request.responder_id)
+        own_or_office(call, request.responder_id)
         row = await on_call.get(call.tx, "responder", request.responder_id)
         return self._responder(row["key"], row["version"], row["body"])
 
@@ -54,21 +62,10 @@ class OnCallApi:
         return pb.ListRespondersResponse(responders=shown, next_page_token=token)
 
     async def put_rotation(self, call: Call, request: pb.PutRotationRequest) -> pb.Rotation:
-        kept = request.rotation
-        kept.rotation_id = request.rotation_id
-        version = await self._version(call, "rotation", request.rotation_id, kept.etag)
-        kept.ClearField("etag")
-        drafted = directory.rotation_of(kept)
-        book = await self._desk.directory.plan(call.tx)
-        found = list(rotation.problems(drafted, call.now))
-        named = {*drafted.responders, *(each.responder_id for each in drafted.overrides)}
-        if not named <= book.reachable:
-            found.append("The rotation names somebody who cannot be paged. Save the responder with a channel first.")
-        _refuse("rotation_gap", found)
-        await on_call.put(call.tx, "rotation", request.rotation_id, version, kept)
-        self._refuse_broken_policies(call, replace(book, rotations={**book.rotations, drafted.rotation_id: drafted}))
-        kept.etag = etags.of(version)
-        return kept
+        rotation, etag = request.rotation, request.rotation.etag
+        rotation.rotation_id = request.rotation_id
+        rotation.etag = etags.of(await self._planning.rotation(call.tx, rotation, etag, "saved"))
+        return rotation
 
     async def get_rotation(self, call: Call, request: pb.GetRotationRequest) -> pb.Rotation:
         row = await on_call.get(call.tx, "rotation", request.rotation_id)
@@ -82,20 +79,10 @@ class OnCallApi:
         return pb.ListRotationsResponse(rotations=shown, next_page_token=token)
 
     async def put_policy(self, call: Call, request: pb.PutPolicyRequest) -> pb.Policy:
-        kept = request.policy
-        kept.policy_id = request.policy_id
-        version = await self._version(call, "policy", request.policy_id, kept.etag)
-        kept.ClearField("etag")
-        book = await self._desk.directory.plan(call.tx)
-        _refuse("unreachable_step", escalation.problems(book, directory.policy_of(kept), call.now))
-        if not kept.is_default and book.default_policy_id in ("", request.policy_id):
-            raise Refused(
-                "no_default_policy", "One policy has to be the default. Make this one the default, or another first."
-            )
-        await on_call.put(call.tx, "policy", request.policy_id, version, kept)
-        await on_call.make_default(call.tx, request.policy_id, kept.is_default)
-        kept.etag = etags.of(version)
-        return kept
+        policy, etag = request.policy, request.policy.etag
+        policy.policy_id = request.policy_id
+        policy.etag = etags.of(await self._planning.policy(call.tx, policy, etag, "saved"))
+        return policy
 
     async def get_policy(self, call: Call, request: pb.GetPolicyRequest) -> pb.Policy:
         row = await on_call.get(call.tx, "policy", request.policy_id)
@@ -113,57 +100,76 @@ class OnCallApi:
     async def get_on_call(self, call: Call, request: pb.GetOnCallRequest) -> pb.GetOnCallResponse:
         at = request.at.ToDatetime(UTC) if request.HasField("at") else call.now
         book = await self._desk.book(call.tx)
-        response = pb.GetOnCallResponse(problems=self._desk.directory.problems())
-        for row in await on_call.listed(call.tx, "rotation", "", 200):
-            drafted = book.rotations.get(row["key"])
-            duty = rotation.who_is_on_call(drafted, at) if drafted is not None else None
-            if duty is not None:
-                shown = response.duties.add(
-                    rotation_id=row["key"],
-                    rotation_name=pb.Rotation.FromString(row["body"]).name,
-                    responder_id=duty.responder_id,
-                    responder_name=self._desk.directory.name(duty.responder_id),
-                )
-                shown.until.FromDatetime(duty.until)
+        response = pb.GetOnCallResponse(problems=self._desk.directory.problems(call.now))
+        for key, rotation in book.rotations.items():
+            duty = book.duty(key, at)
+            if duty is None:
+                continue
+            shown = response.duties.add(
+                rotation_id=key,
+                rotation_name=rotation.name,
+                responder_id=duty.responder_id,
+                responder_name=book.names.get(duty.responder_id, ""),
+                layer=duty.layer,
+                shadow_ids=watching(rotation, at),
+            )
+            shown.until.FromDatetime(duty.until)
         return response
 
-    async def _version(self, call: Call, table: str, key: str, etag: str) -> int:
-        self._desk.directory.renew(call.tx)
-        return await on_call.version(call.tx, table, key, etag)
-
     def _responder(self, responder_id: str, version: int, sealed: bytes) -> pb.Responder:
-        return _shown(self._cipher.open(pb.Responder, sealed, _context(responder_id)), version)
-
-    def _refuse_broken_policies(self, call: Call, book: Book) -> None:
-        for each in book.policies.values():
-            _refuse("unreachable_step", escalation.problems(book, each, call.now))
+        return shown_responder(self._cipher.open(pb.Responder, sealed, f"responder/{responder_id}"), version)
 
 
-def _own_or_office(call: Call, responder_id: str) -> None:
+def own_or_office(call: Call, responder_id: str) -> None:
+    """Raises NotFound unless the responder is the caller, or the caller of the administration."""
     if call.principal.id != responder_id and not call.principal.has(options.ROLE_ADMINISTRATOR):
         raise NotFound("responder")
 
 
-def _refuse(rule: str, problems: Sequence[str]) -> None:
-    if problems:
-        raise Refused(rule, " ".join(problems))
+_SECRETS = {
+    "webhook": ("secret",),
+    "pager_duty": ("routing_key",),
+    "web_push": ("p256dh", "auth"),
+    "apprise": ("url",),
+}
+"""What of a channel is never shown again."""
 
 
-def _keep_secrets(given: pb.Responder, held: pb.Responder) -> None:
-    """A webhook given without its secret keeps the one held for the same address."""
-    secrets = {each.webhook.url: each.webhook.secret for each in held.channels if each.HasField("webhook")}
+def _keep(given: pb.Responder, held: pb.Responder) -> None:
+    """A secret that is not given is the one held; a channel whose address stays as it was is still verified."""
     for each in given.channels:
-        if each.HasField("webhook") and not each.webhook.secret:
-            each.webhook.secret = secrets.get(each.webhook.url, "")
+        each.ClearField("verified_at")
+        before = _same(given.responder_id, each, held)
+        if before is None:
+            continue
+        kind = str(each.WhichOneof("kind"))
+        for field in _SECRETS.get(kind, ()):
+            part = getattr(each, kind)
+            setattr(part, field, getattr(part, field) or getattr(getattr(before, kind), field))
+        if before.HasField("verified_at") and channel_id(given.responder_id, each) == before.channel_id:
+            each.verified_at.CopyFrom(before.verified_at)
 
 
-def _shown(responder: pb.Responder, version: int) -> pb.Responder:
+def _same(responder_id: str, given: pb.Channel, held: pb.Responder) -> pb.Channel | None:
+    """The held channel that a given one stands for: by its address, or where that is a secret by its id."""
+    address = channel_id(responder_id, given)
+    for each in held.channels:
+        if each.WhichOneof("kind") == given.WhichOneof("kind") and (
+            channel_id(responder_id, each) == address or (given.channel_id and each.channel_id == given.channel_id)
+        ):
+            return each
+    return None
+
+
+def shown_responder(responder: pb.Responder, version: int) -> pb.Responder:
+    """A responder without secrets."""
     shown = pb.Responder()
     shown.CopyFrom(responder)
     shown.etag = etags.of(version)
     for each in shown.channels:
-        if each.HasField("webhook"):
-            each.webhook.ClearField("secret")
+        kind = str(each.WhichOneof("kind"))
+        for field in _SECRETS.get(kind, ()):
+            getattr(each, kind).ClearField(field)
     return shown
 
 
@@ -178,10 +184,6 @@ def _policy(version: int, body: bytes, default_id: str) -> pb.Policy:
     shown.etag = etags.of(version)
     shown.is_default = shown.policy_id == default_id
     return shown
-
-
-def _context(responder_id: str) -> str:
-    return f"responder/{responder_id}"
 
 
 def _after(page: Page) -> str:

@@ -1,8 +1,14 @@
-"""Responders, rotations and policies. Every change counts up `on_call_version`, which tells a copy that is old."""
+"""Responders, rotations, policies and teams. Every change counts up `on_call_version`, which tells a copy that is old."""
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
 import asyncpg
+import orjson
 from google.protobuf.message import Message
 
 from haven_kit import etags
@@ -13,7 +19,70 @@ _KEYS = {
     "responder": ("responder_id", "text", "sealed"),
     "rotation": ("rotation_id", "uuid", "body"),
     "policy": ("policy_id", "uuid", "body"),
+    "team": ("team_id", "uuid", "body"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The whole plan as it is stored: bodies by key, those of responders sealed."""
+
+    responders: Mapping[str, bytes] = field(default_factory=dict)
+    rotations: Mapping[str, bytes] = field(default_factory=dict)
+    policies: Mapping[str, bytes] = field(default_factory=dict)
+    teams: Mapping[str, bytes] = field(default_factory=dict)
+    default_policy_id: str = ""
+    away: Sequence[tuple[str, datetime, datetime]] = ()
+    """Time off that is not over: whose, from, to."""
+
+    def dump(self, version: int) -> bytes:
+        """As bytes, with the version of the plan."""
+        bodies = {
+            name: {key: base64.b64encode(body).decode() for key, body in getattr(self, name).items()}
+            for name in _BODIES.values()
+        }
+        rest = {"version": version, "default_policy_id": self.default_policy_id, "away": self.away}
+        return orjson.dumps(bodies | rest)
+
+    @classmethod
+    def load(cls, kept: bytes) -> tuple[Rows, int]:
+        """What `dump` made. Raises ValueError for anything else."""
+        found = orjson.loads(kept)
+        try:
+            bodies = {
+                name: {key: base64.b64decode(body, validate=True) for key, body in found[name].items()}
+                for name in _BODIES.values()
+            }
+            away = tuple(
+                (who, datetime.fromisoformat(starts), datetime.fromisoformat(ends))
+                for who, starts, ends in found["away"]
+            )
+            return cls(**bodies, default_policy_id=found["default_policy_id"], away=away), int(found["version"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not a snapshot of the on-call plan") from error
+
+
+_BODIES = {"responder": "responders", "rotation": "rotations", "policy": "policies", "team": "teams"}
+
+
+async def rows(tx: Tx) -> Rows:
+    """The whole plan."""
+    bodies = {
+        _BODIES[table]: {
+            row["key"]: bytes(row["body"])
+            for row in await tx.fetch(f"SELECT {name}::text AS key, {body} AS body FROM {table} ORDER BY {name}")
+        }
+        for table, (name, _, body) in _KEYS.items()
+    }
+    default = await tx.fetch_one("SELECT policy_id::text FROM policy WHERE is_default")
+    away = await tx.fetch(
+        "SELECT responder_id, starts_at, ends_at FROM time_off WHERE ends_at > $1 ORDER BY starts_at", tx.now
+    )
+    return Rows(
+        **bodies,
+        default_policy_id=default["policy_id"] if default is not None else "",
+        away=tuple((row["responder_id"], row["starts_at"], row["ends_at"]) for row in away),
+    )
 
 
 async def get(tx: Tx, table: str, key: str) -> asyncpg.Record:
@@ -70,3 +139,9 @@ async def make_default(tx: Tx, policy_id: str, is_default: bool) -> None:
     if is_default:
         await tx.fetch("UPDATE policy SET is_default = FALSE WHERE is_default AND policy_id <> $1", policy_id)
     await tx.fetch("UPDATE policy SET is_default = $2 WHERE policy_id = $1", policy_id, is_default)
+
+
+async def drop(tx: Tx, table: str, key: str) -> None:
+    """Take a row out."""
+    name, _, _ = _KEYS[table]
+    await tx.fetch(f"DELETE FROM {table} WHERE {name} = $1", key)

@@ -59,6 +59,7 @@ class BreakGlassUse(_message.Message):
     REVIEWED_AT_FIELD_NUMBER: _builtins.int
     JUSTIFIED_FIELD_NUMBER: _builtins.int
     REVIEW_NOTE_FIELD_NUMBER: _builtins.int
+    REVIEW_DUE_AT_FIELD_NUMBER: _builtins.int
     break_glass_id: _builtins.str
     alert_id: _builtins.str
     person_id: _builtins.str
@@ -74,6 +75,10 @@ class BreakGlassUse(_message.Message):
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def reviewed_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def review_due_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when it has to be reviewed; what is not is found, and told as an event."""
+
     def __init__(
         self,
         *,
@@ -88,10 +93,11 @@ class BreakGlassUse(_message.Message):
         reviewed_at: _timestamp_pb2.Timestamp | None = ...,
         justified: _builtins.bool = ...,
         review_note: _builtins.str = ...,
+        review_due_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "reviewed_at", b"reviewed_at", "used_at", b"used_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "review_due_at", b"review_due_at", "reviewed_at", b"reviewed_at", "used_at", b"used_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "break_glass_id", b"break_glass_id", "expires_at", b"expires_at", "justified", b"justified", "person_id", b"person_id", "principal_id", b"principal_id", "reason", b"reason", "review_note", b"review_note", "reviewed_at", b"reviewed_at", "reviewed_by", b"reviewed_by", "used_at", b"used_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "break_glass_id", b"break_glass_id", "expires_at", b"expires_at", "justified", b"justified", "person_id", b"person_id", "principal_id", b"principal_id", "reason", b"reason", "review_due_at", b"review_due_at", "review_note", b"review_note", "reviewed_at", b"reviewed_at", "reviewed_by", b"reviewed_by", "used_at", b"used_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

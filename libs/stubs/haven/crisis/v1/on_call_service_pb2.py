@@ -27,10 +27,11 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from haven.crisis.v1 import channels_pb2 as haven_dot_crisis_dot_v1_dot_channels__pb2
+from haven.crisis.v1 import layers_pb2 as haven_dot_crisis_dot_v1_dot_layers__pb2
 from haven.options.v1 import options_pb2 as haven_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%haven/crisis/v1/on_call_service.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/crisis/v1/channels.proto\x1a\x1ehaven/options/v1/options.proto\"\xce\x03\n\x07\x43hannel\x12+\n\x07webhook\x18\x01 \x01(\x0b\x32\x18.haven.crisis.v1.WebhookH\x00\x12\'\n\x05\x65mail\x18\x02 \x01(\x0b\x32\x16.haven.crisis.v1.EmailH\x00\x12#\n\x03sms\x18\x03 \x01(\x0b\x32\x14.haven.crisis.v1.SmsH\x00\x12\'\n\x05voice\x18\x04 \x01(\x0b\x32\x16.haven.crisis.v1.VoiceH\x00\x12\x30\n\npager_duty\x18\x05 \x01(\x0b\x32\x1a.haven.crisis.v1.PagerDutyH\x00\x12\x35\n\x0c\x61lertmanager\x18\x06 \x01(\x0b\x32\x1d.haven.crisis.v1.AlertmanagerH\x00\x12,\n\x08web_push\x18\x07 \x01(\x0b\x32\x18.haven.crisis.v1.WebPushH\x00\x12+\n\x07\x61pprise\x18\x08 \x01(\x0b\x32\x18.haven.crisis.v1.AppriseH\x00\x12\x1b\n\nchannel_id\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18$\x12/\n\x0bverified_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"l\n\x07Webhook\x12$\n\x03url\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\xe8\x07\x32\n^https?://\x88\x01\x01\x12;\n\x06secret\x18\x02 \x01(\tB+\xbaH(r&\x18\xce\x01\x32!^(whsec_[A-Za-z0-9+/=]{24,200})?$\"$\n\x05\x45mail\x12\x1b\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x18\xc0\x02`\x01\"i\n\tResponder\x12\x14\n\x0cresponder_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x18.haven.crisis.v1.Channel\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"\xaa\x01\n\x13PutResponderRequest\x12*\n\x0cresponder_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x36\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x18.haven.crisis.v1.ChannelB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\n\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"A\n\x13GetResponderRequest\x12*\n\x0cresponder_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\"T\n\x15ListRespondersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"a\n\x16ListRespondersResponse\x12.\n\nresponders\x18\x01 \x03(\x0b\x32\x1a.haven.crisis.v1.Responder\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc8\x01\n\x08Override\x12*\n\x0cresponder_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\x12H\n\tstarts_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x46\n\x07\x65nds_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\"\xef\x02\n\x08Rotation\x12\x1c\n\x0brotation_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x34\n\rresponder_ids\x18\x03 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x08\x01\x10\x64\"\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\x12\x1d\n\nshift_days\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18Z(\x01\x12\x1c\n\ttime_zone\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x35\n\thand_over\x18\x06 \x01(\tB\"\xbaH\x1fr\x1d\x18\x05\x32\x19^([01]\\d|2[0-3]):[0-5]\\d$\x12\x31\n\tfirst_day\x18\x07 \x01(\tB\x1e\xbaH\x1br\x19\x18\n2\x15^20\\d{2}-\\d{2}-\\d{2}$\x12\x37\n\toverrides\x18\x08 \x03(\x0b\x32\x19.haven.crisis.v1.OverrideB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x15\n\x04\x65tag\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18@\"h\n\x12PutRotationRequest\x12\x1d\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x33\n\x08rotation\x18\x02 \x01(\x0b\x32\x19.haven.crisis.v1.RotationB\x06\xbaH\x03\xc8\x01\x01\"3\n\x12GetRotationRequest\x12\x1d\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"S\n\x14ListRotationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"^\n\x15ListRotationsResponse\x12,\n\trotations\x18\x01 \x03(\x0b\x32\x19.haven.crisis.v1.Rotation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x06Target\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12,\n\x0cresponder_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$H\x00\x12#\n\x10\x65veryone_on_duty\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x42\x0c\n\x03who\x12\x05\xbaH\x02\x08\x01\"y\n\x04Step\x12\x34\n\x07targets\x18\x01 \x03(\x0b\x32\x17.haven.crisis.v1.TargetB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12;\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01\xc8\x01\x01\"\xeb\x01\n\x06Policy\x12\x1a\n\tpolicy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x30\n\x05steps\x18\x03 \x03(\x0b\x32\x15.haven.crisis.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12\x1a\n\x07repeats\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\n(\x00\x12\x32\n\x0blast_resort\x18\x05 \x01(\x0b\x32\x15.haven.crisis.v1.StepB\x06\xbaH\x03\xc8\x01\x01\x12\x12\n\nis_default\x18\x06 \x01(\x08\x12\x15\n\x04\x65tag\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\"`\n\x10PutPolicyRequest\x12\x1b\n\tpolicy_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12/\n\x06policy\x18\x02 \x01(\x0b\x32\x17.haven.crisis.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01\"/\n\x10GetPolicyRequest\x12\x1b\n\tpolicy_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"R\n\x13ListPoliciesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Z\n\x14ListPoliciesResponse\x12)\n\x08policies\x18\x01 \x03(\x0b\x32\x17.haven.crisis.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x10GetOnCallRequest\x12>\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x16\xbaH\x13\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\"\x8b\x01\n\x04\x44uty\x12\x13\n\x0brotation_id\x18\x01 \x01(\t\x12\x15\n\rrotation_name\x18\x02 \x01(\t\x12\x14\n\x0cresponder_id\x18\x03 \x01(\t\x12\x16\n\x0eresponder_name\x18\x04 \x01(\t\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x11GetOnCallResponse\x12%\n\x06\x64uties\x18\x01 \x03(\x0b\x32\x15.haven.crisis.v1.Duty\x12\x10\n\x08problems\x18\x02 \x03(\t2\xdc\n\n\rOnCallService\x12\x8e\x01\n\x0cPutResponder\x12$.haven.crisis.v1.PutResponderRequest\x1a\x1a.haven.crisis.v1.Responder\"<\x8a\xb5\x18\x08\n\x02\x0c\t\x12\x02\x07\x08\x82\xd3\xe4\x93\x02*\x1a%/v1/on-call/responders/{responder_id}:\x01*\x12\x8b\x01\n\x0cGetResponder\x12$.haven.crisis.v1.GetResponderRequest\x1a\x1a.haven.crisis.v1.Responder\"9\x8a\xb5\x18\x08\n\x02\x0c\t\x12\x02\x07\x08\x82\xd3\xe4\x93\x02\'\x12%/v1/on-call/responders/{responder_id}\x12\x8b\x01\n\x0eListResponders\x12&.haven.crisis.v1.ListRespondersRequest\x1a\'.haven.crisis.v1.ListRespondersResponse\"(\x8a\xb5\x18\x06\n\x01\x0c\x12\x01\x07\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/on-call/responders\x12\x87\x01\n\x0bPutRotation\x12#.haven.crisis.v1.PutRotationRequest\x1a\x19.haven.crisis.v1.Rotation\"8\x8a\xb5\x18\x06\n\x01\x0c\x12\x01\x07\x82\xd3\xe4\x93\x02(\x1a#/v1/on-call/rotations/{rotation_id}:\x01*\x12\x85\x01\n\x0bGetRotation\x12#.haven.crisis.v1.GetRotationRequest\x1a\x19.haven.crisis.v1.Rotation\"6\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02%\x12#/v1/on-call/rotations/{rotation_id}\x12\x88\x01\n\rListRotations\x12%.haven.crisis.v1.ListRotationsRequest\x1a&.haven.crisis.v1.ListRotationsResponse\"(\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/on-call/rotations\x12~\n\tPutPolicy\x12!.haven.crisis.v1.PutPolicyRequest\x1a\x17.haven.crisis.v1.Policy\"5\x8a\xb5\x18\x06\n\x01\x0c\x12\x01\x07\x82\xd3\xe4\x93\x02%\x1a /v1/on-call/policies/{policy_id}:\x01*\x12|\n\tGetPolicy\x12!.haven.crisis.v1.GetPolicyRequest\x1a\x17.haven.crisis.v1.Policy\"3\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02\"\x12 /v1/on-call/policies/{policy_id}\x12\x84\x01\n\x0cListPolicies\x12$.haven.crisis.v1.ListPoliciesRequest\x1a%.haven.crisis.v1.ListPoliciesResponse\"\'\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/on-call/policies\x12|\n\tGetOnCall\x12!.haven.crisis.v1.GetOnCallRequest\x1a\".haven.crisis.v1.GetOnCallResponse\"(\x8a\xb5\x18\r\n\x08\x04\x05\x06\x07\x08\t\n\x0c\x12\x01\x08\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/on-call/nowb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%haven/crisis/v1/on_call_service.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/crisis/v1/channels.proto\x1a\x1chaven/crisis/v1/layers.proto\x1a\x1ehaven/options/v1/options.proto\"\xce\x03\n\x07\x43hannel\x12+\n\x07webhook\x18\x01 \x01(\x0b\x32\x18.haven.crisis.v1.WebhookH\x00\x12\'\n\x05\x65mail\x18\x02 \x01(\x0b\x32\x16.haven.crisis.v1.EmailH\x00\x12#\n\x03sms\x18\x03 \x01(\x0b\x32\x14.haven.crisis.v1.SmsH\x00\x12\'\n\x05voice\x18\x04 \x01(\x0b\x32\x16.haven.crisis.v1.VoiceH\x00\x12\x30\n\npager_duty\x18\x05 \x01(\x0b\x32\x1a.haven.crisis.v1.PagerDutyH\x00\x12\x35\n\x0c\x61lertmanager\x18\x06 \x01(\x0b\x32\x1d.haven.crisis.v1.AlertmanagerH\x00\x12,\n\x08web_push\x18\x07 \x01(\x0b\x32\x18.haven.crisis.v1.WebPushH\x00\x12+\n\x07\x61pprise\x18\x08 \x01(\x0b\x32\x18.haven.crisis.v1.AppriseH\x00\x12\x1b\n\nchannel_id\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18$\x12/\n\x0bverified_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"l\n\x07Webhook\x12$\n\x03url\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x18\xe8\x07\x32\n^https?://\x88\x01\x01\x12;\n\x06secret\x18\x02 \x01(\tB+\xbaH(r&\x18\xce\x01\x32!^(whsec_[A-Za-z0-9+/=]{24,200})?$\"$\n\x05\x45mail\x12\x1b\n\x07\x61\x64\x64ress\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x18\xc0\x02`\x01\"\xd3\x01\n\tResponder\x12\x14\n\x0cresponder_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x18.haven.crisis.v1.Channel\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x30\n\x05rules\x18\x05 \x03(\x0b\x32!.haven.crisis.v1.NotificationRule\x12\x36\n\x11\x64rill_quiet_hours\x18\x14 \x01(\x0b\x32\x1b.haven.crisis.v1.QuietHours\"\x9e\x02\n\x13PutResponderRequest\x12*\n\x0cresponder_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x36\n\x08\x63hannels\x18\x03 \x03(\x0b\x32\x18.haven.crisis.v1.ChannelB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\n\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12:\n\x05rules\x18\x05 \x03(\x0b\x32!.haven.crisis.v1.NotificationRuleB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x36\n\x11\x64rill_quiet_hours\x18\x14 \x01(\x0b\x32\x1b.haven.crisis.v1.QuietHours\"A\n\x13GetResponderRequest\x12*\n\x0cresponder_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\"T\n\x15ListRespondersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"a\n\x16ListRespondersResponse\x12.\n\nresponders\x18\x01 \x03(\x0b\x32\x1a.haven.crisis.v1.Responder\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc8\x01\n\x08Override\x12*\n\x0cresponder_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\x12H\n\tstarts_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\x12\x46\n\x07\x65nds_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x19\xbaH\x16\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\xc8\x01\x01\"\x88\x04\n\x08Rotation\x12\x1c\n\x0brotation_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x32\n\rresponder_ids\x18\x03 \x03(\tB\x1b\xbaH\x18\x92\x01\x15\x10\x64\"\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$\x12\x1d\n\nshift_days\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18Z(\x00\x12\x1a\n\ttime_zone\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x38\n\thand_over\x18\x06 \x01(\tB%\xbaH\"r \x18\x05\x32\x1c^(([01]\\d|2[0-3]):[0-5]\\d)?$\x12\x34\n\tfirst_day\x18\x07 \x01(\tB!\xbaH\x1er\x1c\x18\n2\x18^(20\\d{2}-\\d{2}-\\d{2})?$\x12\x37\n\toverrides\x18\x08 \x03(\x0b\x32\x19.haven.crisis.v1.OverrideB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x15\n\x04\x65tag\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x30\n\x06layers\x18\n \x03(\x0b\x32\x16.haven.crisis.v1.LayerB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x32\n\x07shadows\x18\x0b \x03(\x0b\x32\x17.haven.crisis.v1.ShadowB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12/\n\x07team_id\x18\x0c \x01(\tB\x1e\xbaH\x1br\x19\x18$2\x15^([0-9a-fA-F-]{36})?$\"h\n\x12PutRotationRequest\x12\x1d\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x33\n\x08rotation\x18\x02 \x01(\x0b\x32\x19.haven.crisis.v1.RotationB\x06\xbaH\x03\xc8\x01\x01\"3\n\x12GetRotationRequest\x12\x1d\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"S\n\x14ListRotationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"^\n\x15ListRotationsResponse\x12,\n\trotations\x18\x01 \x03(\x0b\x32\x19.haven.crisis.v1.Rotation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa7\x01\n\x06Target\x12\x1f\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12,\n\x0cresponder_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xff\x01\x32\x08^[ -~]*$H\x00\x12#\n\x10\x65veryone_on_duty\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x12\x1b\n\x07team_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x42\x0c\n\x03who\x12\x05\xbaH\x02\x08\x01\"\x8e\x01\n\x04Step\x12\x34\n\x07targets\x18\x01 \x03(\x0b\x32\x17.haven.crisis.v1.TargetB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12;\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\xbaH\x0f\xaa\x01\t\"\x03\x08\x90\x1c\x32\x02\x08\x01\xc8\x01\x01\x12\x13\n\x0bround_robin\x18\x03 \x01(\x08\"\xeb\x01\n\x06Policy\x12\x1a\n\tpolicy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18$\x12\x18\n\x04name\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x30\n\x05steps\x18\x03 \x03(\x0b\x32\x15.haven.crisis.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12\x1a\n\x07repeats\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\n(\x00\x12\x32\n\x0blast_resort\x18\x05 \x01(\x0b\x32\x15.haven.crisis.v1.StepB\x06\xbaH\x03\xc8\x01\x01\x12\x12\n\nis_default\x18\x06 \x01(\x08\x12\x15\n\x04\x65tag\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18@\"`\n\x10PutPolicyRequest\x12\x1b\n\tpolicy_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12/\n\x06policy\x18\x02 \x01(\x0b\x32\x17.haven.crisis.v1.PolicyB\x06\xbaH\x03\xc8\x01\x01\"/\n\x10GetPolicyRequest\x12\x1b\n\tpolicy_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"R\n\x13ListPoliciesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Z\n\x14ListPoliciesResponse\x12)\n\x08policies\x18\x01 \x03(\x0b\x32\x17.haven.crisis.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x10GetOnCallRequest\x12>\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x16\xbaH\x13\xb2\x01\x10\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x06\x08\x80\x87\xb5\xc3\x03\"\xae\x01\n\x04\x44uty\x12\x13\n\x0brotation_id\x18\x01 \x01(\t\x12\x15\n\rrotation_name\x18\x02 \x01(\t\x12\x14\n\x0cresponder_id\x18\x03 \x01(\t\x12\x16\n\x0eresponder_name\x18\x04 \x01(\t\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05layer\x18\x06 \x01(\t\x12\x12\n\nshadow_ids\x18\x07 \x03(\t\"L\n\x11GetOnCallResponse\x12%\n\x06\x64uties\x18\x01 \x03(\x0b\x32\x15.haven.crisis.v1.Duty\x12\x10\n\x08problems\x18\x02 \x03(\t2\xdc\n\n\rOnCallService\x12\x8e\x01\n\x0cPutResponder\x12$.haven.crisis.v1.PutResponderRequest\x1a\x1a.haven.crisis.v1.Responder\"<\x8a\xb5\x18\x08\n\x02\x0c\t\x12\x02\x07\x08\x82\xd3\xe4\x93\x02*\x1a%/v1/on-call/responders/{responder_id}:\x01*\x12\x8b\x01\n\x0cGetResponder\x12$.haven.crisis.v1.GetResponderRequest\x1a\x1a.haven.crisis.v1.Responder\"9\x8a\xb5\x18\x08\n\x02\x0c\t\x12\x02\x07\x08\x82\xd3\xe4\x93\x02\'\x12%/v1/on-call/responders/{responder_id}\x12\x8b\x01\n\x0eListResponders\x12&.haven.crisis.v1.ListRespondersRequest\x1a\'.haven.crisis.v1.ListRespondersResponse\"(\x8a\xb5\x18\x06\n\x01\x0c\x12\x01\x07\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/on-call/responders\x12\x87\x01\n\x0bPutRotation\x12#.haven.crisis.v1.PutRotationRequest\x1a\x19.haven.crisis.v1.Rotation\"8\x8a\xb5\x18\x06\n\x01\x0c\x12\x01\x07\x82\xd3\xe4\x93\x02(\x1a#/v1/on-call/rotations/{rotation_id}:\x01*\x12\x85\x01\n\x0bGetRotation\x12#.haven.crisis.v1.GetRotationRequest\x1a\x19.haven.crisis.v1.Rotation\"6\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02%\x12#/v1/on-call/rotations/{rotation_id}\x12\x88\x01\n\rListRotations\x12%.haven.crisis.v1.ListRotationsRequest\x1a&.haven.crisis.v1.ListRotationsResponse\"(\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/on-call/rotations\x12~\n\tPutPolicy\x12!.haven.crisis.v1.PutPolicyRequest\x1a\x17.haven.crisis.v1.Policy\"5\x8a\xb5\x18\x06\n\x01\x0c\x12\x01\x07\x82\xd3\xe4\x93\x02%\x1a /v1/on-call/policies/{policy_id}:\x01*\x12|\n\tGetPolicy\x12!.haven.crisis.v1.GetPolicyRequest\x1a\x17.haven.crisis.v1.Policy\"3\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02\"\x12 /v1/on-call/policies/{policy_id}\x12\x84\x01\n\x0cListPolicies\x12$.haven.crisis.v1.ListPoliciesRequest\x1a%.haven.crisis.v1.ListPoliciesResponse\"\'\x8a\xb5\x18\x07\n\x02\x0c\t\x12\x01\x08\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/on-call/policies\x12|\n\tGetOnCall\x12!.haven.crisis.v1.GetOnCallRequest\x1a\".haven.crisis.v1.GetOnCallResponse\"(\x8a\xb5\x18\r\n\x08\x04\x05\x06\x07\x08\t\n\x0c\x12\x01\x08\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/on-call/nowb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,6 +56,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTRESPONDERREQUEST'].fields_by_name['channels']._serialized_options = b'\272H\007\222\001\004\010\001\020\n'
   _globals['_PUTRESPONDERREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_PUTRESPONDERREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_PUTRESPONDERREQUEST'].fields_by_name['rules']._loaded_options = None
+  _globals['_PUTRESPONDERREQUEST'].fields_by_name['rules']._serialized_options = b'\272H\005\222\001\002\020\024'
   _globals['_GETRESPONDERREQUEST'].fields_by_name['responder_id']._loaded_options = None
   _globals['_GETRESPONDERREQUEST'].fields_by_name['responder_id']._serialized_options = b'\272H\021r\017\020\001\030\377\0012\010^[ -~]*$'
   _globals['_LISTRESPONDERSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -72,19 +75,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATION'].fields_by_name['name']._loaded_options = None
   _globals['_ROTATION'].fields_by_name['name']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_ROTATION'].fields_by_name['responder_ids']._loaded_options = None
-  _globals['_ROTATION'].fields_by_name['responder_ids']._serialized_options = b'\272H\032\222\001\027\010\001\020d\"\021r\017\020\001\030\377\0012\010^[ -~]*$'
+  _globals['_ROTATION'].fields_by_name['responder_ids']._serialized_options = b'\272H\030\222\001\025\020d\"\021r\017\020\001\030\377\0012\010^[ -~]*$'
   _globals['_ROTATION'].fields_by_name['shift_days']._loaded_options = None
-  _globals['_ROTATION'].fields_by_name['shift_days']._serialized_options = b'\272H\006\032\004\030Z(\001'
+  _globals['_ROTATION'].fields_by_name['shift_days']._serialized_options = b'\272H\006\032\004\030Z(\000'
   _globals['_ROTATION'].fields_by_name['time_zone']._loaded_options = None
-  _globals['_ROTATION'].fields_by_name['time_zone']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_ROTATION'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@'
   _globals['_ROTATION'].fields_by_name['hand_over']._loaded_options = None
-  _globals['_ROTATION'].fields_by_name['hand_over']._serialized_options = b'\272H\037r\035\030\0052\031^([01]\\d|2[0-3]):[0-5]\\d$'
+  _globals['_ROTATION'].fields_by_name['hand_over']._serialized_options = b'\272H\"r \030\0052\034^(([01]\\d|2[0-3]):[0-5]\\d)?$'
   _globals['_ROTATION'].fields_by_name['first_day']._loaded_options = None
-  _globals['_ROTATION'].fields_by_name['first_day']._serialized_options = b'\272H\033r\031\030\n2\025^20\\d{2}-\\d{2}-\\d{2}$'
+  _globals['_ROTATION'].fields_by_name['first_day']._serialized_options = b'\272H\036r\034\030\n2\030^(20\\d{2}-\\d{2}-\\d{2})?$'
   _globals['_ROTATION'].fields_by_name['overrides']._loaded_options = None
   _globals['_ROTATION'].fields_by_name['overrides']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_ROTATION'].fields_by_name['etag']._loaded_options = None
   _globals['_ROTATION'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_ROTATION'].fields_by_name['layers']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['layers']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_ROTATION'].fields_by_name['shadows']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['shadows']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_ROTATION'].fields_by_name['team_id']._loaded_options = None
+  _globals['_ROTATION'].fields_by_name['team_id']._serialized_options = b'\272H\033r\031\030$2\025^([0-9a-fA-F-]{36})?$'
   _globals['_PUTROTATIONREQUEST'].fields_by_name['rotation_id']._loaded_options = None
   _globals['_PUTROTATIONREQUEST'].fields_by_name['rotation_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_PUTROTATIONREQUEST'].fields_by_name['rotation']._loaded_options = None
@@ -103,6 +112,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TARGET'].fields_by_name['responder_id']._serialized_options = b'\272H\021r\017\020\001\030\377\0012\010^[ -~]*$'
   _globals['_TARGET'].fields_by_name['everyone_on_duty']._loaded_options = None
   _globals['_TARGET'].fields_by_name['everyone_on_duty']._serialized_options = b'\272H\004j\002\010\001'
+  _globals['_TARGET'].fields_by_name['team_id']._loaded_options = None
+  _globals['_TARGET'].fields_by_name['team_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_STEP'].fields_by_name['targets']._loaded_options = None
   _globals['_STEP'].fields_by_name['targets']._serialized_options = b'\272H\007\222\001\004\010\001\020\024'
   _globals['_STEP'].fields_by_name['wait']._loaded_options = None
@@ -151,54 +162,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ONCALLSERVICE'].methods_by_name['ListPolicies']._serialized_options = b'\212\265\030\007\n\002\014\t\022\001\010\202\323\344\223\002\026\022\024/v1/on-call/policies'
   _globals['_ONCALLSERVICE'].methods_by_name['GetOnCall']._loaded_options = None
   _globals['_ONCALLSERVICE'].methods_by_name['GetOnCall']._serialized_options = b'\212\265\030\r\n\010\004\005\006\007\010\t\n\014\022\001\010\202\323\344\223\002\021\022\017/v1/on-call/now'
-  _globals['_CHANNEL']._serialized_start=247
-  _globals['_CHANNEL']._serialized_end=709
-  _globals['_WEBHOOK']._serialized_start=711
-  _globals['_WEBHOOK']._serialized_end=819
-  _globals['_EMAIL']._serialized_start=821
-  _globals['_EMAIL']._serialized_end=857
-  _globals['_RESPONDER']._serialized_start=859
-  _globals['_RESPONDER']._serialized_end=964
-  _globals['_PUTRESPONDERREQUEST']._serialized_start=967
-  _globals['_PUTRESPONDERREQUEST']._serialized_end=1137
-  _globals['_GETRESPONDERREQUEST']._serialized_start=1139
-  _globals['_GETRESPONDERREQUEST']._serialized_end=1204
-  _globals['_LISTRESPONDERSREQUEST']._serialized_start=1206
-  _globals['_LISTRESPONDERSREQUEST']._serialized_end=1290
-  _globals['_LISTRESPONDERSRESPONSE']._serialized_start=1292
-  _globals['_LISTRESPONDERSRESPONSE']._serialized_end=1389
-  _globals['_OVERRIDE']._serialized_start=1392
-  _globals['_OVERRIDE']._serialized_end=1592
-  _globals['_ROTATION']._serialized_start=1595
-  _globals['_ROTATION']._serialized_end=1962
-  _globals['_PUTROTATIONREQUEST']._serialized_start=1964
-  _globals['_PUTROTATIONREQUEST']._serialized_end=2068
-  _globals['_GETROTATIONREQUEST']._serialized_start=2070
-  _globals['_GETROTATIONREQUEST']._serialized_end=2121
-  _globals['_LISTROTATIONSREQUEST']._serialized_start=2123
-  _globals['_LISTROTATIONSREQUEST']._serialized_end=2206
-  _globals['_LISTROTATIONSRESPONSE']._serialized_start=2208
-  _globals['_LISTROTATIONSRESPONSE']._serialized_end=2302
-  _globals['_TARGET']._serialized_start=2305
-  _globals['_TARGET']._serialized_end=2443
-  _globals['_STEP']._serialized_start=2445
-  _globals['_STEP']._serialized_end=2566
-  _globals['_POLICY']._serialized_start=2569
-  _globals['_POLICY']._serialized_end=2804
-  _globals['_PUTPOLICYREQUEST']._serialized_start=2806
-  _globals['_PUTPOLICYREQUEST']._serialized_end=2902
-  _globals['_GETPOLICYREQUEST']._serialized_start=2904
-  _globals['_GETPOLICYREQUEST']._serialized_end=2951
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=2953
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=3035
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=3037
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=3127
-  _globals['_GETONCALLREQUEST']._serialized_start=3129
-  _globals['_GETONCALLREQUEST']._serialized_end=3211
-  _globals['_DUTY']._serialized_start=3214
-  _globals['_DUTY']._serialized_end=3353
-  _globals['_GETONCALLRESPONSE']._serialized_start=3355
-  _globals['_GETONCALLRESPONSE']._serialized_end=3431
-  _globals['_ONCALLSERVICE']._serialized_start=3434
-  _globals['_ONCALLSERVICE']._serialized_end=4806
+  _globals['_CHANNEL']._serialized_start=277
+  _globals['_CHANNEL']._serialized_end=739
+  _globals['_WEBHOOK']._serialized_start=741
+  _globals['_WEBHOOK']._serialized_end=849
+  _globals['_EMAIL']._serialized_start=851
+  _globals['_EMAIL']._serialized_end=887
+  _globals['_RESPONDER']._serialized_start=890
+  _globals['_RESPONDER']._serialized_end=1101
+  _globals['_PUTRESPONDERREQUEST']._serialized_start=1104
+  _globals['_PUTRESPONDERREQUEST']._serialized_end=1390
+  _globals['_GETRESPONDERREQUEST']._serialized_start=1392
+  _globals['_GETRESPONDERREQUEST']._serialized_end=1457
+  _globals['_LISTRESPONDERSREQUEST']._serialized_start=1459
+  _globals['_LISTRESPONDERSREQUEST']._serialized_end=1543
+  _globals['_LISTRESPONDERSRESPONSE']._serialized_start=1545
+  _globals['_LISTRESPONDERSRESPONSE']._serialized_end=1642
+  _globals['_OVERRIDE']._serialized_start=1645
+  _globals['_OVERRIDE']._serialized_end=1845
+  _globals['_ROTATION']._serialized_start=1848
+  _globals['_ROTATION']._serialized_end=2368
+  _globals['_PUTROTATIONREQUEST']._serialized_start=2370
+  _globals['_PUTROTATIONREQUEST']._serialized_end=2474
+  _globals['_GETROTATIONREQUEST']._serialized_start=2476
+  _globals['_GETROTATIONREQUEST']._serialized_end=2527
+  _globals['_LISTROTATIONSREQUEST']._serialized_start=2529
+  _globals['_LISTROTATIONSREQUEST']._serialized_end=2612
+  _globals['_LISTROTATIONSRESPONSE']._serialized_start=2614
+  _globals['_LISTROTATIONSRESPONSE']._serialized_end=2708
+  _globals['_TARGET']._serialized_start=2711
+  _globals['_TARGET']._serialized_end=2878
+  _globals['_STEP']._serialized_start=2881
+  _globals['_STEP']._serialized_end=3023
+  _globals['_POLICY']._serialized_start=3026
+  _globals['_POLICY']._serialized_end=3261
+  _globals['_PUTPOLICYREQUEST']._serialized_start=3263
+  _globals['_PUTPOLICYREQUEST']._serialized_end=3359
+  _globals['_GETPOLICYREQUEST']._serialized_start=3361
+  _globals['_GETPOLICYREQUEST']._serialized_end=3408
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=3410
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=3492
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=3494
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=3584
+  _globals['_GETONCALLREQUEST']._serialized_start=3586
+  _globals['_GETONCALLREQUEST']._serialized_end=3668
+  _globals['_DUTY']._serialized_start=3671
+  _globals['_DUTY']._serialized_end=3845
+  _globals['_GETONCALLRESPONSE']._serialized_start=3847
+  _globals['_GETONCALLRESPONSE']._serialized_end=3923
+  _globals['_ONCALLSERVICE']._serialized_start=3926
+  _globals['_ONCALLSERVICE']._serialized_end=5298
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from haven.crisis.v1 import channels_pb2 as _channels_pb2
+from haven.crisis.v1 import layers_pb2 as _layers_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -137,6 +138,8 @@ class Responder(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    DRILL_QUIET_HOURS_FIELD_NUMBER: _builtins.int
     responder_id: _builtins.str
     """The subject of their tokens."""
     name: _builtins.str
@@ -146,6 +149,14 @@ class Responder(_message.Message):
     def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Channel]:
         """In the order in which they are tried."""
 
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_layers_pb2.NotificationRule]:
+        """What is paged besides the first channel while nobody has answered."""
+
+    @_builtins.property
+    def drill_quiet_hours(self) -> _channels_pb2.QuietHours:
+        """When they want no drill. Alerts come at every hour."""
+
     def __init__(
         self,
         *,
@@ -153,10 +164,12 @@ class Responder(_message.Message):
         name: _builtins.str = ...,
         channels: _abc.Iterable[Global___Channel] | None = ...,
         etag: _builtins.str = ...,
+        rules: _abc.Iterable[_layers_pb2.NotificationRule] | None = ...,
+        drill_quiet_hours: _channels_pb2.QuietHours | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drill_quiet_hours", b"drill_quiet_hours"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "etag", b"etag", "name", b"name", "responder_id", b"responder_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "drill_quiet_hours", b"drill_quiet_hours", "etag", b"etag", "name", b"name", "responder_id", b"responder_id", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -170,12 +183,22 @@ class PutResponderRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    DRILL_QUIET_HOURS_FIELD_NUMBER: _builtins.int
     responder_id: _builtins.str
     name: _builtins.str
     etag: _builtins.str
     """Of the version this replaces; empty the first time."""
     @_builtins.property
     def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Channel]: ...
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_layers_pb2.NotificationRule]:
+        """What is paged besides the first channel while nobody has answered."""
+
+    @_builtins.property
+    def drill_quiet_hours(self) -> _channels_pb2.QuietHours:
+        """When they want no drill; unset: drills come at every hour, as alerts do."""
+
     def __init__(
         self,
         *,
@@ -183,10 +206,12 @@ class PutResponderRequest(_message.Message):
         name: _builtins.str = ...,
         channels: _abc.Iterable[Global___Channel] | None = ...,
         etag: _builtins.str = ...,
+        rules: _abc.Iterable[_layers_pb2.NotificationRule] | None = ...,
+        drill_quiet_hours: _channels_pb2.QuietHours | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drill_quiet_hours", b"drill_quiet_hours"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "etag", b"etag", "name", b"name", "responder_id", b"responder_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "drill_quiet_hours", b"drill_quiet_hours", "etag", b"etag", "name", b"name", "responder_id", b"responder_id", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,8 +312,8 @@ Global___Override: _TypeAlias = Override  # noqa: Y015
 
 @_typing.final
 class Rotation(_message.Message):
-    """Responders who take turns. Turns are counted in whole days and change at the same wall time in the rotation's own
-    zone, also across daylight-saving changes.
+    """Who is on call, turn by turn: either the short form, one layer that always has somebody on call (`responder_ids` to
+    `first_day`), or `layers`. An override counts before both.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -302,6 +327,9 @@ class Rotation(_message.Message):
     FIRST_DAY_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
     rotation_id: _builtins.str
     name: _builtins.str
     shift_days: _builtins.int
@@ -309,16 +337,24 @@ class Rotation(_message.Message):
     time_zone: _builtins.str
     """IANA zone."""
     hand_over: _builtins.str
-    """Wall time of the hand-over: "08:00"."""
+    """Wall time of the hand-over, also across daylight-saving changes: "08:00"."""
     first_day: _builtins.str
     """The day on which the first responder's first turn begins, ISO 8601, in the rotation's zone."""
     etag: _builtins.str
+    team_id: _builtins.str
+    """The team it belongs to, whose members alone it may have on call. Empty: none."""
     @_builtins.property
     def responder_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In turn order."""
 
     @_builtins.property
     def overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___Override]: ...
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[_layers_pb2.Layer]:
+        """Where two have somebody on call, the later one in the list counts."""
+
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[_layers_pb2.Shadow]: ...
     def __init__(
         self,
         *,
@@ -331,10 +367,13 @@ class Rotation(_message.Message):
         first_day: _builtins.str = ...,
         overrides: _abc.Iterable[Global___Override] | None = ...,
         etag: _builtins.str = ...,
+        layers: _abc.Iterable[_layers_pb2.Layer] | None = ...,
+        shadows: _abc.Iterable[_layers_pb2.Shadow] | None = ...,
+        team_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "first_day", b"first_day", "hand_over", b"hand_over", "name", b"name", "overrides", b"overrides", "responder_ids", b"responder_ids", "rotation_id", b"rotation_id", "shift_days", b"shift_days", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "first_day", b"first_day", "hand_over", b"hand_over", "layers", b"layers", "name", b"name", "overrides", b"overrides", "responder_ids", b"responder_ids", "rotation_id", b"rotation_id", "shadows", b"shadows", "shift_days", b"shift_days", "team_id", b"team_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,23 +477,27 @@ class Target(_message.Message):
     ROTATION_ID_FIELD_NUMBER: _builtins.int
     RESPONDER_ID_FIELD_NUMBER: _builtins.int
     EVERYONE_ON_DUTY_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
     rotation_id: _builtins.str
     """Whoever is on call in this rotation."""
     responder_id: _builtins.str
     everyone_on_duty: _builtins.bool
     """Whoever is on call in any rotation."""
+    team_id: _builtins.str
+    """Whoever is on call in any rotation of this team."""
     def __init__(
         self,
         *,
         rotation_id: _builtins.str = ...,
         responder_id: _builtins.str = ...,
         everyone_on_duty: _builtins.bool = ...,
+        team_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["everyone_on_duty", b"everyone_on_duty", "responder_id", b"responder_id", "rotation_id", b"rotation_id", "who", b"who"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["everyone_on_duty", b"everyone_on_duty", "responder_id", b"responder_id", "rotation_id", b"rotation_id", "team_id", b"team_id", "who", b"who"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["everyone_on_duty", b"everyone_on_duty", "responder_id", b"responder_id", "rotation_id", b"rotation_id", "who", b"who"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["everyone_on_duty", b"everyone_on_duty", "responder_id", b"responder_id", "rotation_id", b"rotation_id", "team_id", b"team_id", "who", b"who"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["rotation_id", "responder_id", "everyone_on_duty"]  # noqa: Y015
+    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["rotation_id", "responder_id", "everyone_on_duty", "team_id"]  # noqa: Y015
     _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_who) -> _WhichOneofReturnType_who | None: ...
 
@@ -466,6 +509,9 @@ class Step(_message.Message):
 
     TARGETS_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
+    ROUND_ROBIN_FIELD_NUMBER: _builtins.int
+    round_robin: _builtins.bool
+    """One target is paged instead of all, each time the next; where it reaches nobody, the one after it."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]:
         """All are paged at once."""
@@ -479,10 +525,11 @@ class Step(_message.Message):
         *,
         targets: _abc.Iterable[Global___Target] | None = ...,
         wait: _duration_pb2.Duration | None = ...,
+        round_robin: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["targets", b"targets", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["round_robin", b"round_robin", "targets", b"targets", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -514,7 +561,9 @@ class Policy(_message.Message):
 
     @_builtins.property
     def last_resort(self) -> Global___Step:
-        """Paged when every step was in vain, and again and again until somebody answers."""
+        """Paged when every step was in vain, and again and again until somebody answers, together with everyone on duty. Names a
+        supervisor.
+        """
 
     def __init__(
         self,
@@ -657,12 +706,20 @@ class Duty(_message.Message):
     RESPONDER_ID_FIELD_NUMBER: _builtins.int
     RESPONDER_NAME_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    SHADOW_IDS_FIELD_NUMBER: _builtins.int
     rotation_id: _builtins.str
     rotation_name: _builtins.str
     responder_id: _builtins.str
     responder_name: _builtins.str
+    layer: _builtins.str
+    """Of the rotation; empty for an override and in the short form."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def shadow_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whoever watches meanwhile."""
+
     def __init__(
         self,
         *,
@@ -671,10 +728,12 @@ class Duty(_message.Message):
         responder_id: _builtins.str = ...,
         responder_name: _builtins.str = ...,
         until: _timestamp_pb2.Timestamp | None = ...,
+        layer: _builtins.str = ...,
+        shadow_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["responder_id", b"responder_id", "responder_name", b"responder_name", "rotation_id", b"rotation_id", "rotation_name", b"rotation_name", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layer", b"layer", "responder_id", b"responder_id", "responder_name", b"responder_name", "rotation_id", b"rotation_id", "rotation_name", b"rotation_name", "shadow_ids", b"shadow_ids", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

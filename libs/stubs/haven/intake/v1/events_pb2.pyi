@@ -436,6 +436,32 @@ class CheckInTrendNoticed(_message.Message):
 Global___CheckInTrendNoticed: _TypeAlias = CheckInTrendNoticed  # noqa: Y015
 
 @_typing.final
+class StepUpProposed(_message.Message):
+    """More care was proposed to a person's care team."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    PROPOSAL_ID_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    """The person whom it is about."""
+    proposal_id: _builtins.str
+    """The proposal. What speaks for it stays in intake."""
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        proposal_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["person_id", b"person_id", "proposal_id", b"proposal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepUpProposed: _TypeAlias = StepUpProposed  # noqa: Y015
+
+@_typing.final
 class PersonCardChanged(_message.Message):
     """A person's name, pronouns or ways to be reached changed; intake then brings crisis the new ones."""
 
