@@ -1,0 +1,174 @@
+"""The console in a real browser, and the program behind it: crisis and intake, at the real time of day."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from haven_dev.day import before
+from haven_dev.day.actor import Actor, Web
+from haven_dev.day.day import STAFF, Clock, Day, Who
+from haven_dev.runner import Platform
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+PARTS = ("intake", "crisis", "gateway")
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+ENOUGH_MS = 10_000
+
+PLAN = {
+    "warningSigns": ["I stop answering messages", "Everything feels far away"],
+    "coping": ["Cold water on my wrists", "Counting breaths to forty"],
+    "distractions": ["The library on Clark Street"],
+    "peopleToAsk": ["My sister Ana"],
+    "professionals": ["Dr. Ito", "988, call or text"],
+    "saferSurroundings": ["Ana keeps the medicine"],
+}
+HOME = {"address": "18 Elm Street, Apt 4, Chicago", "region": "IL", "country": "US", "accessNote": "Bell 4, third floor"}
+CONTACTS = [
+    {
+        "name": "Ana Alvarez",
+        "relationship": "sister",
+        "ways": [{"kind": "phone", "address": "312-555-0177", "safeTimes": "any time", "mayLeaveMessage": True}],
+        "consented": True,
+    },
+    {"name": "Former partner", "relationship": "partner", "neverContact": True},
+]
+
+
+class RealTime(Clock):
+    """The platform's time of day as it is: a browser cannot be set forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def now(self) -> datetime:
+        """Now."""
+        return datetime.now(UTC)
+
+
+@dataclass
+class Console:
+    """A signed-in browser tab, and what went wrong in it."""
+
+    page: Page
+    context: BrowserContext
+    problems: list[str] = field(default_factory=list)
+
+    async def open(self, view: str) -> None:
+        """Go to a view."""
+        await self.page.evaluate("view => { location.hash = view }", f"#/{view}")
+
+    async def button(self, name: str) -> None:
+        """Press a button."""
+        await self.page.get_by_role("button", name=name, exact=True).click()
+
+    async def says(self, text: str) -> None:
+        """Wait until the page shows a text."""
+        await expect(self.page.get_by_text(text).first).to_be_visible(timeout=ENOUGH_MS)
+
+
+@dataclass
+class Clinic:
+    """The program: its people, and consoles for its staff."""
+
+    day: Day
+    browser: Browser
+
+    @property
+    def platform(self) -> Platform:
+        """What it runs on."""
+        return self.day.platform
+
+    @classmethod
+    async def begin(cls, platform: Platform, http: aiohttp.ClientSession, browser: Browser) -> Clinic:
+        """Two responders on call, of whom the second is paged when the first does not answer."""
+        clock = RealTime()
+        day = Day(platform, Web(platform, http, clock.now), lambda _: None, clock, Who.anyone())
+        for name, roles in STAFF.items():
+            day.sign_in(name, *roles)
+        await before.on_call(day)
+        return cls(day, browser)
+
+    async def person(self, given: str = "Rosa") -> Actor:
+        """Somebody with a card, a safety plan, contacts and a confirmed place."""
+        who = Who.anyone()
+        made = await self.day.coordinator.post(
+            "/v1/referrals",
+            {
+                "person": {
+                    "givenName": given,
+                    "familyName": who.family,
+                    "birthDate": who.birth_date,
+                    "phones": [{"value": who.phone, "use": "mobile"}],
+                    "timeZone": "America/Chicago",
+                    "languages": ["en"],
+                },
+                "kind": "REFERRAL_KIND_CLINICIAN",
+                "reason": "asked for help",
+            },
+        )
+        await self.day.coordinator.post(f"/v1/referrals/{made['referralId']}:accept")
+        someone = Actor(self.day.web, given, "participant", person_id=made["personId"])
+        record = f"/v1/people/{someone.person_id}"
+        safe = {"channel": "phone", "value": who.phone, "when": "before three", "messageOk": False}
+        preferences = {"chosenName": "Rosie", "pronouns": "she/her", "safeContacts": [safe], "codeWord": "marigold"}
+        await someone.put(f"{record}/preferences", {"preferences": preferences})
+        await someone.put(f"{record}/safety-plan", {"plan": PLAN})
+        await someone.put(f"{record}/crisis-contacts", {"contacts": {"contacts": CONTACTS}})
+        await someone.put(f"{record}/location", {"location": HOME})
+        return someone
+
+    @asynccontextmanager
+    async def console(self, who: Actor, *roles: str, sign_in: bool = True, **options: Any) -> AsyncIterator[Console]:
+        """A browser of its own in which this member of staff signs in."""
+        context = await self.browser.new_context(
+            **{"viewport": PHONE, "color_scheme": "dark", "locale": "en-US", "service_workers": "allow", **options}
+        )
+        page = await context.new_page()
+        console = Console(page, context)
+        page.on("console", lambda message: message.type == "error" and console.problems.append(message.text))
+        page.on("pageerror", lambda error: console.problems.append(str(error)))
+        try:
+            await page.goto(f"{self.platform.crisis_url}/console/")
+            if sign_in:
+                await self.sign_in(page, who, *roles)
+            yield console
+        finally:
+            await context.close()
+
+    async def sign_in(self, page: Page, who: Actor, *roles: str) -> None:
+        """Sign in at the provider as somebody would."""
+        await page.get_by_role("button", name="Sign in", exact=True).click()
+        await self.at_provider(page, who, *roles)
+        await expect(page.get_by_role("button", name="Sign out")).to_be_visible(timeout=ENOUGH_MS)
+
+    async def at_provider(self, page: Page, who: Actor, *roles: str) -> None:
+        """What somebody does at the development issuer."""
+        for role in roles or ("on_call_responder",):
+            await page.get_by_label(role.replace("_", " "), exact=True).check()
+        await page.get_by_label("Account").fill(who.sub)
+        await page.get_by_role("button", name="Sign in").click()
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """The system's Chromium."""
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=BROWSER, args=[*as_root, "--autoplay-policy=user-gesture-required"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
