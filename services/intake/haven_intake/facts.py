@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from haven_intake.domain import consents, fhir, instruments, levels, readiness, trends
+from haven_intake.domain import consents, fhir, instruments, levels, readiness, step_up, trends
 from haven_kit.facts import read, read_all
 
 PACKAGE = "haven_intake"
@@ -27,6 +27,7 @@ def load() -> None:
         safety_rules,
         time_zones,
         check_in_trend,
+        step_up_rules,
     ):
         each()
 
@@ -175,3 +176,26 @@ def check_in_trend() -> trends.TrendRule:
 def check_in_trend_message() -> str:
     """What the person reads then."""
     return str(read(PACKAGE, "check_in_trend.yaml")["message"]).strip()
+
+
+@cache
+def step_up_rules() -> step_up.Rules:
+    """When more care is proposed to the care team."""
+    raw = read(PACKAGE, "step_up.yaml")
+    rise, alerts, version = raw["rise"], raw["alerts"], raw["version"]
+    rises = {
+        each["instrument"]: step_up.Rise(
+            rule_id=f"{each['instrument']}-rise/{version}",
+            change=each["change"],
+            at_least=each["at_least"],
+            source=each["source"].strip(),
+            lowest_of=timedelta(days=rise["lowest_of_days"]),
+            apart=timedelta(days=rise["apart_days"]),
+            within=timedelta(days=rise["within_days"]),
+        )
+        for each in raw["symptoms"]
+    }
+    repeated = step_up.Repeated(
+        f"repeated-alerts/{version}", alerts["count"], timedelta(days=alerts["within_days"]), alerts["source"].strip()
+    )
+    return step_up.Rules(rises, repeated, timedelta(days=raw["again_after_days"]))

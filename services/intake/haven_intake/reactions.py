@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 from haven.audit.v1 import events_pb2 as audit
+from haven.crisis.v1 import events_pb2 as alerts
 from haven.crisis.v1 import people_pb2 as crisis
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.intake.v1 import events_pb2, people_pb2
 
+from haven_intake import step_ups
 from haven_intake.settings import IntakeSettings
 from haven_intake.store import accesses, documents, people, referrals
 from haven_kit.database import Tx
@@ -21,9 +24,22 @@ CARD_SECONDS = 5.0
 def reactions(parts: Parts[IntakeSettings]) -> tuple[Reaction[Any], ...]:
     """The reactions of intake."""
     bring = CardBringer(parts)
+
+    async def screening_scored(tx: Tx, event: events_pb2.ScreeningScored) -> None:
+        """Symptoms that rose and stay up speak for more care."""
+        await step_ups.after_screening(tx, parts.cipher, event.person_id, event.screening_id)
+
+    async def alert_raised(tx: Tx, event: alerts.AlertRaised) -> None:
+        """Calls for help that repeat speak for more care; a drill speaks for nothing."""
+        if not event.drill:
+            raised_at = event.raised_at.ToDatetime(UTC)
+            await step_ups.after_alert(tx, parts.cipher, event.alert_id, event.person_id, raised_at)
+
     return (
         Reaction(audit.AccessesSealed, keep_accesses),
         Reaction(events_pb2.PersonCardChanged, bring.bring_card),
+        Reaction(events_pb2.ScreeningScored, screening_scored),
+        Reaction(alerts.AlertRaised, alert_raised),
     )
 
 

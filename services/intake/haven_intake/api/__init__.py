@@ -8,6 +8,7 @@ from haven_intake.api.links import LinkApi
 from haven_intake.api.people import PeopleApi
 from haven_intake.api.referrals import ReferralApi
 from haven_intake.api.screenings import ScreeningApi
+from haven_intake.api.step_up import StepUpApi
 from haven_intake.settings import IntakeSettings
 from haven_kit.server import Api
 from haven_kit.service import Parts
@@ -22,4 +23,5 @@ def apis(parts: Parts[IntakeSettings]) -> list[Api]:
         Api("haven.intake.v1.ScreeningService", ScreeningApi(parts)),
         Api("haven.intake.v1.CareService", CareApi(parts)),
         Api("haven.intake.v1.LinkService", LinkApi(parts)),
+        Api("haven.intake.v1.StepUpService", StepUpApi(parts)),
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from haven.intake.v1 import care_pb2 as pb
 from haven.intake.v1 import care_service_pb2 as rpc
-from haven.intake.v1 import events_pb2, people_pb2, referral_service_pb2
+from haven.intake.v1 import events_pb2, people_pb2, referral_service_pb2, step_up_service_pb2
 
-from haven_intake import facts
+from haven_intake import facts, step_ups
 from haven_intake.api.plan_writing import write_plan
 from haven_intake.api.teams import members
 from haven_intake.domain import levels
@@ -130,6 +130,9 @@ class Admissions:
         plan, _ = await documents.read(call.tx, self._cipher, pb.CarePlan, request.person_id)
         plan.days_per_week, plan.hours_per_week = request.days_per_week, request.hours_per_week
         await write_plan(self._cipher, call, request.person_id, plan, "")
+        known = facts.levels_of_care()
+        if known[change.to_level].order > known[change.from_level].order:
+            await step_ups.end(call.tx, self._cipher, request.person_id, step_up_service_pb2.STEP_UP_STATE_TAKEN_UP)
         changed = events_pb2.LevelOfCareChanged(
             person_id=request.person_id,
             admission_id=stay.admission_id,
@@ -145,6 +148,7 @@ class Admissions:
         stay.message.discharge_reason, stay.message.aftercare = request.reason, request.aftercare
         stay.message.discharged_at.FromDatetime(call.now)
         await people.set_state(call.tx, request.person_id, people_pb2.PERSON_STATE_DISCHARGED)
+        await step_ups.end(call.tx, self._cipher, request.person_id, step_up_service_pb2.STEP_UP_STATE_ENDED)
         left = events_pb2.PersonDischarged(person_id=request.person_id, admission_id=stay.admission_id)
         left.discharged_at.FromDatetime(call.now)
         call.tx.emit(left, key=request.person_id)
