@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -149,6 +149,16 @@ class Tx:
         with _reachable(), telemetry.client_span("commit", db__system__name="postgresql"):
             together, values = _together((sql, args), self._take())
             return await self._driver.fetchrow(together, *values)
+
+    @contextmanager
+    def as_of(self, at: datetime, principal: Principal) -> Iterator[None]:
+        """What is recorded in the block happened at `at`, by `principal`: it is written only now."""
+        held = self.now, self.principal
+        self.now, self.principal = at, principal
+        try:
+            yield
+        finally:
+            self.now, self.principal = held
 
     async def _begin(self) -> None:
         if not self._begun:
@@ -307,9 +317,8 @@ class Database:
         return self._beside[-1]
 
     @asynccontextmanager
-    async def transaction(self, principal: Principal, *, at: datetime | None = None) -> AsyncIterator[Tx]:
-        """A transaction that commits when the block ends and rolls back when it raises. `at`: what it records happened
-        then, not now.
+    async def transaction(self, principal: Principal) -> AsyncIterator[Tx]:
+        """A transaction that commits when the block ends and rolls back when it raises.
 
         Raises Unavailable when the database cannot be reached; then nothing was changed, unless the connection was lost
         during the commit itself, which only an idempotency key can tell. Raises Overloaded where too many wait.
@@ -318,7 +327,7 @@ class Database:
             held = await self._pool.take()
         whole = False
         try:
-            tx = Tx(held.core, held.driver, principal, at or self.clock.now())
+            tx = Tx(held.core, held.driver, principal, self.clock.now())
             try:
                 yield tx
                 with _reachable():

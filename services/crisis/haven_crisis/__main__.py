@@ -14,6 +14,7 @@ from haven_crisis.deliveries import Deliveries
 from haven_crisis.directory import Directory
 from haven_crisis.escalator import Escalator
 from haven_crisis.keeping.keeping import Keeping
+from haven_crisis.late import LateReviews
 from haven_crisis.pager import Pager
 from haven_crisis.reactions import reactions
 from haven_crisis.roads import Roads
@@ -46,7 +47,7 @@ def build(parts: Parts[CrisisSettings]) -> Service:
     return Service(
         apis=apis(desk, channels),
         reactions=reactions(acceptance, parts.cipher),
-        workers=workers(pager, escalator, Auditor(parts, directory, pager), deliveries, keeping),
+        workers=workers(pager, escalator, Auditor(parts, directory, pager), deliveries, keeping, LateReviews(parts)),
         checks={READINESS: roads.open},
         ready_by=(READINESS,),
         on_start=(keeping.start,),

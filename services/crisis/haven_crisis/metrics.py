@@ -21,3 +21,6 @@ ESCALATIONS: Final = Counter("haven_crisis_escalations_total", "Deadlines that p
 BREAK_GLASS: Final = Counter("haven_crisis_break_glass_total", "Records opened in an emergency.")
 FINDINGS: Final = Gauge("haven_crisis_audit_findings", "What the auditor found at its last look.", ("finding",))
 PROBLEMS: Final = Gauge("haven_crisis_on_call_problems", "Reasons why a signal might reach nobody.")
+KEPT: Final = Counter("haven_crisis_kept_signals_total", "Signals kept while the database was away.", ("road",))
+KEPT_OPEN: Final = Gauge("haven_crisis_kept_cases", "Cases that are not in the record yet, as this replica knows.")
+KEPT_FAILURES: Final = Counter("haven_crisis_kept_failures_total", "Attempts to complete the record that failed.")

@@ -7,9 +7,10 @@ from haven.options.v1 import options_pb2 as options
 
 from haven_crisis.domain.alerts import Alert
 from haven_crisis.domain.escalation import Book
-from haven_crisis.store import break_glass, pages
+from haven_crisis.store import break_glass, pages, reviews
 from haven_kit import relations
 from haven_kit.call import Call
+from haven_kit.database import Tx
 from haven_kit.errors import Invalid, NotFound
 from haven_kit.identity import Principal
 
@@ -25,15 +26,18 @@ def sees_all(call: Call, book: Book) -> bool:
 
 
 async def may_see(call: Call, alert: Alert, book: Book) -> None:
-    """Raises NotFound unless the caller is on duty, was paged, has the alert, or is on the person's care team.
+    """Raises NotFound unless the caller is on duty, was paged, has the alert or looks on, is on the person's care team,
+    or was asked by name for what is due after it.
 
     What only break-glass opened is marked so in the access history.
     """
     caller = call.principal.id
-    if sees_all(call, book) or caller == alert.responder_id or await pages.was_paged(call.tx, alert.alert_id, caller):
+    if sees_all(call, book) or caller in (alert.responder_id, *alert.observers):
+        return
+    if await pages.was_paged(call.tx, alert.alert_id, caller):
         return
     held = await relations.of(call.tx, call.principal, alert.person_id)
-    if Relation.RELATION_CARE_TEAM in held:
+    if Relation.RELATION_CARE_TEAM in held or await reviews.asked(call.tx, alert.alert_id, caller):
         return
     if await break_glass.in_force(call.tx, alert.alert_id, caller, call.now):
         call.break_glass = True
@@ -41,8 +45,9 @@ async def may_see(call: Call, alert: Alert, book: Book) -> None:
     raise NotFound("alert")
 
 
-async def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int]:
-    """For whom the caller calls for help, and the signal's source as it may stand.
+def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int, bool]:
+    """For whom the caller calls for help, the signal's source as it may stand, and whether only a link with that person
+    lets them: see `require_link`. The token alone says so.
 
     A call for help is not refused for a wrong source: it is put right. Raises NotFound where the caller may not call
     for that person, Invalid where a service or staff names nobody.
@@ -51,17 +56,23 @@ async def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int]
     if source not in pb.SignalSource.values() or source in _NOT_FROM_OUTSIDE:
         source = pb.SIGNAL_SOURCE_CLINICIAN if principal.is_staff else pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM
     if principal.service in call.method.access.services and principal.is_service:
-        return _named(person_id), _not_a_drill(source)
+        return _named(person_id), _not_a_drill(source), False
     if not person_id or person_id == principal.person_id:
-        return (
-            (principal.person_id, pb.SIGNAL_SOURCE_HELP_BUTTON) if principal.person_id else (_named(person_id), source)
-        )
+        if principal.person_id:
+            return principal.person_id, pb.SIGNAL_SOURCE_HELP_BUTTON, False
+        return _named(person_id), source, False
     if principal.is_staff:
-        return person_id, source
-    linked = await relations.linked(call.tx, person_id)
-    if principal.person_id and any(each["other_id"] == principal.person_id for each in linked):
-        return person_id, pb.SIGNAL_SOURCE_PARTNER_OR_FAMILY
+        return person_id, source, False
+    if principal.person_id:
+        return person_id, pb.SIGNAL_SOURCE_PARTNER_OR_FAMILY, True
     raise NotFound("person")
+
+
+async def require_link(tx: Tx, principal: Principal, person_id: str) -> None:
+    """Raises NotFound unless the caller is linked with the person now."""
+    linked = await relations.linked(tx, person_id)
+    if not any(each["other_id"] == principal.person_id for each in linked):
+        raise NotFound("person")
 
 
 def level_of(principal: Principal, given: int) -> int:

@@ -48,6 +48,13 @@ class CrisisSettings(EdgeSettings):
         default=[], description="Origins of the provider's token endpoint, where they are not the issuer's."
     )
     crisis_link_minutes: int = Field(default=60, ge=5, le=1440, description="For which the link of a page is good.")
+    crisis_privacy_reviewer: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="The responder who is paged when somebody opens an alert in an emergency without a relation to the "
+        "person.",
+    )
     crisis_drill_webhook: str | None = Field(
         default=None, pattern=r"^https?://", description="Takes the pages of drills, and of drills alone, for everyone."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HELP_IS_COMING = "Your message is with us. Someone from the team is being called now and will reach out to you."
+CALL_AS_WELL = "If you can, please also call one of these numbers. They answer at any time."
 HELP_FOR_OTHER = "Thank you. Someone from the team is being called now."
 DRILL_STARTED = "Drill started. People are being paged, and every page says that it is a drill."
 HOW_TO_WITHDRAW = "If you did not mean to send this, you can say so. Someone will still look in, briefly."
@@ -18,6 +19,16 @@ NO_LOCATION = "Nobody has confirmed where the person is. Ask first."
 OLD_LOCATION = "The place was confirmed more than an hour ago. Ask whether it still holds."
 NO_PLAN = "There is no safety plan."
 NO_CARD = "There is no card of the person; intake has not sent one yet."
+PLAN_GAPS = "The safety plan says nothing yet under: {parts}."
+PLAN_PARTS = (
+    ("warning_signs", "Warning signs"),
+    ("coping", "What I can do myself"),
+    ("distractions", "People and places that distract"),
+    ("people_to_ask", "People I can ask for help"),
+    ("professionals", "Professionals and services"),
+    ("safer_surroundings", "Making the surroundings safer"),
+)
+"""The six parts of a safety plan, in the order of its use: field of the contract, and heading."""
 NO_CONTACTS = "No crisis contacts are named."
 DANGER_AT_HOME = "Someone at home may be a danger. Ask whether it is safe to talk; tell nobody at home."
 NEVER_CONTACT = "At least one contact must never be told. They are marked."

@@ -16,6 +16,7 @@ from haven_dev import pki, ports, project
 from haven_dev.process import Child, StartFailed
 
 START_S = 30
+_KEPT = "CRISIS_KEPT"
 ADMIN = "admin"
 
 
@@ -128,7 +129,8 @@ def configuration(
 
 
 def permissions(part: str) -> dict[str, Any]:
-    """What one part may do on NATS: tell its own events in its own stream, and read the others' events."""
+    """What one part may do on NATS: tell its own events in its own stream, and read the others' events. What crisis
+    keeps while its database is away is crisis's alone."""
     stream = f"HAVEN_{part.upper()}"
     publish = [
         f"haven.{part}.>",
@@ -139,7 +141,10 @@ def permissions(part: str) -> dict[str, Any]:
         "$JS.API.CONSUMER.>",
         "$JS.ACK.>",
     ]
-    return {"publish": {"allow": publish}, "subscribe": {"allow": [f"_INBOX.{part}.>"]}}
+    if part == "crisis":
+        publish += ["crisis.kept.>", f"$JS.API.STREAM.*.{_KEPT}", f"$JS.API.STREAM.MSG.*.{_KEPT}"]
+    reads = [f"$JS.API.CONSUMER.{each}" for each in (f"*.{_KEPT}", f"*.{_KEPT}.>", f"*.*.{_KEPT}.>")]
+    return {"publish": {"allow": publish, "deny": reads}, "subscribe": {"allow": [f"_INBOX.{part}.>"]}}
 
 
 def _program() -> str:

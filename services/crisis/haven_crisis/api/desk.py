@@ -15,6 +15,7 @@ from haven_crisis.domain.alerts import Alert, Entry, Limits
 from haven_crisis.domain.escalation import Book
 from haven_crisis.domain.rules import RuleBroken
 from haven_crisis.pager import Pager
+from haven_crisis.roads import Roads
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import alerts, pages
 from haven_crisis.store.alerts import Told
@@ -33,6 +34,7 @@ class Desk:
     directory: Directory
     pager: Pager
     acceptance: Acceptance
+    roads: Roads
 
     @property
     def limits(self) -> Limits:

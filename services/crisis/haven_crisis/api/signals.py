@@ -12,6 +12,7 @@ from haven_crisis import facts, policy, texts
 from haven_crisis.acceptance import Signal
 from haven_crisis.api.desk import Desk
 from haven_crisis.domain.alerts import ANSWERED, Alert, State, withdraw
+from haven_crisis.keeping.case import Kept
 from haven_crisis.store import alerts, people
 from haven_crisis.store.alerts import Told
 from haven_kit import etags, ids, relations
@@ -34,31 +35,31 @@ class CrisisApi:
 
     @own_transactions
     async def raise_signal(self, call: Call, request: pb.RaiseSignalRequest) -> pb.RaiseSignalResponse:
-        async with call.transaction() as tx:
-            person_id, source = await policy.caller_for(call, request.person_id, request.source)
-            call.about(person_id)
-            call.write_audit(tx)  # now, so that it is part of the one statement
-            signal = Signal(
-                signal_id=_signal_id(call, request.signal_id),
-                person_id=person_id,
-                source=source,
-                actor=call.principal.id,
-                raised_at=_moment(request, tx.now),
-                session_id=_uuid(request.session_id),
-                facilitator_id=request.facilitator_id[:MOST_OF_AN_ID].replace("\0", ""),
-                note=request.note[:MOST_OF_A_NOTE],
-                level=policy.level_of(call.principal, request.level),
-                pressed=not call.principal.is_service,
-            )
-            accepted = await self._desk.acceptance.accept(tx, signal)
+        now = call.now
+        person_id, source, linked = policy.caller_for(call, request.person_id, request.source)
+        signal = Signal(
+            signal_id=_signal_id(call, request.signal_id),
+            person_id=person_id,
+            source=source,
+            actor=call.principal.id,
+            raised_at=_moment(request, now),
+            session_id=_uuid(request.session_id),
+            facilitator_id=request.facilitator_id[:MOST_OF_AN_ID].replace("\0", ""),
+            note=request.note[:MOST_OF_A_NOTE],
+            level=policy.level_of(call.principal, request.level),
+            pressed=not call.principal.is_service,
+        )
+        taken = await self._desk.roads.take(call, signal, linked=linked)
+        message = _answer(source, person_id == call.principal.person_id)
         response = pb.RaiseSignalResponse(
-            signal_id=accepted.signal_id,
-            alert_id=accepted.alert_id,
-            message=_answer(source, person_id == call.principal.person_id),
+            signal_id=taken.signal_id,
+            alert_id=taken.alert_id,
+            message=f"{message} {texts.CALL_AS_WELL}" if taken.kept is Kept.NOWHERE else message,
             help_lines=facts.help_lines(),
             withdraw=texts.HOW_TO_WITHDRAW,
+            kept=pb.Kept.ValueType(taken.kept),
         )
-        response.accepted_at.FromDatetime(tx.now)
+        response.accepted_at.FromDatetime(now)
         return response
 
     async def withdraw_signal(self, call: Call, request: pb.WithdrawSignalRequest) -> pb.WithdrawSignalResponse:
@@ -78,12 +79,14 @@ class CrisisApi:
         if request.person_id != call.principal.person_id:
             raise NotFound("person")
         call.about(request.person_id)
+        place, _, _ = await people.get(call.tx, self._cipher, request.person_id, people.LOCATION, people_pb.Location)
+        lines = facts.lines_for_person(place.country, place.region) if place else facts.lines_for_person()
         alert = await alerts.open_of(call.tx, request.person_id)
         if alert is None:
-            return pb.Help(state=pb.HELP_STATE_NONE, message=texts.NONE_OPEN, help_lines=facts.help_lines())
+            return pb.Help(state=pb.HELP_STATE_NONE, message=texts.NONE_OPEN, help_lines=lines)
         await self._desk.book(call.tx)
         shown = help_of(alert, self._desk.directory.name(alert.responder_id))
-        shown.help_lines.extend(facts.help_lines())
+        shown.help_lines.extend(lines)
         row = await call.tx.fetch_one(
             """SELECT signal_id::text FROM timeline WHERE alert_id = $1 AND signal_id IS NOT NULL
             ORDER BY seq DESC LIMIT 1""",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import asyncpg
+import orjson
 from haven.crisis.v1 import events_pb2
 
 from haven_crisis.domain.signals import Signal
@@ -49,7 +51,7 @@ _ACCEPT = """WITH signal AS (
     SELECT alert_id, seq, $16::uuid, CASE WHEN raised THEN 1 ELSE 2 END, $6, $4, jsonb_build_object(
             'signal_id', $1::text, 'source', $17::text, 'severity', severity::text, 'drill', $8::boolean::text,
             'session_id', $12::text, 'facilitator_id', $13::text, 'stage', $11::int::text, 'deadline', $18::text,
-            'reopens', (paging AND NOT raised)::text),
+            'reopens', (paging AND NOT raised)::text) || $32::text::jsonb,
         $19::bytea, $1::uuid
     FROM joined
 ), paged AS (
@@ -92,6 +94,8 @@ class Plan:
     worker: str
     lease_until: datetime
     traceparent: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """More for the signal's entry: where it was kept while the database was away, say."""
 
 
 async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
@@ -126,6 +130,7 @@ async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
         [each.place for each in drafts],
         [each.channel for each in drafts],
         *_raised(tx, plan),
+        orjson.dumps(dict(plan.facts)).decode(),
     )
 
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from haven.crisis.v1 import alerts_pb2 as _alerts_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +21,26 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _DrillFilter:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DrillFilterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DrillFilter.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRILL_FILTER_UNSPECIFIED: _DrillFilter.ValueType  # 0
+    """Both."""
+    DRILL_FILTER_REAL: _DrillFilter.ValueType  # 1
+    DRILL_FILTER_DRILLS: _DrillFilter.ValueType  # 2
+
+class DrillFilter(_DrillFilter, metaclass=_DrillFilterEnumTypeWrapper):
+    """Which alerts a list shows."""
+
+DRILL_FILTER_UNSPECIFIED: DrillFilter.ValueType  # 0
+"""Both."""
+DRILL_FILTER_REAL: DrillFilter.ValueType  # 1
+DRILL_FILTER_DRILLS: DrillFilter.ValueType  # 2
+Global___DrillFilter: _TypeAlias = DrillFilter  # noqa: Y015
+
 @_typing.final
 class ListAlertsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -28,12 +49,26 @@ class ListAlertsRequest(_message.Message):
     INCLUDE_CLOSED_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    AT_LEAST_FIELD_NUMBER: _builtins.int
+    MINE_FIELD_NUMBER: _builtins.int
+    DRILLS_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
     """Only this person's."""
     include_closed: _builtins.bool
     """Closed ones too."""
     page_size: _builtins.int
     page_token: _builtins.str
+    at_least: _alerts_pb2.Severity.ValueType
+    """Only those at least this severe."""
+    mine: _builtins.bool
+    """Only those the caller holds, was offered or looks on at."""
+    drills: Global___DrillFilter.ValueType
+    """Real ones, drills, or both."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_alerts_pb2.AlertState.ValueType]:
+        """Only those in one of these states. Empty: in any."""
+
     def __init__(
         self,
         *,
@@ -41,14 +76,89 @@ class ListAlertsRequest(_message.Message):
         include_closed: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        states: _abc.Iterable[_alerts_pb2.AlertState.ValueType] | None = ...,
+        at_least: _alerts_pb2.Severity.ValueType = ...,
+        mine: _builtins.bool = ...,
+        drills: Global___DrillFilter.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_closed", b"include_closed", "page_size", b"page_size", "page_token", b"page_token", "person_id", b"person_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "drills", b"drills", "include_closed", b"include_closed", "mine", b"mine", "page_size", b"page_size", "page_token", b"page_token", "person_id", b"person_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAlertsRequest: _TypeAlias = ListAlertsRequest  # noqa: Y015
+
+@_typing.final
+class CountAlertsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountAlertsRequest: _TypeAlias = CountAlertsRequest  # noqa: Y015
+
+@_typing.final
+class AlertCount(_message.Message):
+    """Open alerts that have state, severity and drill in common."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    DRILL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    state: _alerts_pb2.AlertState.ValueType
+    severity: _alerts_pb2.Severity.ValueType
+    drill: _builtins.bool
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        state: _alerts_pb2.AlertState.ValueType = ...,
+        severity: _alerts_pb2.Severity.ValueType = ...,
+        drill: _builtins.bool = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "drill", b"drill", "severity", b"severity", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertCount: _TypeAlias = AlertCount  # noqa: Y015
+
+@_typing.final
+class CountAlertsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    MINE_FIELD_NUMBER: _builtins.int
+    mine: _builtins.int
+    """How many of them the caller holds, was offered or looks on at; drills count too."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlertCount]:
+        """Open alerts the caller may see. What there is none of is left out."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___AlertCount] | None = ...,
+        mine: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "mine", b"mine"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountAlertsResponse: _TypeAlias = CountAlertsResponse  # noqa: Y015
 
 @_typing.final
 class ListAlertsResponse(_message.Message):
@@ -257,10 +367,68 @@ class ReassignAlertRequest(_message.Message):
     ALERT_ID_FIELD_NUMBER: _builtins.int
     RESPONDER_ID_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    TEAM_ID_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     responder_id: _builtins.str
-    """The responder who is to take it."""
+    """The responder who is to take it. One of responder, rotation and team is named."""
     note: _builtins.str
+    rotation_id: _builtins.str
+    """The rotation of which whoever is on call now is to take it."""
+    team_id: _builtins.str
+    """The team of which everybody on call now is to take it."""
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        responder_id: _builtins.str = ...,
+        note: _builtins.str = ...,
+        rotation_id: _builtins.str = ...,
+        team_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "note", b"note", "responder_id", b"responder_id", "rotation_id", b"rotation_id", "team_id", b"team_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReassignAlertRequest: _TypeAlias = ReassignAlertRequest  # noqa: Y015
+
+@_typing.final
+class RenewLeaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    reason: _builtins.str
+    """Why it takes longer."""
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewLeaseRequest: _TypeAlias = RenewLeaseRequest  # noqa: Y015
+
+@_typing.final
+class OfferHandOverRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    RESPONDER_ID_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    responder_id: _builtins.str
+    """The colleague."""
+    note: _builtins.str
+    """What they should know."""
     def __init__(
         self,
         *,
@@ -274,7 +442,99 @@ class ReassignAlertRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReassignAlertRequest: _TypeAlias = ReassignAlertRequest  # noqa: Y015
+Global___OfferHandOverRequest: _TypeAlias = OfferHandOverRequest  # noqa: Y015
+
+@_typing.final
+class AnswerHandOverRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    ACCEPT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    accept: _builtins.bool
+    """True: the alert is the caller's now. False: it stays with the holder."""
+    note: _builtins.str
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        accept: _builtins.bool = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept", b"accept", "alert_id", b"alert_id", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerHandOverRequest: _TypeAlias = AnswerHandOverRequest  # noqa: Y015
+
+@_typing.final
+class AddRespondersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    RESPONDER_IDS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    note: _builtins.str
+    @_builtins.property
+    def responder_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who is paged."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        responder_ids: _abc.Iterable[_builtins.str] | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "note", b"note", "responder_ids", b"responder_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRespondersRequest: _TypeAlias = AddRespondersRequest  # noqa: Y015
+
+@_typing.final
+class ObserveAlertRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObserveAlertRequest: _TypeAlias = ObserveAlertRequest  # noqa: Y015
+
+@_typing.final
+class StopObservingAlertRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopObservingAlertRequest: _TypeAlias = StopObservingAlertRequest  # noqa: Y015
 
 @_typing.final
 class RecordContactRequest(_message.Message):
@@ -363,13 +623,19 @@ class CloseAlertRequest(_message.Message):
     DISCLOSURES_FIELD_NUMBER: _builtins.int
     FOLLOW_UP_DUE_AT_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    NOBODY_TOLD_FIELD_NUMBER: _builtins.int
+    CO_SIGNER_ID_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     disposition: _alerts_pb2.Disposition.ValueType
     risk_level: _alerts_pb2.RiskLevel.ValueType
     note: _builtins.str
+    nobody_told: _builtins.bool
+    """Nobody was told."""
+    co_signer_id: _builtins.str
+    """The clinician asked to sign, where two are needed. Empty: any other clinician who may see the alert."""
     @_builtins.property
     def disclosures(self) -> _containers.RepeatedCompositeFieldContainer[_alerts_pb2.Disclosure]:
-        """Everybody who was told, and on what ground. Empty: nobody was told."""
+        """Everybody who was told, and on what ground. Empty only where `nobody_told` says so."""
 
     @_builtins.property
     def follow_up_due_at(self) -> _timestamp_pb2.Timestamp:
@@ -384,10 +650,12 @@ class CloseAlertRequest(_message.Message):
         disclosures: _abc.Iterable[_alerts_pb2.Disclosure] | None = ...,
         follow_up_due_at: _timestamp_pb2.Timestamp | None = ...,
         note: _builtins.str = ...,
+        nobody_told: _builtins.bool = ...,
+        co_signer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["follow_up_due_at", b"follow_up_due_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "disclosures", b"disclosures", "disposition", b"disposition", "follow_up_due_at", b"follow_up_due_at", "note", b"note", "risk_level", b"risk_level"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "co_signer_id", b"co_signer_id", "disclosures", b"disclosures", "disposition", b"disposition", "follow_up_due_at", b"follow_up_due_at", "nobody_told", b"nobody_told", "note", b"note", "risk_level", b"risk_level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -411,3 +679,22 @@ class GetResponderViewRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetResponderViewRequest: _TypeAlias = GetResponderViewRequest  # noqa: Y015
+
+@_typing.final
+class ExportAlertRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAlertRequest: _TypeAlias = ExportAlertRequest  # noqa: Y015

@@ -61,9 +61,44 @@ class AlertServiceStub:
                 request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.WatchAlertsRequest.SerializeToString,
                 response_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.WatchAlertsResponse.FromString,
                 _registered_method=True)
+        self.CountAlerts = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/CountAlerts',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.CountAlertsRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.CountAlertsResponse.FromString,
+                _registered_method=True)
         self.AcknowledgeAlert = channel.unary_unary(
                 '/haven.crisis.v1.AlertService/AcknowledgeAlert',
                 request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.AcknowledgeAlertRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+                _registered_method=True)
+        self.RenewLease = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/RenewLease',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.RenewLeaseRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+                _registered_method=True)
+        self.OfferHandOver = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/OfferHandOver',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.OfferHandOverRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+                _registered_method=True)
+        self.AnswerHandOver = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/AnswerHandOver',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.AnswerHandOverRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+                _registered_method=True)
+        self.AddResponders = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/AddResponders',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.AddRespondersRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+                _registered_method=True)
+        self.ObserveAlert = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/ObserveAlert',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.ObserveAlertRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+                _registered_method=True)
+        self.StopObservingAlert = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/StopObservingAlert',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.StopObservingAlertRequest.SerializeToString,
                 response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
                 _registered_method=True)
         self.ReassignAlert = channel.unary_unary(
@@ -95,6 +130,11 @@ class AlertServiceStub:
                 '/haven.crisis.v1.AlertService/GetResponderView',
                 request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.GetResponderViewRequest.SerializeToString,
                 response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.ResponderView.FromString,
+                _registered_method=True)
+        self.ExportAlert = channel.unary_unary(
+                '/haven.crisis.v1.AlertService/ExportAlert',
+                request_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.ExportAlertRequest.SerializeToString,
+                response_deserializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.AlertRecord.FromString,
                 _registered_method=True)
 
 
@@ -139,16 +179,69 @@ class AlertServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountAlerts(self, request, context):
+        """How many open alerts the caller may see, by state, severity and drill, and how many are the caller's own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcknowledgeAlert(self, request, context):
         """Take the alert. Stops paging until the lease ends; contact recorded in time keeps it. Refused with "taken" when
-        another responder holds it. Taking it twice is the same as once.
+        another responder holds it. Taking it twice is the same as once. Whoever was offered the alert takes it over so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewLease(self, request, context):
+        """Take longer to reach the person, with a reason. The lease begins anew, once; then contact, or an attempt, has to be
+        recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OfferHandOver(self, request, context):
+        """Ask a colleague to take the alert over. They are paged at once; until they accept, the caller keeps it and the lease
+        goes on. Another offer takes the place of this one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerHandOver(self, request, context):
+        """Accept or decline an alert that was offered. Accepting makes it the caller's, with a lease of their own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddResponders(self, request, context):
+        """Page more responders now, for this alert. Whoever holds it keeps it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ObserveAlert(self, request, context):
+        """Look on without being counted: it stops no page and shortens nobody's wait. The observer sees the alert until it is
+        closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopObservingAlert(self, request, context):
+        """Look on no longer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReassignAlert(self, request, context):
-        """Hand the alert to another responder, who is paged at once and has to take it.
+        """Give the alert to another responder, or to whoever is on call in a rotation or a team. They are paged at once and
+        have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,7 +270,8 @@ class AlertServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseAlert(self, request, context):
-        """Close the alert. Refused unless contact is recorded, and unless the follow-up is due within 24 hours.
+        """Close the alert. Refused unless contact is recorded, unless it is said who was told, and unless the follow-up is due
+        within 24 hours. One of high severity then awaits a second clinician's signature and a debrief: see ReviewService.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,6 +279,13 @@ class AlertServiceServicer:
 
     def GetResponderView(self, request, context):
         """Everything a responder needs on one page. Each look is in the person's access history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportAlert(self, request, context):
+        """The whole record of a closed alert, for review: what happened, every page, and whether its chain holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,9 +319,44 @@ def add_AlertServiceServicer_to_server(servicer, server):
                     request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.WatchAlertsRequest.FromString,
                     response_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.WatchAlertsResponse.SerializeToString,
             ),
+            'CountAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountAlerts,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.CountAlertsRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.CountAlertsResponse.SerializeToString,
+            ),
             'AcknowledgeAlert': grpc.unary_unary_rpc_method_handler(
                     servicer.AcknowledgeAlert,
                     request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.AcknowledgeAlertRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.SerializeToString,
+            ),
+            'RenewLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLease,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.RenewLeaseRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.SerializeToString,
+            ),
+            'OfferHandOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.OfferHandOver,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.OfferHandOverRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.SerializeToString,
+            ),
+            'AnswerHandOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerHandOver,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.AnswerHandOverRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.SerializeToString,
+            ),
+            'AddResponders': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddResponders,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.AddRespondersRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.SerializeToString,
+            ),
+            'ObserveAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.ObserveAlert,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.ObserveAlertRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.SerializeToString,
+            ),
+            'StopObservingAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopObservingAlert,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.StopObservingAlertRequest.FromString,
                     response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.SerializeToString,
             ),
             'ReassignAlert': grpc.unary_unary_rpc_method_handler(
@@ -252,6 +388,11 @@ def add_AlertServiceServicer_to_server(servicer, server):
                     servicer.GetResponderView,
                     request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.GetResponderViewRequest.FromString,
                     response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.ResponderView.SerializeToString,
+            ),
+            'ExportAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportAlert,
+                    request_deserializer=haven_dot_crisis_dot_v1_dot_alert__service__pb2.ExportAlertRequest.FromString,
+                    response_serializer=haven_dot_crisis_dot_v1_dot_alerts__pb2.AlertRecord.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -401,6 +542,33 @@ class AlertService:
             _registered_method=True)
 
     @staticmethod
+    def CountAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/CountAlerts',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.CountAlertsRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.CountAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AcknowledgeAlert(request,
             target,
             options=(),
@@ -416,6 +584,168 @@ class AlertService:
             target,
             '/haven.crisis.v1.AlertService/AcknowledgeAlert',
             haven_dot_crisis_dot_v1_dot_alert__service__pb2.AcknowledgeAlertRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/RenewLease',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.RenewLeaseRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OfferHandOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/OfferHandOver',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.OfferHandOverRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerHandOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/AnswerHandOver',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.AnswerHandOverRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddResponders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/AddResponders',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.AddRespondersRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ObserveAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/ObserveAlert',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.ObserveAlertRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopObservingAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/StopObservingAlert',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.StopObservingAlertRequest.SerializeToString,
             haven_dot_crisis_dot_v1_dot_alerts__pb2.Alert.FromString,
             options,
             channel_credentials,
@@ -579,6 +909,33 @@ class AlertService:
             '/haven.crisis.v1.AlertService/GetResponderView',
             haven_dot_crisis_dot_v1_dot_alert__service__pb2.GetResponderViewRequest.SerializeToString,
             haven_dot_crisis_dot_v1_dot_alerts__pb2.ResponderView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/haven.crisis.v1.AlertService/ExportAlert',
+            haven_dot_crisis_dot_v1_dot_alert__service__pb2.ExportAlertRequest.SerializeToString,
+            haven_dot_crisis_dot_v1_dot_alerts__pb2.AlertRecord.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,12 +31,34 @@ class AlertServiceStub:
     """Alerts as they change, the state of each at every change. The open ones come first. Resumes after last_event_id;
     an alert may come twice, and then with the same etag.
     """
+    CountAlerts: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.CountAlertsRequest, _alert_service_pb2.CountAlertsResponse]
+    """How many open alerts the caller may see, by state, severity and drill, and how many are the caller's own."""
     AcknowledgeAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.AcknowledgeAlertRequest, _alerts_pb2.Alert]
     """Take the alert. Stops paging until the lease ends; contact recorded in time keeps it. Refused with "taken" when
-    another responder holds it. Taking it twice is the same as once.
+    another responder holds it. Taking it twice is the same as once. Whoever was offered the alert takes it over so.
     """
+    RenewLease: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.RenewLeaseRequest, _alerts_pb2.Alert]
+    """Take longer to reach the person, with a reason. The lease begins anew, once; then contact, or an attempt, has to be
+    recorded.
+    """
+    OfferHandOver: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.OfferHandOverRequest, _alerts_pb2.Alert]
+    """Ask a colleague to take the alert over. They are paged at once; until they accept, the caller keeps it and the lease
+    goes on. Another offer takes the place of this one.
+    """
+    AnswerHandOver: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.AnswerHandOverRequest, _alerts_pb2.Alert]
+    """Accept or decline an alert that was offered. Accepting makes it the caller's, with a lease of their own."""
+    AddResponders: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.AddRespondersRequest, _alerts_pb2.Alert]
+    """Page more responders now, for this alert. Whoever holds it keeps it."""
+    ObserveAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ObserveAlertRequest, _alerts_pb2.Alert]
+    """Look on without being counted: it stops no page and shortens nobody's wait. The observer sees the alert until it is
+    closed.
+    """
+    StopObservingAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.StopObservingAlertRequest, _alerts_pb2.Alert]
+    """Look on no longer."""
     ReassignAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ReassignAlertRequest, _alerts_pb2.Alert]
-    """Hand the alert to another responder, who is paged at once and has to take it."""
+    """Give the alert to another responder, or to whoever is on call in a rotation or a team. They are paged at once and
+    have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it.
+    """
     RecordContact: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.RecordContactRequest, _alerts_pb2.Alert]
     """Record contact with the person, or an attempt that did not reach them. Only contact ends the acknowledgement's
     lease; an attempt starts it anew.
@@ -46,9 +68,13 @@ class AlertServiceStub:
     ChangeSeverity: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ChangeSeverityRequest, _alerts_pb2.Alert]
     """Raise or lower how severe the alert is, with a reason."""
     CloseAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.CloseAlertRequest, _alerts_pb2.Alert]
-    """Close the alert. Refused unless contact is recorded, and unless the follow-up is due within 24 hours."""
+    """Close the alert. Refused unless contact is recorded, unless it is said who was told, and unless the follow-up is due
+    within 24 hours. One of high severity then awaits a second clinician's signature and a debrief: see ReviewService.
+    """
     GetResponderView: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.GetResponderViewRequest, _alerts_pb2.ResponderView]
     """Everything a responder needs on one page. Each look is in the person's access history."""
+    ExportAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ExportAlertRequest, _alerts_pb2.AlertRecord]
+    """The whole record of a closed alert, for review: what happened, every page, and whether its chain holds."""
 
 class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
     """Alerts: from the first page to closing."""
@@ -98,14 +124,76 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CountAlerts(
+        self,
+        request: _alert_service_pb2.CountAlertsRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.CountAlertsRequest, _abc.Awaitable[_alert_service_pb2.CountAlertsResponse]],
+    ) -> _abc.Awaitable[_alert_service_pb2.CountAlertsResponse]:
+        """How many open alerts the caller may see, by state, severity and drill, and how many are the caller's own."""
+
+    @_abc_1.abstractmethod
     def AcknowledgeAlert(
         self,
         request: _alert_service_pb2.AcknowledgeAlertRequest,
         context: _aio.ServicerContext[_alert_service_pb2.AcknowledgeAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
     ) -> _abc.Awaitable[_alerts_pb2.Alert]:
         """Take the alert. Stops paging until the lease ends; contact recorded in time keeps it. Refused with "taken" when
-        another responder holds it. Taking it twice is the same as once.
+        another responder holds it. Taking it twice is the same as once. Whoever was offered the alert takes it over so.
         """
+
+    @_abc_1.abstractmethod
+    def RenewLease(
+        self,
+        request: _alert_service_pb2.RenewLeaseRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.RenewLeaseRequest, _abc.Awaitable[_alerts_pb2.Alert]],
+    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
+        """Take longer to reach the person, with a reason. The lease begins anew, once; then contact, or an attempt, has to be
+        recorded.
+        """
+
+    @_abc_1.abstractmethod
+    def OfferHandOver(
+        self,
+        request: _alert_service_pb2.OfferHandOverRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.OfferHandOverRequest, _abc.Awaitable[_alerts_pb2.Alert]],
+    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
+        """Ask a colleague to take the alert over. They are paged at once; until they accept, the caller keeps it and the lease
+        goes on. Another offer takes the place of this one.
+        """
+
+    @_abc_1.abstractmethod
+    def AnswerHandOver(
+        self,
+        request: _alert_service_pb2.AnswerHandOverRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.AnswerHandOverRequest, _abc.Awaitable[_alerts_pb2.Alert]],
+    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
+        """Accept or decline an alert that was offered. Accepting makes it the caller's, with a lease of their own."""
+
+    @_abc_1.abstractmethod
+    def AddResponders(
+        self,
+        request: _alert_service_pb2.AddRespondersRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.AddRespondersRequest, _abc.Awaitable[_alerts_pb2.Alert]],
+    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
+        """Page more responders now, for this alert. Whoever holds it keeps it."""
+
+    @_abc_1.abstractmethod
+    def ObserveAlert(
+        self,
+        request: _alert_service_pb2.ObserveAlertRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.ObserveAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
+    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
+        """Look on without being counted: it stops no page and shortens nobody's wait. The observer sees the alert until it is
+        closed.
+        """
+
+    @_abc_1.abstractmethod
+    def StopObservingAlert(
+        self,
+        request: _alert_service_pb2.StopObservingAlertRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.StopObservingAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
+    ) -> _abc.Awaitable[_alerts_pb2.Alert]:
+        """Look on no longer."""
 
     @_abc_1.abstractmethod
     def ReassignAlert(
@@ -113,7 +201,9 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.ReassignAlertRequest,
         context: _aio.ServicerContext[_alert_service_pb2.ReassignAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
     ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Hand the alert to another responder, who is paged at once and has to take it."""
+        """Give the alert to another responder, or to whoever is on call in a rotation or a team. They are paged at once and
+        have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it.
+        """
 
     @_abc_1.abstractmethod
     def RecordContact(
@@ -147,7 +237,9 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.CloseAlertRequest,
         context: _aio.ServicerContext[_alert_service_pb2.CloseAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
     ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Close the alert. Refused unless contact is recorded, and unless the follow-up is due within 24 hours."""
+        """Close the alert. Refused unless contact is recorded, unless it is said who was told, and unless the follow-up is due
+        within 24 hours. One of high severity then awaits a second clinician's signature and a debrief: see ReviewService.
+        """
 
     @_abc_1.abstractmethod
     def GetResponderView(
@@ -156,5 +248,13 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_alert_service_pb2.GetResponderViewRequest, _abc.Awaitable[_alerts_pb2.ResponderView]],
     ) -> _abc.Awaitable[_alerts_pb2.ResponderView]:
         """Everything a responder needs on one page. Each look is in the person's access history."""
+
+    @_abc_1.abstractmethod
+    def ExportAlert(
+        self,
+        request: _alert_service_pb2.ExportAlertRequest,
+        context: _aio.ServicerContext[_alert_service_pb2.ExportAlertRequest, _abc.Awaitable[_alerts_pb2.AlertRecord]],
+    ) -> _abc.Awaitable[_alerts_pb2.AlertRecord]:
+        """The whole record of a closed alert, for review: what happened, every page, and whether its chain holds."""
 
 def add_AlertServiceServicer_to_server(servicer: AlertServiceServicer, server: _aio.Server) -> None: ...

@@ -1,0 +1,278 @@
+"""Takes over when the database does not answer: keeps the call, pages from memory, completes the record later."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from haven_crisis import metrics
+from haven_crisis.directory import Directory
+from haven_crisis.domain.alerts import UNANSWERED, Limits, State
+from haven_crisis.domain.severity import Severity
+from haven_crisis.keeping.case import Acknowledged, Asked, Case, Kept, KeptSignal
+from haven_crisis.keeping.completing import Completer
+from haven_crisis.keeping.journal import Journal
+from haven_crisis.keeping.keeper import Held, Keeper
+from haven_crisis.keeping.paging import MemoryPager
+from haven_crisis.keeping.stream import Changed, Stream
+from haven_crisis.pager import Pager
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import kept
+from haven_crisis.store.acceptance import Plan
+from haven_crisis.store.kept import Open
+from haven_kit import ids, logs
+from haven_kit.database import Database
+from haven_kit.identity import system
+from haven_kit.service import Parts
+
+ANSWER_S = 2.0
+"""For the database to say that it is back."""
+OWNER_FIRST_S = 3.0
+"""How long a case is left to its owner once the database is back."""
+NOT_ACTED = timedelta(seconds=5)
+"""How late an owner may be before another replica takes its case."""
+OTHERS_FIRST = timedelta(seconds=4)
+"""How long an alert of the record is claimed before it is paged from memory: a replica that reaches the database goes
+first."""
+MOST_SIGNALS = 100
+"""Of one case; more begin another one, which is joined with it in the record."""
+COMPLETED_AT_ONCE = 4
+_PRINCIPAL = system("crisis/keeping")
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a signal, and where it is kept."""
+
+    signal_id: str
+    alert_id: str
+    kept: Kept
+
+
+class Keeping:
+    """One replica's."""
+
+    def __init__(self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, database: Database) -> None:
+        settings = parts.settings
+        journal = (
+            Journal(settings.crisis_journal_dir, settings.crisis_journal_bytes) if settings.crisis_journal_dir else None
+        )
+        stream = Stream(parts.messaging, settings.crisis_keep_seconds)
+        limits = Limits(
+            lease=timedelta(seconds=settings.crisis_lease_seconds),
+            close_within=timedelta(seconds=settings.crisis_close_within_seconds),
+        )
+        self._clock = parts.clock
+        self._database = database
+        self._limits = limits
+        self._keeper = Keeper(parts.cipher, stream, journal, pager.worker_id, settings.crisis_keep_seconds)
+        self._pages = MemoryPager(parts, directory, pager, self._keeper)
+        self._completer = Completer(parts, database, limits, pager.worker_id)
+        self._pager = pager
+        self._open: dict[str, Open] = {}
+        self._away_since: float | None = None
+        self._back_since = 0.0
+
+    async def start(self) -> None:
+        """Take up what an earlier run has left."""
+        await self._keeper.open()
+
+    async def stop(self) -> None:
+        """Finish the pages under way, and let go."""
+        await self._pages.settle()
+        await self._keeper.close()
+
+    @property
+    def can_keep(self) -> bool:
+        """Whether a call for help can be kept without the database."""
+        return self._keeper.can_keep
+
+    @property
+    def cases(self) -> int:
+        """How many cases this replica knows that are not in the record."""
+        return len(self._keeper.cases)
+
+    async def take(self, plan: Plan, asked: Asked) -> Taken:
+        """Keep a signal that the database did not take in time, and page for it now. Never raises for lack of a place:
+        people are called all the same."""
+        signal = KeptSignal(
+            plan.signal, asked, self._clock.now(), plan.entry_id, plan.severity, plan.drill, plan.stage, plan.deadline,
+            plan.traceparent,
+        )  # fmt: skip
+        held = self._of(plan)
+        if held is not None and await self._join(held, signal, plan.makes_immediate):
+            return self._taken(held, signal)
+        held = Held(self._case(plan, signal))
+        async with held.lock:
+            case = held.case
+            self._keeper.cases[case.alert_id] = held
+            self._pages.plan_ids(case, plan.pages, self._clock.now())
+            pages = self._pages.claim(case, self._clock.now())
+            try:
+                await self._keeper.keep(held)
+            except Changed:
+                # Another replica pages for this alert. This call is one more of it, or a case of its own.
+                del self._keeper.cases[case.alert_id]
+                return await self._beside(plan, asked, signal)
+            self._pages.begin(held, pages)
+        return self._taken(held, signal)
+
+    async def _beside(self, plan: Plan, asked: Asked, signal: KeptSignal) -> Taken:
+        held = await self._keeper.get(self._alert_id(plan))
+        if held is not None and await self._join(held, signal, plan.makes_immediate):
+            return self._taken(held, signal)
+        self._open.pop(plan.signal.person_id, None)
+        return await self.take(plan, asked)
+
+    def _taken(self, held: Held, signal: KeptSignal) -> Taken:
+        metrics.KEPT.labels(held.road.name.lower()).inc()
+        _log.error("signal.kept", alert_id=held.case.alert_id, road=held.road.name.lower())
+        return Taken(signal.signal.signal_id, held.case.alert_id, held.road)
+
+    def _of(self, plan: Plan) -> Held | None:
+        """The case that the signal is part of already, or joins."""
+        for held in self._keeper.cases.values():
+            if held.became is None and held.case.person_id == plan.signal.person_id and held.case.drill == plan.drill:
+                known = held.case.has(plan.signal.signal_id) is not None
+                if known or len(held.case.signals) < MOST_SIGNALS:
+                    return held
+        return None
+
+    async def _join(self, held: Held, signal: KeptSignal, makes_immediate: int) -> bool:
+        """One more signal of a case. Where life is in danger now, every channel of those who were paged is used."""
+        async with held.lock:
+            case = held.case
+            if held.became is not None or held.lost:
+                return False
+            if case.has(signal.signal.signal_id) is not None:
+                return True
+            case.signals.append(signal)
+            immediate = len(case.signals) >= makes_immediate
+            case.severity = max(case.severity, signal.severity, int(Severity.IMMEDIATE) if immediate else 0)
+            try:
+                await self._keeper.keep(held)
+            except Changed:
+                case.signals.remove(signal)
+                self._keeper.cases.pop(case.alert_id, None)
+                return False
+        return True
+
+    def _alert_id(self, plan: Plan) -> str:
+        known = self._open.get(plan.signal.person_id)
+        return known.alert_id if known is not None and not plan.drill else plan.alert_id
+
+    def _case(self, plan: Plan, signal: KeptSignal) -> Case:
+        return Case(
+            case_id=ids.new_id(),
+            alert_id=self._alert_id(plan),
+            person_id=plan.signal.person_id,
+            drill=plan.drill,
+            severity=plan.severity,
+            raised_at=signal.at,
+            owner=self._keeper.replica,
+            stage=plan.stage,
+            deadline=plan.deadline,
+            signals=[signal],
+            traceparent=plan.traceparent,
+        )
+
+    async def acknowledge(self, alert_id: str, responder_id: str) -> bool:
+        """A responder who was paged takes an alert that is not in the record. False where this replica knows no such
+        case, they were not paged for it, or it cannot be written down."""
+        for _ in range(3):
+            held = await self._keeper.get(alert_id)
+            if held is None:
+                return False
+            async with held.lock:
+                case = held.case
+                if held.became is not None or not any(each.responder_id == responder_id for each in case.pages):
+                    return False
+                if case.acknowledged is not None:
+                    return case.acknowledged.responder_id == responder_id
+                now = self._clock.now()
+                case.take(Acknowledged(now, responder_id), now + self._limits.lease)
+                try:
+                    return await self._keeper.keep(held) is not Kept.NOWHERE
+                except Changed:
+                    self._keeper.cases.pop(alert_id, None)
+        return False
+
+    async def step(self) -> bool:
+        """One look: what others left, what the record can take now, what is due meanwhile. Never more at once."""
+        await self._keeper.look()
+        if await self._database_answers():
+            await self._complete_all()
+        else:
+            await self._claim_overdue()
+        for held in list(self._keeper.cases.values()):
+            if self._keeper.mine(held):
+                await self._pages.turn(held)
+            elif held.case.due_at() + NOT_ACTED < self._clock.now() and held.became is None:
+                await self._take_over(held)
+        metrics.KEPT_OPEN.set(self.cases)
+        return False
+
+    async def _database_answers(self) -> bool:
+        """Whether the record can be written; if so, what is open in it is remembered."""
+        try:
+            async with asyncio.timeout(ANSWER_S), self._database.transaction(_PRINCIPAL) as tx:
+                self._open = {each.person_id: each for each in reversed(await kept.open_alerts(tx)) if not each.drill}
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record cannot be read now
+            self._away_since = self._away_since or time.monotonic()
+            _log.warning("kept.record_away", error=type(error).__name__)
+            return False
+        if self._away_since is not None or not self._back_since:
+            self._away_since, self._back_since = None, time.monotonic()
+        return True
+
+    async def _complete_all(self) -> None:
+        waiting = list(self._keeper.cases.values())
+        for start in range(0, len(waiting), COMPLETED_AT_ONCE):
+            await asyncio.gather(*(self._complete(each) for each in waiting[start : start + COMPLETED_AT_ONCE]))
+
+    async def _complete(self, held: Held) -> None:
+        """Each by itself: one that cannot be completed must not hold back the others. It is tried again."""
+        try:
+            if not self._keeper.mine(held) and held.became is None:
+                since = max(self._back_since, held.seen_at)
+                if time.monotonic() - since < OWNER_FIRST_S or not await self._take_over(held):
+                    return
+            await self._completer.complete(held)
+            await self._keeper.forget(held)
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("kept.not_completed", alert_id=held.case.alert_id)
+            metrics.KEPT_FAILURES.inc()
+
+    async def _take_over(self, held: Held) -> bool:
+        async with held.lock:
+            return await self._keeper.take_over(held)
+
+    async def _claim_overdue(self) -> None:
+        """Alerts of the record that nobody answered in time, and that no replica can escalate there now.
+
+        The claim in the stream makes sure that one replica does. Without NATS nobody does: two replicas that cannot
+        speak with each other would both page.
+        """
+        now = self._clock.now()
+        for each in list(self._open.values()):
+            waiting = each.next_deadline <= now and State(each.state) in UNANSWERED
+            if not waiting or each.alert_id in self._keeper.cases:
+                continue
+            case = Case(
+                case_id=ids.new_id(),
+                alert_id=each.alert_id,
+                person_id=each.person_id,
+                drill=each.drill,
+                severity=each.severity,
+                raised_at=each.raised_at,
+                owner=self._keeper.replica,
+                stage=each.stage,
+                deadline=now + OTHERS_FIRST,
+                traceparent=each.traceparent,
+            )
+            held = Held(case)
+            if await self._keeper.claim(held):
+                self._keeper.cases[each.alert_id] = held

@@ -1,0 +1,90 @@
+"""The roads that a call for help can take: the database, a quorum of NATS servers, this replica's disk, memory.
+
+It takes the first that is open, and whoever is on call is paged on each of them (docs/decisions/0019-accepting.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from haven_crisis import policy
+from haven_crisis.acceptance import Acceptance, Signal
+from haven_crisis.keeping.case import Asked, Kept
+from haven_crisis.keeping.keeping import Keeping, Taken
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store.acceptance import Plan
+from haven_kit import logs, migrations
+from haven_kit.call import Call
+from haven_kit.database import Database
+from haven_kit.errors import NotFound, Overloaded, Unavailable
+from haven_kit.service import Parts
+
+AWAY_S = 1.0
+"""For how long a database that did not answer is not asked again: the next call need not wait for it too."""
+_log = logs.get(__name__)
+
+
+class Roads:
+    """Takes calls for help in."""
+
+    def __init__(
+        self, parts: Parts[CrisisSettings], acceptance: Acceptance, keeping: Keeping, database: Database
+    ) -> None:
+        self._parts = parts
+        self._acceptance = acceptance
+        self._keeping = keeping
+        self._database = database
+        self._away_until = 0.0
+
+    async def take(self, call: Call, signal: Signal, *, linked: bool) -> Taken:
+        """Accept the signal of a call, and see it through whatever becomes of the call.
+
+        `linked`: the caller may call for the person only where they are linked with them. Raises NotFound where the
+        record says that they are not; where it cannot say, the call for help counts.
+        """
+        return await asyncio.shield(asyncio.create_task(self._take(call, signal, linked), name="signal"))
+
+    async def _take(self, call: Call, signal: Signal, linked: bool) -> Taken:
+        plans: list[Plan] = []
+        if time.monotonic() >= self._away_until:
+            try:
+                async with asyncio.timeout(self._parts.settings.crisis_accept_seconds):
+                    return await self._in_the_record(call, signal, linked, plans)
+            except NotFound:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever the database's trouble, there is another road
+                _log.warning("signal.not_in_the_record", error=type(error).__name__)
+                if isinstance(error, Unavailable | Overloaded | TimeoutError):
+                    self._away_until = time.monotonic() + AWAY_S
+        plan = plans[-1] if plans else self._acceptance.plan(signal, self._parts.clock.now())
+        return await self._keeping.take(plan, _asked(call, unverified=linked))
+
+    async def _in_the_record(self, call: Call, signal: Signal, linked: bool, plans: list[Plan]) -> Taken:
+        async with call.transaction(self._database) as tx:
+            if linked:
+                await policy.require_link(tx, call.principal, signal.person_id)
+            call.about(signal.person_id)
+            call.write_audit(tx)  # now, so that it is part of the one statement
+            accepted = await self._acceptance.accept(tx, signal, plans)
+        return Taken(accepted.signal_id, accepted.alert_id, Kept.DATABASE)
+
+    async def open(self) -> bool:
+        """Whether any road is open, for readiness. A database that answers and is not migrated is none, and is waited
+        for: a release that begins to roll out must not take calls for the one that still can."""
+        if await self._database.reachable():
+            return await migrations.is_current(self._database, "haven_crisis")
+        return self._keeping.can_keep
+
+
+def _asked(call: Call, *, unverified: bool) -> Asked:
+    principal = call.principal
+    return Asked(
+        principal_id=principal.id,
+        service=principal.service or "",
+        role=call.role,
+        action=call.method.full_name,
+        seen_as=call.method.access.seen_as,
+        person_id=principal.person_id or "",
+        unverified=unverified,
+    )
