@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 
@@ -68,15 +69,31 @@ def source_name(source: int) -> str:
 
 
 @cache
-def help_lines(country: str = "") -> tuple[pb.HelpLine, ...]:
-    """Whom to call: the emergency service of a country (ISO 3166-1 alpha-2), then its crisis lines.
+def help_lines(country: str = "", region: str = "") -> tuple[pb.HelpLine, ...]:
+    """Whom a responder calls where somebody is (ISO 3166-1 alpha-2; ISO 3166-2 without the country): the emergency
+    service, then crisis lines, those of the region first. Without a country, as the person is shown them.
+    """
+    if not country:
+        return lines_for_person()
+    data = read("haven_crisis", "help_lines.yaml")
+    return (_emergency(country), *(pb.HelpLine(**each) for each in _crisis(data["crisis"], country, region)))
 
-    Without a country, those of the program's own, crisis lines first.
+
+@cache
+def lines_for_person(country: str = "", region: str = "") -> tuple[pb.HelpLine, ...]:
+    """Whom a person can reach where they are: crisis lines first, then the emergency service. Those of the program's
+    own country where no place is known.
     """
     data = read("haven_crisis", "help_lines.yaml")
     place = country or data["home_country"]
-    emergency = data["emergency"]
-    number = emergency["countries"].get(place, emergency["default"])
-    first = pb.HelpLine(name=emergency["name"], number=number, how=emergency["how"])
-    crisis = [pb.HelpLine(**each) for each in data["crisis"].get(place, [])]
-    return (first, *crisis) if country else (*crisis, first)
+    return (*(pb.HelpLine(**each) for each in _crisis(data["crisis"], place, region)), _emergency(place))
+
+
+def _emergency(country: str) -> pb.HelpLine:
+    emergency = read("haven_crisis", "help_lines.yaml")["emergency"]
+    number = emergency["countries"].get(country, emergency["default"])
+    return pb.HelpLine(name=emergency["name"], number=number, how=emergency["how"])
+
+
+def _crisis(lines: Mapping[str, list[dict[str, str]]], country: str, region: str) -> list[dict[str, str]]:
+    return [*lines.get(f"{country}-{region}", []), *lines.get(country, [])]

@@ -71,8 +71,8 @@ class Pager:
         self.post(tx, await self._records.pages.create(tx, of, drafts, self.worker_id, self.lease_until(tx.now)))
 
     async def widen(self, tx: Tx, alert_id: str) -> None:
-        """Life is in danger: those who are being paged are paged on all their channels at once. Once each, however often
-        this is asked for; nothing while the alert is not immediate, or somebody has it."""
+        """Life is in danger: those who are being paged are paged on all their channels at once. Once each, however
+        often this is asked for; nothing while the alert is not immediate, or somebody has it."""
         alert = await self._records.alerts.get(tx, alert_id, lock=True)
         if alert.state not in UNANSWERED or alert.severity < Severity.IMMEDIATE:
             return

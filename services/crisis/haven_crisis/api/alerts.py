@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from haven.crisis.v1 import alert_service_pb2 as pb
-from haven.crisis.v1 import alerts_pb2, events_pb2
+from haven.crisis.v1 import alerts_pb2
 
-from haven_crisis import metrics, policy
+from haven_crisis import policy
 from haven_crisis.api import view
-from haven_crisis.api.desk import EPOCH, Desk, after, micros
-from haven_crisis.domain import commands as rules
-from haven_crisis.domain.alerts import Alert, Entry
-from haven_crisis.domain.severity import Severity
-from haven_crisis.store import alerts, follow_ups, pages
-from haven_crisis.store.alerts import Told
-from haven_crisis.store.pages import Round
-from haven_kit import ids, telemetry
+from haven_crisis.api.alert_commands import AlertCommands
+from haven_crisis.api.desk import EPOCH, after, micros
+from haven_crisis.domain.alerts import State
+from haven_crisis.store import alert_lists, alerts, pages
+from haven_crisis.store.alert_lists import Choice
 from haven_kit.call import Call
 from haven_kit.errors import Invalid, Refused
 from haven_kit.paging import Page
@@ -25,32 +22,46 @@ from haven_kit.paging import Page
 OVERLAP = timedelta(seconds=10)
 """A watch looks back this far, so that a transaction that committed late is not passed by."""
 LOOK_EVERY_S = 0.5
+_DRILLS = {pb.DRILL_FILTER_UNSPECIFIED: None, pb.DRILL_FILTER_REAL: False, pb.DRILL_FILTER_DRILLS: True}
 AT_ONCE = 500
 """How many alerts a watch reads at once; it goes on to the next ones before it waits."""
 
 
-class AlertApi:
+class AlertApi(AlertCommands):
     """Answers AlertService."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._cipher = desk.parts.cipher
 
     async def list_alerts(self, call: Call, request: pb.ListAlertsRequest) -> pb.ListAlertsResponse:
         page = Page.of(request)
         book = await self._desk.book(call.tx)
-        found = await alerts.visible(
+        choice = Choice(
+            request.person_id,
+            request.include_closed,
+            request.states,
+            request.at_least,
+            _DRILLS[request.drills],
+            request.mine,
+        )
+        found = await alert_lists.visible(
             call.tx,
             call.principal.id,
             policy.sees_all(call, book),
-            person_id=request.person_id,
-            closed=request.include_closed,
+            choice,
             before=after(page),
             limit=page.size + 1,
         )
         shown, token = page.cut(found, lambda each: [micros(each.raised_at), each.alert_id])
         call.about(*(each.person_id for each in shown))
         return pb.ListAlertsResponse(alerts=[alerts.message(each) for each in shown], next_page_token=token)
+
+    async def count_alerts(self, call: Call, _: pb.CountAlertsRequest) -> pb.CountAlertsResponse:
+        call.about()
+        book = await self._desk.book(call.tx)
+        rows = await alert_lists.count(call.tx, call.principal.id, policy.sees_all(call, book))
+        counts = [
+            pb.AlertCount(state=row["state"], severity=row["severity"], drill=row["drill"], count=row["found"])
+            for row in rows
+        ]
+        return pb.CountAlertsResponse(counts=counts, mine=sum(row["mine"] for row in rows))
 
     async def get_alert(self, call: Call, request: pb.GetAlertRequest) -> alerts_pb2.Alert:
         return alerts.message(await self._desk.alert(call, request.alert_id))
@@ -80,7 +91,7 @@ class AlertApi:
             async with call.transaction() as tx:
                 book = await self._desk.book(tx)
                 sees_all = policy.sees_all(call, book)
-                changed = await alerts.changed(
+                changed = await alert_lists.changed(
                     tx, call.principal.id, sees_all, since - OVERLAP, all_open=first, after=after, limit=AT_ONCE
                 )
                 fresh = [(at, each) for at, each in changed if sent.get(each.alert_id, (0, at))[0] != each.seq]
@@ -96,84 +107,22 @@ class AlertApi:
             sent = {key: each for key, each in sent.items() if each[1] >= since - OVERLAP}
             await self._desk.parts.database.wake.wait("watch", LOOK_EVERY_S)
 
-    async def acknowledge_alert(self, call: Call, request: pb.AcknowledgeAlertRequest) -> alerts_pb2.Alert:
-        alert = await self._desk.alert(call, request.alert_id, lock=True)
-        return alerts.message(await self._desk.take(call.tx, alert, call.principal.id))
-
-    async def reassign_alert(self, call: Call, request: pb.ReassignAlertRequest) -> alerts_pb2.Alert:
-        book = await self._desk.book(call.tx)
-        if request.responder_id not in book.reachable:
-            # Said only to those who may see the alert.
-            await self._desk.alert(call, request.alert_id)
-            raise Refused("no_such_responder", "This person cannot be paged. Choose a responder with a channel.")
-        within = timedelta(seconds=self._desk.parts.settings.crisis_answer_within_seconds)
-        _, alert = await self._desk.command(
-            call,
-            request.alert_id,
-            lambda alert: rules.reassign(alert, call.principal.id, [request.responder_id], call.now, within),
-            Told(request.note),
-        )
-        of = Round(alert.alert_id, alert.cycle, alert.stage, alert.drill, alert.raised_at, telemetry.traceparent())
-        await self._desk.pager.page(call.tx, of, self._desk.pager.drafts([request.responder_id], alert.severity))
-        return alerts.message(alert)
-
-    async def record_contact(self, call: Call, request: pb.RecordContactRequest) -> alerts_pb2.Alert:
-        who = call.principal.id
-
-        def decide(alert: Alert) -> list[Entry]:
-            return rules.contact(alert, who, request.way, request.reached, call.now, self._desk.limits)
-
-        _, alert = await self._desk.command(call, request.alert_id, decide, Told(request.note))
-        if request.reached:
-            event = events_pb2.ContactMade(
-                alert_id=alert.alert_id, person_id=alert.person_id, session_id=alert.session_id, responder_id=who
-            )
-            event.contacted_at.FromDatetime(call.now)
-            call.tx.emit(event, key=alert.alert_id)
-            metrics.TO_CONTACT.observe((call.now - alert.raised_at).total_seconds())
-        return alerts.message(alert)
-
-    async def record_stabilised(self, call: Call, request: pb.RecordStabilisedRequest) -> alerts_pb2.Alert:
-        _, alert = await self._desk.command(
-            call,
-            request.alert_id,
-            lambda alert: rules.stabilise(alert, call.principal.id, call.now, self._desk.limits),
-            Told(request.note),
-        )
-        return alerts.message(alert)
-
-    async def change_severity(self, call: Call, request: pb.ChangeSeverityRequest) -> alerts_pb2.Alert:
-        _, alert = await self._desk.command(
-            call,
-            request.alert_id,
-            lambda alert: rules.change_severity(alert, call.principal.id, Severity(request.severity), call.now),
-            Told(request.reason),
-        )
-        return alerts.message(alert)
-
-    async def close_alert(self, call: Call, request: pb.CloseAlertRequest) -> alerts_pb2.Alert:
-        who = call.principal.id
-        due_at = request.follow_up_due_at.ToDatetime(UTC)
-        follow_up_id = ids.new_id()
-        closing = alerts_pb2.Closing(
-            disposition=request.disposition, risk_level=request.risk_level, disclosures=request.disclosures
-        )
-        _, alert = await self._desk.command(
-            call,
-            request.alert_id,
-            lambda alert: rules.close(alert, who, follow_up_id, due_at, call.now),
-            Told(request.note, closing),
-        )
-        await follow_ups.create(call.tx, follow_up_id, alert.alert_id, alert.person_id, who, due_at)
-        event = events_pb2.AlertClosed(alert_id=alert.alert_id, person_id=alert.person_id, session_id=alert.session_id)
-        event.closed_at.FromDatetime(call.now)
-        event.follow_up_due_at.FromDatetime(due_at)
-        call.tx.emit(event, key=alert.alert_id)
-        return alerts.message(alert)
-
     async def get_responder_view(self, call: Call, request: pb.GetResponderViewRequest) -> alerts_pb2.ResponderView:
         alert = await self._desk.alert(call, request.alert_id)
-        return await view.of(call.tx, self._cipher, alert)
+        return await view.of(call.tx, self._cipher, alert, self._desk.directory)
+
+    async def export_alert(self, call: Call, request: pb.ExportAlertRequest) -> alerts_pb2.AlertRecord:
+        alert = await self._desk.alert(call, request.alert_id)
+        if alert.state is not State.CLOSED:
+            raise Refused("open", "The record is whole once the alert is closed.")
+        timeline = await alerts.timeline(call.tx, self._cipher, alert.alert_id, 0, None)
+        return alerts_pb2.AlertRecord(
+            alert=alerts.message(alert),
+            timeline=timeline,
+            pages=await pages.of_alert(call.tx, alert.alert_id),
+            chain_head=timeline[-1].hash,
+            problem=await alerts.verify(call.tx, alert.alert_id) or "",
+        )
 
 
 def _resume(event_id: str) -> datetime:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from haven.crisis.v1 import break_glass_service_pb2 as pb
 
-from haven_crisis import metrics
+from haven_crisis import facts, metrics
+from haven_crisis.api import tell
 from haven_crisis.api.desk import Desk, after
-from haven_crisis.domain.alerts import Entry, Kind
+from haven_crisis.domain.alerts import Alert, Entry, Kind, asked_stage
 from haven_crisis.store import alerts, break_glass
 from haven_crisis.store.alerts import Told
-from haven_kit import logs
+from haven_crisis.store.pages import Round
+from haven_kit import logs, telemetry
 from haven_kit.call import Call
 from haven_kit.errors import Refused
 from haven_kit.paging import Page
@@ -21,6 +23,7 @@ class BreakGlassApi:
     """Answers BreakGlassService."""
 
     def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._cipher = desk.parts.cipher
 
     async def break_glass(self, call: Call, request: pb.BreakGlassRequest) -> pb.BreakGlassUse:
@@ -28,12 +31,28 @@ class BreakGlassApi:
         call.about(alert.person_id)
         call.break_glass = True
         who = call.principal.id
-        used = await break_glass.use(call.tx, self._cipher, alert.alert_id, alert.person_id, who, request.reason)
+        due_at = call.now + facts.closing_rules().break_glass_within
+        used = await break_glass.use(
+            call.tx, self._cipher, alert.alert_id, alert.person_id, who, request.reason, due_at
+        )
         entry = Entry(Kind.BREAK_GLASS, call.now, who, {"break_glass_id": used.break_glass_id})
         await alerts.add(call.tx, self._cipher, alert, [entry], Told(request.reason))
+        tell.glass_broken(call.tx, alert.alert_id, used.break_glass_id, who, due_at)
+        await self._page_reviewer(call, alert)
         metrics.BREAK_GLASS.inc()
         _log.warning("break_glass.used", alert_id=alert.alert_id, principal_id=who)
         return used
+
+    async def _page_reviewer(self, call: Call, alert: Alert) -> None:
+        """Whoever watches over privacy is paged at once, where one is named and the alert is open."""
+        reviewer = self._desk.parts.settings.crisis_privacy_reviewer
+        if not reviewer:
+            return
+        await self._desk.book(call.tx)
+        of = Round(
+            alert.alert_id, alert.cycle, asked_stage(alert), alert.drill, alert.raised_at, telemetry.traceparent()
+        )
+        await self._desk.pager.page(call.tx, of, self._desk.pager.drafts([reviewer], alert.severity))
 
     async def list_break_glass_uses(
         self, call: Call, request: pb.ListBreakGlassUsesRequest

@@ -1,11 +1,12 @@
 """The life of an alert. Its timeline is the truth: `replay` of the entries gives the alert's state.
 
-What people do to it is in `commands`. Every open alert has a next deadline: it is what makes sure that nobody is forgotten.
+What people do to it is in `commands`. Every open alert has a next deadline: it is what makes sure that nobody is
+forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -160,27 +161,11 @@ def apply(alert: Alert, entry: Entry) -> Alert:
         return _helped(replace(after, next_deadline=_deadline(facts)), entry)
     if entry.kind in _CO_SIGNATURES:
         return replace(after, co_signature=_CO_SIGNATURES[entry.kind])
-    match entry.kind:
-        case Kind.RAISED:
-            raise ValueError("an alert is raised once")
-        case Kind.SIGNAL_JOINED:
-            return _joined(after, facts)
-        case Kind.SIGNAL_WITHDRAWN:
-            return replace(after, withdrawn=True)
-        case Kind.SEVERITY_CHANGED:
-            return replace(after, severity=Severity(int(facts["severity"])))
-        case Kind.HAND_OVER_OFFERED:
-            return replace(after, offered_to=facts["responder_id"])
-        case Kind.HAND_OVER_DECLINED:
-            return replace(after, offered_to="")
-        case Kind.OBSERVER_JOINED:
-            return replace(after, observers=(*after.observers, entry.actor))
-        case Kind.OBSERVER_LEFT:
-            return replace(after, observers=_without(after, entry.actor))
-        case Kind.CLOSED:
-            return _closed(after, entry)
-        case _:
-            return after
+    if entry.kind in _TOLD:
+        return _TOLD[entry.kind](after, entry)
+    if entry.kind is Kind.RAISED:
+        raise ValueError("an alert is raised once")
+    return after
 
 
 _PAGING = frozenset({Kind.PAGED, Kind.ESCALATED, Kind.LEASE_EXPIRED, Kind.REASSIGNED})
@@ -269,6 +254,18 @@ def _again(after: Alert, stage: int, deadline: datetime | None) -> Alert:
     fresh = replace(after, state=State.RAISED, cycle=after.cycle + 1, stage=stage, next_deadline=deadline)
     fresh = replace(fresh, responder_id="", offered_to="", lease_renewed=False)
     return replace(fresh, acknowledged_at=None, contacted_at=None)
+
+
+_TOLD: Mapping[Kind, Callable[[Alert, Entry], Alert]] = {
+    Kind.SIGNAL_JOINED: lambda after, entry: _joined(after, entry.facts),
+    Kind.SIGNAL_WITHDRAWN: lambda after, _: replace(after, withdrawn=True),
+    Kind.SEVERITY_CHANGED: lambda after, entry: replace(after, severity=Severity(int(entry.facts["severity"]))),
+    Kind.HAND_OVER_OFFERED: lambda after, entry: replace(after, offered_to=entry.facts["responder_id"]),
+    Kind.HAND_OVER_DECLINED: lambda after, _: replace(after, offered_to=""),
+    Kind.OBSERVER_JOINED: lambda after, entry: replace(after, observers=(*after.observers, entry.actor)),
+    Kind.OBSERVER_LEFT: lambda after, entry: replace(after, observers=_without(after, entry.actor)),
+    Kind.CLOSED: _closed,
+}
 
 
 def _deadline(facts: Mapping[str, str]) -> datetime:

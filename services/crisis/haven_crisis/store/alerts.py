@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
+from hashlib import sha256
 
 import asyncpg
 import orjson
 from haven.crisis.v1 import alerts_pb2 as pb
 
-from haven_crisis.domain.alerts import Alert, CoSignature, Entry, Kind, State, apply
+from haven_crisis.domain.alerts import Alert, CoSignature, Entry, Kind, State, apply, replay
 from haven_crisis.domain.severity import Severity
 from haven_kit import etags, ids
 from haven_kit.cipher import Cipher
@@ -194,52 +195,71 @@ def _shown(cipher: Cipher, row: asyncpg.Record) -> pb.TimelineEntry:
     return shown
 
 
-# $1 the caller, $2 whether every alert is theirs to see. Who was paged or is on the care team sees the alert.
-_VISIBLE = """($2 OR responder_id = $1 OR $1 = ANY (observers)
-    OR EXISTS (SELECT 1 FROM page WHERE page.alert_id = alert.alert_id AND page.responder_id = $1)
-    OR EXISTS (SELECT 1 FROM care_team WHERE care_team.person_id = alert.person_id AND care_team.principal_id = $1))"""
-
-_LIST = f"""SELECT {COLUMNS} FROM alert WHERE {_VISIBLE}
-AND ($3::uuid IS NULL OR person_id = $3) AND ($4 OR state <> 6)
-AND ($5::timestamptz IS NULL OR (raised_at, alert_id) < ($5, $6::uuid))
-ORDER BY raised_at DESC, alert_id DESC LIMIT $7"""
-
-_CHANGED = f"""SELECT {COLUMNS}, changed_at FROM alert WHERE {_VISIBLE}
-AND (changed_at >= $3 OR ($4 AND state <> 6))
-AND ($5::timestamptz IS NULL OR (changed_at, alert_id) > ($5, $6::uuid))
-ORDER BY changed_at, alert_id LIMIT $7"""
+async def closed_by(tx: Tx, alert_id: str) -> str:
+    """Who closed an alert. Raises NotFound where nobody did."""
+    row = await tx.fetch_one("SELECT actor FROM timeline WHERE alert_id = $1 AND kind = 14", alert_id)
+    if row is None:
+        raise NotFound("closing")
+    return str(row["actor"])
 
 
-async def visible(
-    tx: Tx,
-    caller: str,
-    sees_all: bool,
-    *,
-    person_id: str,
-    closed: bool,
-    before: tuple[datetime, str] | None,
-    limit: int,
-) -> list[Alert]:
-    """Alerts that the caller may see, the newest first."""
-    at, alert_id = before or (None, None)
-    rows = await tx.fetch(_LIST, caller, sees_all, person_id or None, closed, at, alert_id, limit)
-    return [of_row(row) for row in rows]
+async def chain_head(tx: Tx, alert_id: str) -> bytes:
+    """The hash of the last entry."""
+    row = await tx.fetch_one("SELECT hash FROM timeline WHERE alert_id = $1 ORDER BY seq DESC LIMIT 1", alert_id)
+    return bytes(row["hash"]) if row is not None else b""
 
 
-async def changed(
-    tx: Tx,
-    caller: str,
-    sees_all: bool,
-    since: datetime,
-    *,
-    all_open: bool,
-    after: tuple[datetime, str] | None,
-    limit: int,
-) -> list[tuple[datetime, Alert]]:
-    """Alerts that the caller may see and that changed since a moment, in order; `all_open` adds every open one."""
-    at, alert_id = after or (None, None)
-    rows = await tx.fetch(_CHANGED, caller, sees_all, since, all_open, at, alert_id, limit)
-    return [(row["changed_at"], of_row(row)) for row in rows]
+# One statement, so that the alert and its timeline are of the same moment.
+_WHOLE = f"""SELECT held.*, entry.seq AS place, entry.entry_id::text AS entry_id, entry.kind, entry.at, entry.actor,
+    entry.facts::text AS facts, entry.sealed, entry.signal_id::text AS signal_id, entry.hash
+FROM (SELECT {COLUMNS} FROM alert WHERE alert_id = $1) AS held
+LEFT JOIN timeline AS entry ON entry.alert_id = held.alert_id::uuid ORDER BY entry.seq"""
+
+
+async def verify(tx: Tx, alert_id: str) -> str | None:
+    """What is wrong with an alert's timeline, in plain words without health information; None: nothing.
+
+    Every entry is there and as it was written (the hash of each covers the one before it, as `timeline_hash` in the
+    database does), there are as many as the alert says, and replaying them gives the alert. Raises NotFound.
+    """
+    rows = await tx.read(_WHOLE, alert_id)
+    if not rows:
+        raise NotFound("alert")
+    held = of_row(rows[0])
+    rows = [row for row in rows if row["place"] is not None]
+    previous = b""
+    for place, row in enumerate(rows, 1):
+        if row["place"] != place:
+            return f"Entry {place} is missing."
+        previous = _hash(previous, held.alert_id, row)
+        if row["hash"] != previous:
+            return f"Entry {place} is not what was written, or one before it."
+    if len(rows) != held.seq:
+        return f"There are {len(rows)} entries where the alert counts {held.seq}."
+    try:
+        found = [Entry(Kind(row["kind"]), row["at"], row["actor"], orjson.loads(row["facts"])) for row in rows]
+        same = replay(held.alert_id, held.person_id, found) == held
+    except (KeyError, ValueError):
+        return "Its entries cannot be replayed."
+    return None if same else "Its entries do not give the alert."
+
+
+def _hash(previous: bytes, alert_id: str, row: asyncpg.Record) -> bytes:
+    parts = (
+        alert_id,
+        str(row["place"]),
+        row["entry_id"],
+        str(row["kind"]),
+        str((row["at"] - _EPOCH) // timedelta(microseconds=1)),
+        row["signal_id"] or "",
+        (row["sealed"] or b"").hex(),
+        row["facts"],
+        row["actor"],
+    )
+    return sha256(previous + "\n".join(parts).encode()).digest()
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def due(tx: Tx, now: datetime, limit: int) -> list[tuple[Alert, str]]:

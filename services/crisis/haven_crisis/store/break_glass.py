@@ -14,7 +14,7 @@ from haven_kit.errors import NotFound
 
 LASTS = timedelta(hours=1)
 _COLUMNS = """break_glass_id::text, alert_id::text, person_id::text, principal_id, used_at, expires_at, reviewed_by,
-reviewed_at, justified, sealed"""
+reviewed_at, justified, sealed, review_due_at"""
 
 
 async def in_force(tx: Tx, alert_id: str, principal_id: str, now: datetime) -> bool:
@@ -29,17 +29,18 @@ async def in_force(tx: Tx, alert_id: str, principal_id: str, now: datetime) -> b
 
 
 async def use(
-    tx: Tx, cipher: Cipher, alert_id: str, person_id: str, principal_id: str, reason: str
+    tx: Tx, cipher: Cipher, alert_id: str, person_id: str, principal_id: str, reason: str, review_due_at: datetime
 ) -> pb.BreakGlassUse:
-    """Note a use."""
+    """Note a use, to be reviewed until then."""
     made = pb.BreakGlassUse(
         break_glass_id=ids.new_id(), alert_id=alert_id, person_id=person_id, principal_id=principal_id, reason=reason
     )
     made.used_at.FromDatetime(tx.now)
     made.expires_at.FromDatetime(tx.now + LASTS)
+    made.review_due_at.FromDatetime(review_due_at)
     await tx.fetch(
         """INSERT INTO break_glass (break_glass_id, alert_id, person_id, principal_id, used_at, expires_at, reviewed_by,
-            justified, sealed) VALUES ($1, $2, $3, $4, $5, $6, '', FALSE, $7)""",
+            justified, sealed, review_due_at) VALUES ($1, $2, $3, $4, $5, $6, '', FALSE, $7, $8)""",
         made.break_glass_id,
         alert_id,
         person_id,
@@ -47,6 +48,7 @@ async def use(
         tx.now,
         tx.now + LASTS,
         _seal(cipher, made),
+        review_due_at,
     )
     return made
 
@@ -94,6 +96,26 @@ async def listed(
     return [_shown(cipher, row) for row in rows]
 
 
+async def claim_late(tx: Tx, now: datetime, limit: int) -> list[asyncpg.Record]:
+    """`alert_id` and `review_due_at` of uses that nobody reviewed in time and that nobody was told of, told now."""
+    return await tx.fetch(
+        """UPDATE break_glass SET told_late = TRUE WHERE break_glass_id IN (
+            SELECT break_glass_id FROM break_glass WHERE reviewed_by = '' AND NOT told_late AND review_due_at <= $1
+            ORDER BY review_due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+        RETURNING alert_id::text, review_due_at""",
+        now,
+        limit,
+    )
+
+
+async def overdue(tx: Tx, before: datetime) -> int:
+    """How many were to be reviewed before a moment, and are not."""
+    row = await tx.fetch_one(
+        "SELECT count(*) AS found FROM break_glass WHERE reviewed_by = '' AND review_due_at < $1", before
+    )
+    return int(row["found"]) if row is not None else 0
+
+
 def _seal(cipher: Cipher, used: pb.BreakGlassUse) -> bytes:
     words = pb.BreakGlassUse(reason=used.reason, review_note=used.review_note)
     return cipher.seal(words, context=f"break_glass/{used.break_glass_id}")
@@ -103,7 +125,7 @@ def _shown(cipher: Cipher, row: asyncpg.Record) -> pb.BreakGlassUse:
     shown = cipher.open(pb.BreakGlassUse, row["sealed"], context=f"break_glass/{row['break_glass_id']}")
     for name in ("break_glass_id", "alert_id", "person_id", "principal_id", "reviewed_by", "justified"):
         setattr(shown, name, row[name])
-    for name in ("used_at", "expires_at", "reviewed_at"):
+    for name in ("used_at", "expires_at", "reviewed_at", "review_due_at"):
         if row[name] is not None:
             getattr(shown, name).FromDatetime(row[name])
     return shown

@@ -12,6 +12,8 @@ import asyncpg
 import orjson
 from haven.crisis.v1 import alerts_pb2 as pb
 
+from haven_crisis.domain.alerts import UNANSWERED, Alert, State
+from haven_crisis.domain.escalation import NAMED_STAGE
 from haven_kit import ids
 from haven_kit.database import Tx
 
@@ -70,19 +72,35 @@ class Round:
     traceparent: str
 
 
-# None for an alert that is answered or paged anew meanwhile. With the alert locked it stays so until the commit.
-_CREATE = """INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent,
+LAST_OF_STEPS = 999_999
+"""Greater stages are the auditor's, which pages whoever has the alert."""
+
+
+def wanted(alert: Alert, cycle: int, stage: int) -> bool:
+    """Whether a page is still to go out: nobody has answered, and paging did not begin anew; or it was asked for by
+    somebody, or by the auditor, who want it whoever has the alert."""
+    asked = stage < NAMED_STAGE or stage > LAST_OF_STEPS
+    return alert.state is not State.CLOSED if asked else alert.state in UNANSWERED and alert.cycle == cycle
+
+
+# The same in SQL.
+_WANTED = f"""CASE WHEN {{stage}} BETWEEN {NAMED_STAGE} AND {LAST_OF_STEPS}
+    THEN alert.state IN (1, 2) AND alert.cycle = {{cycle}} ELSE alert.state <> 6 END"""
+_PAGE_WANTED = _WANTED.format(cycle="page.cycle", stage="page.stage")
+
+# What is not wanted any more is not made. With the alert locked it stays wanted until the commit.
+_CREATE = f"""INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent,
     due_at, lease_until, worker, traceparent, created_at, failure)
 SELECT page_id, $1::uuid, $2::int, $3, responder_id, place, channel, attempt, $4, resent, $5, $6, $7, $8, $9, ''
 FROM unnest($10::uuid[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::boolean[])
     AS draft (page_id, responder_id, place, channel, attempt, resent)
-WHERE EXISTS (SELECT 1 FROM alert WHERE alert_id = $1::uuid AND state IN (1, 2) AND cycle = $2::int)
+WHERE EXISTS (SELECT 1 FROM alert WHERE alert_id = $1::uuid AND {_WANTED.format(cycle="$2::int", stage="$3::int")})
 ON CONFLICT DO NOTHING RETURNING page_id::text"""
 
 
 async def create(tx: Tx, of: Round, drafts: Sequence[Draft], worker: str, lease_until: datetime) -> list[Job]:
     """Make pages that this replica sends after the commit. The alert must be locked. One made before is left out, and
-    all of them where the alert is answered or in another cycle."""
+    so are all where they are not `wanted`."""
     made = await _insert(tx, of, drafts, PageState.SENDING, tx.now, worker, lease_until)
     return [job(of, draft, page_id, lease_until) for page_id, draft in made]
 
@@ -150,16 +168,16 @@ SELECT gen_random_uuid(), alert_id, cycle, stage, responder_id, place, channel, 
     traceparent, $1, '' FROM lost
 ON CONFLICT DO NOTHING"""
 
-_DROP = """UPDATE page SET state = 6 WHERE page_id IN (
+_DROP = f"""UPDATE page SET state = 6 WHERE page_id IN (
     SELECT page_id FROM page JOIN alert USING (alert_id)
-    WHERE page.state = 1 AND page.due_at <= $1 AND (alert.state NOT IN (1, 2) OR alert.cycle <> page.cycle)
+    WHERE page.state = 1 AND page.due_at <= $1 AND NOT ({_PAGE_WANTED})
     LIMIT $2 FOR UPDATE OF page SKIP LOCKED)"""
 
 # The lock on the alert makes claim and acknowledgement take turns: a page claimed here began before the acknowledgement
 # commits, and one that finds it committed is not claimed.
-_CLAIM = """WITH due AS (
+_CLAIM = f"""WITH due AS (
     SELECT page.page_id, alert.drill, alert.raised_at FROM page JOIN alert USING (alert_id)
-    WHERE page.state = 1 AND page.due_at <= $1 AND alert.state IN (1, 2) AND alert.cycle = page.cycle
+    WHERE page.state = 1 AND page.due_at <= $1 AND {_PAGE_WANTED}
     ORDER BY page.due_at LIMIT $2 FOR UPDATE OF page SKIP LOCKED FOR SHARE OF alert SKIP LOCKED
 )
 UPDATE page SET state = 2, worker = $3, lease_until = $4 FROM due WHERE page.page_id = due.page_id
@@ -263,12 +281,21 @@ async def was_paged(tx: Tx, alert_id: str, responder_id: str) -> bool:
     return row is not None
 
 
+async def being_paged(tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str]]:
+    """Stage and responder of the pages of a cycle, each pair once, in order."""
+    rows = await tx.fetch(
+        "SELECT DISTINCT stage, responder_id FROM page WHERE alert_id = $1 AND cycle = $2 ORDER BY 1, 2",
+        alert_id,
+        cycle,
+    )
+    return [(row["stage"], row["responder_id"]) for row in rows]
+
+
 async def stuck(tx: Tx, before: datetime) -> int:
     """How many pages of unanswered alerts were due, or their lease over, before a moment, and are not on their way."""
     row = await tx.fetch_one(
-        """SELECT count(*) AS found FROM page JOIN alert USING (alert_id)
-        WHERE page.state IN (1, 2) AND COALESCE(page.lease_until, page.due_at) < $1
-        AND alert.state IN (1, 2) AND alert.cycle = page.cycle""",
+        f"""SELECT count(*) AS found FROM page JOIN alert USING (alert_id)
+        WHERE page.state IN (1, 2) AND COALESCE(page.lease_until, page.due_at) < $1 AND {_PAGE_WANTED}""",
         before,
     )
     return int(row["found"]) if row is not None else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+import asyncpg
 from google.protobuf.message import Message
 from haven.crisis.v1 import signals_pb2
 
@@ -84,10 +85,11 @@ async def _present(
     )
 
 
-async def facilitator_present(tx: Tx, person_id: str) -> str:
-    """The facilitator in the room with the person now; empty where they are in none."""
-    row = await tx.fetch_one("SELECT facilitator_id FROM presence WHERE person_id = $1 AND present", person_id)
-    return str(row["facilitator_id"]) if row is not None else ""
+async def presence(tx: Tx, person_id: str) -> asyncpg.Record | None:
+    """The `facilitator_id` in the room with the person now, and since when (`changed_at`); None for no room."""
+    return await tx.fetch_one(
+        "SELECT facilitator_id, changed_at FROM presence WHERE person_id = $1 AND present", person_id
+    )
 
 
 async def at_risk(tx: Tx, cipher: Cipher, person_id: str, after_alert: timedelta) -> bool:
