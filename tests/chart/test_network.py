@@ -1,0 +1,135 @@
+"""Who may reach whom: the policies are the callers' own declarations, and nothing else is open."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+from rendering import CHART, FULL, ROOT, install, render
+
+from haven_dev import project
+
+PORTS = {"grpc": 8443, "http": 8080, "metrics": 9464}
+
+
+def declared() -> dict[str, set[str]]:
+    """Who calls whom, from the services' own declarations in their pyproject files."""
+    found = {}
+    for part in project.PARTS:
+        text = (ROOT / "services" / part / "pyproject.toml").read_text()
+        found[part] = set(tomllib.loads(text)["tool"]["haven"]["calls"])
+    return found
+
+
+def component(peer: dict[str, Any]) -> str:
+    """The component that a peer selects."""
+    return str(peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"])
+
+
+def on(rules: list[dict[str, Any]], port: int) -> list[dict[str, Any]]:
+    """The peers of the rules for a port."""
+    return [
+        peer
+        for rule in rules
+        if any(each["port"] == port for each in rule["ports"])
+        for key in ("from", "to")
+        for peer in rule.get(key, [])
+    ]
+
+
+def test_what_is_not_opened_is_shut_both_ways() -> None:
+    policy = install(FULL).of("NetworkPolicy")["haven-default-deny"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy
+    assert "egress" not in policy
+    selected = policy["podSelector"]["matchLabels"]
+    for name, pod in install(FULL).pods():
+        assert selected.items() <= pod["metadata"]["labels"].items(), name
+
+
+def test_calls_are_open_exactly_where_they_are_declared() -> None:
+    policies = install(FULL).of("NetworkPolicy")
+    may_send = {
+        part: {component(peer) for peer in on(policies[f"haven-{part}"]["spec"]["egress"], PORTS["grpc"])}
+        for part in project.PARTS
+    }
+    may_come = {
+        part: {component(peer) for peer in on(policies[f"haven-{part}"]["spec"]["ingress"], PORTS["grpc"])}
+        for part in project.PARTS
+    }
+    wanted = declared()
+    assert may_send == wanted
+    assert may_come == {part: {caller for caller, called in wanted.items() if part in called} for part in project.PARTS}
+
+
+def test_the_matrix_in_the_chart_is_the_one_the_services_enforce() -> None:
+    enforced = (ROOT / "libs" / "stubs" / "haven" / "callers.json").read_text()
+    assert json.loads((CHART / "files" / "callers.json").read_text()) == json.loads(enforced)
+
+
+def test_only_gateway_and_crisis_are_reached_from_outside() -> None:
+    policies = install(FULL).of("NetworkPolicy")
+    for part in project.PARTS:
+        ports = {each["port"] for rule in policies[f"haven-{part}"]["spec"]["ingress"] for each in rule["ports"]}
+        assert (PORTS["http"] in ports) == (part in {"gateway", "crisis"}), part
+
+
+def test_the_gateway_reaches_neither_database_nor_nats() -> None:
+    egress = install(FULL).of("NetworkPolicy")["haven-gateway"]["spec"]["egress"]
+    assert not {5432, 4222} & {each["port"] for rule in egress for each in rule["ports"]}
+
+
+def test_only_crisis_sends_pages() -> None:
+    policies = install(FULL).of("NetworkPolicy")
+    mail = {
+        part
+        for part in project.PARTS
+        for rule in policies[f"haven-{part}"]["spec"]["egress"]
+        for each in rule["ports"]
+        if each["port"] == 587
+    }
+    assert mail == {"crisis"}
+
+
+def test_services_of_another_release_may_call_crisis_where_they_are_named() -> None:
+    peers = on(
+        install("presets/crisis-only.yaml").of("NetworkPolicy")["haven-crisis"]["spec"]["ingress"], PORTS["grpc"]
+    )
+    elsewhere = [each for each in peers if "namespaceSelector" in each]
+    assert {each["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for each in elsewhere} == {"haven"}
+    assert {component(each) for each in elsewhere} == {
+        caller for caller, called in declared().items() if "crisis" in called
+    }
+
+
+def test_targets_are_where_the_called_service_listens() -> None:
+    for path, crisis in (
+        (FULL, "dns:///haven-crisis.haven.svc.cluster.local:8443"),
+        ("presets/production.yaml", "dns:///haven-crisis.haven-crisis.svc.cluster.local:8443"),
+    ):
+        for part, workload in install(path).workloads().items():
+            env = {
+                each["name"]: each.get("value") for each in workload["spec"]["template"]["spec"]["containers"][0]["env"]
+            }
+            found = {name.removeprefix("HAVEN_TARGET_").lower() for name in env if name.startswith("HAVEN_TARGET_")}
+            assert found == declared()[part]
+            assert env.get("HAVEN_TARGET_CRISIS", crisis) == crisis
+
+
+def test_services_are_headless_so_that_callers_go_round() -> None:
+    release = install(FULL)
+    services = release.of("Service")
+    for part in project.SERVICES:
+        service = services[f"haven-{part}"]["spec"]
+        assert service["clusterIP"] == "None"
+        assert [each["port"] for each in service["ports"]] == [8443]
+        assert service["selector"] == release.workloads()[part]["spec"]["selector"]["matchLabels"]
+
+
+def test_egress_can_be_narrowed() -> None:
+    here = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+    release = render(FULL, {"networkPolicy": {"egress": {"postgresql": here, "nats": here}}})
+    egress = release.of("NetworkPolicy")["haven-billing"]["spec"]["egress"]
+    assert on(egress, 5432) == here
+    assert on(egress, 4222) == here

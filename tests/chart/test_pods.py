@@ -1,0 +1,209 @@
+"""Every pod: what it may do, when it is ready, how it stops, and what its process is told."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rendering import FULL, INSTALLS, ROOT, install
+
+from haven_dev import project
+
+sys.path.insert(0, str(ROOT / "scripts"))
+chart = importlib.import_module("chart")
+
+NOT_SERVICES = {"cli"}
+"""Images of commands: they read their own few variables."""
+
+
+def _pods() -> list[Any]:
+    return [pytest.param(pod, id=f"{_short(path)}/{name}") for path in INSTALLS for name, pod in install(path).pods()]
+
+
+def _short(path: str) -> str:
+    return path.split("/")[1].removesuffix(".yaml")
+
+
+def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+
+
+@pytest.mark.parametrize("pod", _pods())
+def test_pod_security_restricted(pod: Mapping[str, Any]) -> None:
+    """Pod Security Standards, profile "restricted"; and no file system that can be written but its volumes."""
+    spec = pod["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & {key for key, value in spec.items() if value}
+    security = spec["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert isinstance(security["runAsUser"], int)
+    assert security["runAsUser"] > 0
+    assert security["seccompProfile"]["type"] == "RuntimeDefault"
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    kinds = {next(key for key in volume if key != "name") for volume in spec.get("volumes", [])}
+    assert kinds <= {"secret", "emptyDir", "configMap", "projected"}
+    for container in _containers(pod):
+        own = container["securityContext"]
+        assert own["allowPrivilegeEscalation"] is False
+        assert own["readOnlyRootFilesystem"] is True
+        assert own["capabilities"]["drop"] == ["ALL"]
+        assert "privileged" not in own
+        assert container["resources"]["requests"]["memory"]
+        assert container["resources"]["limits"]["memory"]
+        assert not any("hostPort" in port for port in container.get("ports", []))
+
+
+@pytest.mark.parametrize("pod", _pods())
+def test_secrets_are_files_and_never_variables(pod: Mapping[str, Any]) -> None:
+    for container in _containers(pod):
+        for each in container.get("env", []):
+            if "valueFrom" in each:
+                assert each["name"] == "HAVEN_TOKEN"
+            assert not any(word in each["name"] for word in ("PASSWORD", "SECRET")) or each["name"].endswith("_FILE")
+
+
+def _services() -> list[Any]:
+    return [
+        pytest.param(name, workload, id=f"{_short(path)}/{name}")
+        for path in INSTALLS
+        for name, workload in install(path).workloads().items()
+    ]
+
+
+@pytest.mark.parametrize(("name", "workload"), _services())
+def test_startup_readiness_and_liveness_are_apart(name: str, workload: Mapping[str, Any]) -> None:
+    container = workload["spec"]["template"]["spec"]["containers"][0]
+    startup, ready, live = (container[f"{each}Probe"] for each in ("startup", "readiness", "liveness"))
+    if name == "gateway":
+        assert (ready["httpGet"]["path"], live["httpGet"]["path"]) == ("/readyz", "/livez")
+    else:
+        assert (startup["grpc"]["service"], ready["grpc"]["service"], live["grpc"]["service"]) == ("", "", "live")
+        assert ready["grpc"]["port"] == 8444
+        env = {each["name"]: each.get("value") for each in container["env"]}
+        assert env["HAVEN_HEALTH_PORT"] == "8444"
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
+    assert live["periodSeconds"] * live["failureThreshold"] > ready["periodSeconds"] * ready["failureThreshold"]
+
+
+@pytest.mark.parametrize(("name", "workload"), _services())
+def test_the_drain_adds_up(name: str, workload: Mapping[str, Any]) -> None:
+    """What stopping takes at most (haven_kit.service: server, consumer, workers, NATS, clients) fits before SIGKILL."""
+    pod = workload["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    drain = float(next(each["value"] for each in container["env"] if each["name"] == "HAVEN_DRAIN_SECONDS"))
+    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] >= before + 2.25 * drain + 10
+    ready = container["readinessProbe"]
+    assert before >= 1
+    assert ready["timeoutSeconds"] >= 2, "readiness may take as long as the process's own checks"
+
+
+@pytest.mark.parametrize(("name", "workload"), _services())
+def test_every_variable_is_read_and_every_required_one_is_set(name: str, workload: Mapping[str, Any]) -> None:
+    kind = chart.settings_of(name)
+    own = {"SSL_CERT_FILE"}
+    names = [each["name"] for each in _containers(workload["spec"]["template"])[-1]["env"]]
+    assert len(names) == len(set(names))
+    fields: set[str] = set()
+    for each in set(names) - own:
+        field = each.removeprefix("HAVEN_").lower()
+        if field.startswith("target_"):
+            assert field.removeprefix("target_") in project.SERVICES
+            field = "targets"
+        known = field if field in kind.model_fields else field.removesuffix("_file")
+        assert known in kind.model_fields, f"{name} does not read {each}"
+        fields.add(known)
+    required = {field for field, info in kind.model_fields.items() if info.is_required()} - {"service"}
+    assert required <= fields, f"{name} needs {required - fields}"
+
+
+@pytest.mark.parametrize("path", [FULL, "ci/evaluation-values.yaml"])
+def test_every_process_starts_with_what_it_is_told(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings classes take the environment of each pod, with files where the Secrets are."""
+    for each in ("database-url", "nats-password"):
+        (tmp_path / each).write_text("postgresql://a:b@c/d")
+    for name, workload in install(path).workloads().items():
+        with monkeypatch.context() as patch:
+            for each in workload["spec"]["template"]["spec"]["containers"][0]["env"]:
+                patch.setenv(each["name"], each["value"].replace("/etc/haven/secrets", str(tmp_path)))
+            assert chart.settings_of(name)(service=name).http_port == 9464
+
+
+@pytest.mark.parametrize(("name", "workload"), _services())
+def test_pods_go_over_zones_and_nodes(name: str, workload: Mapping[str, Any]) -> None:
+    spread = workload["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert {each["topologyKey"] for each in spread} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    selector = workload["spec"]["selector"]["matchLabels"]
+    assert all(each["labelSelector"]["matchLabels"] == selector for each in spread)
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    assert selector.items() <= labels.items()
+
+
+@pytest.mark.parametrize("path", INSTALLS)
+def test_every_object_has_the_recommended_labels(path: str) -> None:
+    for each in install(path).objects:
+        labels = each["metadata"]["labels"]
+        for word in ("name", "instance", "version", "component", "part-of", "managed-by"):
+            assert labels[f"app.kubernetes.io/{word}"], each["metadata"]["name"]
+        assert labels["helm.sh/chart"].startswith("haven-")
+
+
+def test_changed_settings_restart_the_pods() -> None:
+    from rendering import render
+
+    def checksum(**settings: Any) -> str:
+        release = render(FULL, {"services": {"billing": {"settings": settings}}})
+        template = release.workloads()["billing"]["spec"]["template"]
+        return str(template["metadata"]["annotations"]["checksum/env"])
+
+    assert checksum() == checksum()
+    assert checksum() != checksum(log_level="debug")
+
+
+def test_the_keys_of_an_evaluation_are_keys(tmp_path: Any) -> None:
+    """Helm writes Tink keysets by hand there: they must open."""
+    from haven.crisis.v1.alerts_pb2 import TimelineEntry
+
+    from haven_kit.cipher import Cipher
+
+    secrets = install("ci/evaluation-values.yaml").of("Secret")
+    for name in project.SERVICES:
+        path = tmp_path / f"{name}.json"
+        path.write_text(secrets[f"haven-{name}"]["stringData"]["keyset.json"])
+        cipher = Cipher.load(path)
+        sealed = cipher.seal(TimelineEntry(note="a"), "here")
+        assert cipher.open(TimelineEntry, sealed, "here").note == "a"
+        assert cipher.blind("purpose", "text") != Cipher.load(path).blind("other", "text")
+    assert len(
+        {each["stringData"]["keyset.json"] for key, each in secrets.items() if "keyset.json" in each["stringData"]}
+    ) == len(project.SERVICES)
+
+
+def test_the_certificates_of_an_evaluation_name_the_services() -> None:
+    from cryptography import x509
+
+    secrets = install("ci/evaluation-values.yaml").of("Secret")
+    for name in (*project.PARTS, "nats"):
+        data = secrets[f"haven-{name}-tls"]["stringData"]
+        certificate = x509.load_pem_x509_certificate(data["tls.crt"].encode())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == [f"{name}.haven.internal"]
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(data["ca.crt"].encode()))
+
+
+def test_nothing_secret_is_in_an_environment_or_a_config_map() -> None:
+    release = install("ci/evaluation-values.yaml")
+    words = {
+        value
+        for each in release.of("Secret").values()
+        for key, value in each["stringData"].items()
+        if key in {"nats-password", "password"}
+    }
+    shown = str([each for each in release.objects if each["kind"] != "Secret"])
+    assert words
+    assert not any(word in shown or base64.b64encode(word.encode()).decode() in shown for word in words)

@@ -1,0 +1,77 @@
+"""What would endanger people is refused, each with a sentence that says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rendering import FULL, Refused, install, render
+
+CRISIS = "services.crisis"
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"auth": {"issuerUrl": ""}}, "auth.issuerUrl: name the OpenID Connect provider"),
+    ({"auth": {"issuerUrl": "http://localhost:5556"}}, "The development issuer is not for a cluster"),
+    ({"nats": {"url": ""}}, "nats.url: name the NATS servers"),
+    ({"nats": {"url": "nats://nats:4222"}}, "nats.url: must be tls://"),
+    ({"services": {"crisis": {"autoscaling": {"minReplicas": 1}}}}, f"{CRISIS}: fewer than two replicas"),
+    (
+        {"services": {"intake": {"replicas": 1, "autoscaling": {"enabled": False}}}},
+        "services.intake: fewer than two replicas",
+    ),
+    ({"services": {"crisis": {"autoscaling": {"maxReplicas": 2}}}}, "maxReplicas is below minReplicas"),
+    ({"services": {"crisis": {"pdb": {"enabled": False}}}}, "crisis keeps its disruption budget"),
+    ({"services": {"crisis": {"pdb": {"maxUnavailable": 0}}}}, "zero would block every drain"),
+    ({"services": {"crisis": {"pdb": {"maxUnavailable": "0%"}}}}, "zero would block every drain"),
+    ({"services": {"crisis": {"pdb": {"maxUnavailable": 3}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"drain": {"graceSeconds": 30}}}}, "graceSeconds is 30, but stopping takes up to"),
+    ({"services": {"billing": {"drain": {"seconds": 60}}}}, "services.billing.drain: graceSeconds is 75"),
+    ({"services": {"crisis": {"settings": {"allow_development_issuer": True}}}}, "is for development"),
+    ({"services": {"crisis": {"settings": {"environment": "development"}}}}, "is for development"),
+    ({"services": {"crisis": {"settings": {"clock_file": "/tmp/clock"}}}}, "is for development"),
+    ({"services": {"crisis": {"settings": {"grpc_port": 1234}}}}, "the chart sets it from its own values"),
+    (
+        {"services": {"crisis": {"secrets": {"existingSecret": ""}}}},
+        f"{CRISIS}.secrets.existingSecret: name the Secret",
+    ),
+    (
+        {"services": {"crisis": {"secrets": {"existingSecret": "haven-billing"}}}},
+        "has the same Secret, and so the same database",
+    ),
+    (
+        {"services": {"crisis": {"secrets": {"external": {"enabled": True}}}}},
+        "Set migrations.mode to init",
+    ),
+    (
+        {"services": {"crisis": {"secrets": {"files": {"keyset_kek_file": ""}}}}},
+        "production does not run with keys in clear text",
+    ),
+    (
+        {"services": {"crisis": {"settings": {"crisis_last_resort_email": None}}}},
+        "name who is paged when everyone",
+    ),
+    ({"services": {"crisis": {"persistence": {"enabled": False}}}}, "crisis keeps calls for help on a volume"),
+    ({"services": {"crisis": {"ingress": {"enabled": False}}}}, "say where the links in pages lead"),
+    (
+        {"services": {"billing": {"secrets": {"files": {"provider_file": ""}}}}},
+        "claims name who bills",
+    ),
+    ({"services": {"crisis": {"enabled": False}}}, "services.crisis.externalAddress: intake calls it"),
+    ({"services": {"gateway": {"ingress": {"host": ""}}}}, "services.gateway.ingress.host: required"),
+    ({"services": {"billing": {"ingress": {"enabled": True, "host": "a"}}}}, "this service has no public address"),
+]
+
+
+@pytest.mark.parametrize(("unsafe", "sentence"), REFUSED, ids=[sentence for _, sentence in REFUSED])
+def test_an_unsafe_value_is_refused_with_its_sentence(unsafe: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        render(FULL, unsafe)
+    assert sentence in str(refused.value)
+
+
+def test_an_evaluation_cannot_run_migrations_before_its_database_is_there() -> None:
+    with pytest.raises(Refused, match=r"migrations\.mode: set it to init"):
+        render("ci/evaluation-values.yaml", {"migrations": {"mode": "hook"}})
+
+
+def test_what_is_refused_is_taken_without_it() -> None:
+    assert install(FULL).objects
