@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from typing import Literal
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
 import aiohttp
@@ -40,17 +41,22 @@ class Account:
         self._http = http
         self._sid = settings.twilio_account_sid or ""
         token = settings.twilio_auth_token
-        self._auth = aiohttp.BasicAuth(self._sid, token.get_secret_value()) if self._sid and token else None
+        self._headers: dict[str, str] = {}
+        if self._sid and token:
+            self._headers = {
+                "authorization": aiohttp.encode_basic_auth(self._sid, token.get_secret_value()),
+                "content-type": "application/x-www-form-urlencoded",
+            }
         self._from = settings.twilio_from or ""
         self._base = f"{settings.twilio_url.rstrip('/')}/2010-04-01/Accounts/{self._sid}"
         self.crisis_url = settings.crisis_url
 
     async def create(self, resource: Literal["Messages", "Calls"], to: str, form: Form) -> Outcome:
         """Have a message sent, or a call made. Accepted means that Twilio queued it; how it went is told later."""
-        if self._auth is None:
+        if not self._headers:
             return failed("not set up")
-        fields = aiohttp.FormData([("To", to), ("From", self._from), *form])
-        answer = await self._http.ask(f"{self._base}/{resource}.json", data=fields, auth=self._auth)
+        fields = urlencode([("To", to), ("From", self._from), *form]).encode()
+        answer = await self._http.ask(f"{self._base}/{resource}.json", data=fields, headers=self._headers)
         return _outcome(answer) if isinstance(answer, Answer) else answer
 
 
