@@ -69,6 +69,7 @@ async def _end(program: Program, alert: str, responder: Actor) -> Any:
         {
             "disposition": "DISPOSITION_SAFETY_PLAN_USED",
             "riskLevel": "RISK_LEVEL_LOW",
+            "nobodyTold": True,
             "followUpDueAt": timestamp(program.now() + timedelta(hours=20)),
         },
     )
@@ -194,6 +195,7 @@ async def test_a_call_for_help_reaches_a_counselor_at_once_and_the_next_when_the
             {
                 "disposition": "DISPOSITION_SUPPORTED",
                 "riskLevel": "RISK_LEVEL_LOW",
+                "nobodyTold": True,
                 "followUpDueAt": timestamp(program.now() + timedelta(hours=20)),
             },
         )

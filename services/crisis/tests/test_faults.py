@@ -208,6 +208,7 @@ async def test_a_signal_that_is_sent_again_after_its_alert_was_closed_pages_agai
         alert_id=raised.alert_id,
         disposition=alerts_pb2.DISPOSITION_SUPPORTED,
         risk_level=alerts_pb2.RISK_LEVEL_LOW,
+        nobody_told=True,
     )
     closing.follow_up_due_at.FromDatetime(world.clock.now() + timedelta(hours=2))
     await world.alerts().CloseAlert(closing)
