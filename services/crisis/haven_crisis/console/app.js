@@ -114,6 +114,7 @@ function onKey(event) {
 }
 
 showTheme();
+addEventListener("hashchange", () => (notice.value = null));
 addEventListener("keydown", onKey);
 const root = document.getElementById("app");
 try {

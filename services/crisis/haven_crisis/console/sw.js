@@ -1,13 +1,55 @@
-/** Shows notifications, pushed or asked for by the page, and opens the console. Keeps nothing, fetches no pages. */
+/**
+ * Shows notifications, pushed or asked for by the page, and opens the console. Keeps nothing, answers no requests.
+ *
+ * A pushed page brings its link, short-lived and for this responder alone: with it, "Acknowledge" takes the alert by one
+ * tap while the console is closed. A notification says that there is an alert, and nothing else.
+ */
+const BODY = {
+  waiting: "Open the console to take it.",
+  yours: "You have it. Record contact in time.",
+  taken: "Another responder has taken it.",
+  over: "It is closed.",
+  failed: "It could not be taken from here. Open the console.",
+};
+
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
-
+self.addEventListener("push", (event) => event.waitUntil(pushed(event.data?.json() ?? {})));
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(open(event.notification.data ?? {}));
+  const { data } = event.notification;
+  event.waitUntil(event.action === "acknowledge" ? acknowledge(event.notification) : open(data?.hash ?? ""));
 });
 
-async function open({ hash = "" }) {
+function pushed({ title = "Haven", link = "", alert_id: id = "", code = "" }) {
+  if (code) return self.registration.showNotification(title, { tag: "code", requireInteraction: true });
+  return show(title, BODY.waiting, { hash: id && `#/alerts/${id}`, link }, [{ action: "acknowledge", title: "Acknowledge" }]);
+}
+
+function show(title, body, data, actions = []) {
+  const tag = data.hash.split("/").pop();
+  return self.registration.showNotification(title, { body, tag, data, actions, renotify: true, requireInteraction: true });
+}
+
+/** Open the link and tap, as a person would; then say what came of it. */
+async function acknowledge({ title, data }) {
+  let state = "failed";
+  try {
+    const headers = { accept: "application/json" };
+    const address = new URL(data.link).pathname;
+    const opened = await (await fetch(address, { headers, cache: "no-store" })).json();
+    state = opened.state;
+    if (opened.tap) {
+      const body = new URLSearchParams({ tap: opened.tap });
+      state = (await (await fetch(address, { method: "POST", headers, body, cache: "no-store" })).json()).state;
+    }
+  } catch {
+    state = "failed";
+  }
+  return show(title, BODY[state] ?? BODY.failed, data);
+}
+
+async function open(hash) {
   const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   const console = windows.find((each) => each.url.startsWith(self.registration.scope));
   if (!console) return self.clients.openWindow(self.registration.scope + hash);

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from haven_crisis.channels import web_push
 from haven_crisis.settings import CrisisSettings
 from haven_edge.problems import Problem
 
@@ -48,6 +49,7 @@ def routes(web: Web) -> list[BaseRoute]:
             "issuer": settings.issuer_url,
             "clientId": settings.console_client_id,
             "scopes": settings.console_scopes,
+            "webPushKey": _web_push_key(settings),
         }
     )
 
@@ -72,6 +74,12 @@ def routes(web: Web) -> list[BaseRoute]:
         Route("/console/config.json", settings_of_the_page),
         Route("/console/{path:path}", file),
     ]
+
+
+def _web_push_key(settings: CrisisSettings) -> str:
+    """The public half of the key that signs notifications, as browsers ask for it; empty where there is none."""
+    key = settings.web_push_key
+    return web_push.text(web_push.public_bytes(web_push.private_key(key.get_secret_value()))) if key else ""
 
 
 def _policy(settings: CrisisSettings) -> str:

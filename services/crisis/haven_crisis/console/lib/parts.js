@@ -77,7 +77,7 @@ export function dropDraft(form) {
  * A form. `fields`: [{name, label, kind, options, value, required, help, ...}]; `send(values)` does it.
  * What is typed outlives the view and a new sign-in, until it was sent.
  */
-export function Form({ name, label, fields, submit, send, cancel, tone = "" }) {
+export function Form({ name, label, fields, submit, send, cancel, tone = "", children }) {
   const state = useSignal({ busy: false, problem: null });
   const values = Object.fromEntries(fields.map((each) => [each.name, draft(name)[each.name] ?? each.value ?? ""]));
   const first = useRef(null);
@@ -100,6 +100,7 @@ export function Form({ name, label, fields, submit, send, cancel, tone = "" }) {
     ${fields.map(
       (each) => html`<${Field} key=${each.name} ...${each} form=${name} value=${values[each.name]} wrong=${wrong(each.name)} />`
     )}
+    ${children}
     ${problem && html`<${Trouble} problem=${problem} />`}
     <div class="actions">
       <button class=${`primary ${tone}`} aria-disabled=${busy}>${busy ? "Sending…" : submit}</button>

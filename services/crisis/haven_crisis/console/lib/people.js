@@ -1,6 +1,6 @@
-/** Who is who among responders: names of those on call, as the on-call list tells them. */
+/** Who is who among responders, as the on-call plan tells it. */
 import { effect, signal } from "./html.js";
-import { get } from "./api.js";
+import { all, get, post } from "./api.js";
 import { session } from "./sign_in.js";
 
 /** Names by the subject of their sign-in. */
@@ -9,30 +9,50 @@ export const names = signal({});
 export const onCall = signal(null);
 
 const EVERY_MS = 60_000;
+const PLANNERS = ["administrator", "on_call_responder"];
+
+/** Note names by subject. */
+export function learn(found = {}) {
+  names.value = { ...names.value, ...found };
+}
 
 /** Read who is on call now. Raises Problem. */
 export async function readOnCall() {
-  const answer = await get("/v1/on-call/now");
-  onCall.value = answer;
-  names.value = {
-    ...names.value,
-    ...Object.fromEntries(answer.duties.filter((each) => each.responderName).map((each) => [each.responderId, each.responderName])),
-  };
-  return answer;
+  onCall.value = await get("/v1/on-call/now");
+  learnFrom(onCall.value.duties);
+  return onCall.value;
 }
 
-/** Keep names as fresh as the list of who is on call. */
+/** Keep names as fresh as the plan: those on call now, and those whom the policies page. */
 export function learnNames() {
   const look = () => session.value.state === "in" && readOnCall().catch(() => {});
   effect(() => {
-    if (session.value.state === "in") look();
+    const { state, roles } = session.value;
+    if (state !== "in") return;
+    look();
+    if (roles.some((each) => PLANNERS.includes(each))) learnFromPolicies().catch(() => {});
   });
   setInterval(look, EVERY_MS);
 }
 
+async function learnFromPolicies() {
+  for (const policy of await all("/v1/on-call/policies", "policies")) {
+    const { pages } = await post("/v1/on-call/policies:simulate", { policy });
+    learnFrom(pages);
+  }
+}
+
+function learnFrom(found) {
+  learn(Object.fromEntries(found.filter((each) => each.responderName).map((each) => [each.responderId, each.responderName])));
+}
+
+/** "You", a name, or nothing. */
+export function knownName(id) {
+  if (!id) return "";
+  return id === session.value.id ? "You" : (names.value[id] ?? "");
+}
+
 /** "You", a name, or that it is a colleague. */
 export function nameOf(id) {
-  if (!id) return "";
-  if (id === session.value.id) return "You";
-  return names.value[id] ?? "A colleague";
+  return id && (knownName(id) || "A colleague");
 }

@@ -56,6 +56,18 @@ export const ENTRIES = {
   ENTRY_KIND_BREAK_GLASS: "Opened by break-glass",
   ENTRY_KIND_CLOSED: "Closed",
   ENTRY_KIND_CONTACT_TRIED: "Contact tried, not reached",
+  ENTRY_KIND_HAND_OVER_OFFERED: "Asked a colleague to take it over",
+  ENTRY_KIND_HAND_OVER_ACCEPTED: "Taken over",
+  ENTRY_KIND_HAND_OVER_DECLINED: "Cannot take it over",
+  ENTRY_KIND_RESPONDER_ADDED: "One more responder paged",
+  ENTRY_KIND_OBSERVER_JOINED: "Looks on",
+  ENTRY_KIND_OBSERVER_LEFT: "Looks on no longer",
+  ENTRY_KIND_LEASE_RENEWED: "Needs longer to reach them",
+  ENTRY_KIND_CO_SIGNED: "Closing signed by a second clinician",
+  ENTRY_KIND_CO_SIGNATURE_DECLINED: "Closing not signed",
+  ENTRY_KIND_CLOSING_AMENDED: "Closing put right",
+  ENTRY_KIND_DEBRIEFED: "Debriefed",
+  ENTRY_KIND_FOLLOWED_UP: "Somebody looked in again",
 };
 export const PAGES = {
   PAGE_STATE_QUEUED: "Queued",
@@ -66,15 +78,6 @@ export const PAGES = {
   PAGE_STATE_NOT_NEEDED: "Not needed any more",
   PAGE_STATE_DELIVERED: "Delivered",
 };
-export const PLAN_PARTS = {
-  warningSigns: "Warning signs",
-  coping: "What helps without anybody else",
-  distractions: "People and places that take the mind off it",
-  peopleToAsk: "People to ask for help",
-  professionals: "Professionals and agencies",
-  saferSurroundings: "Making the surroundings safe",
-};
-
 /** A contract word that this release has no text for, made readable: ENTRY_KIND_DEBRIEF_DUE is "Debrief due". */
 export function word(texts, name) {
   if (!name) return "";
@@ -122,3 +125,6 @@ export function local(at) {
   const moved = new Date(at.getTime() - at.getTimezoneOffset() * 60_000);
   return moved.toISOString().slice(0, 16);
 }
+
+/** What a duration of the contract ("2.5s") is in milliseconds. */
+export const duration = (text) => parseFloat(text) * 1000;

@@ -4,14 +4,14 @@ import { get } from "../lib/api.js";
 import { waits } from "../lib/calling.js";
 import { alerts, noteAlert } from "../lib/live.js";
 import { Title, Trouble } from "../lib/parts.js";
-import { nameOf } from "../lib/people.js";
+import { learn, nameOf } from "../lib/people.js";
 import { session } from "../lib/sign_in.js";
 import { ago, clock, now, SEVERITIES, span, STATES, word } from "../lib/words.js";
 import { Actions } from "./alert_actions.js";
 import { deadline, take } from "./alerts.js";
 import { BreakGlass } from "./break_glass.js";
 import { Cautions, Contacts, Lines, Person, Place, Plan } from "./person.js";
-import { Pages, Timeline } from "./timeline.js";
+import { Pages, Timeline, Tried } from "./timeline.js";
 
 export function Alert({ id }) {
   const found = useSignal({ state: "loading" });
@@ -19,6 +19,7 @@ export function Alert({ id }) {
     try {
       const view = await get(`/v1/alerts/${id}/view`);
       found.value = { state: "here", view, at: Date.now() };
+      learn(view.names);
       if (alerts.value.get(id)?.etag !== view.alert.etag) noteAlert(view.alert);
     } catch (problem) {
       found.value = { ...found.value, state: problem.status === 404 ? "hidden" : "failed", problem };
@@ -39,13 +40,14 @@ export function Alert({ id }) {
     ${state === "failed" && html`<${Trouble} problem=${problem} again=${read} old=${true} />`}
     <${Standing} alert=${alert} at=${at} />
     <${Cautions} cautions=${view.cautions} />
-    <${Actions} alert=${alert} view=${view} again=${read} acknowledge=${() => take(alert)} />
+    <${Actions} alert=${alert} again=${read} acknowledge=${() => take(alert)} />
     <div class="columns">
       <${Lines} lines=${view.emergencyLines} />
       <${Place} location=${view.location} age=${view.locationAgeSeconds} at=${at} facilitator=${view.presentFacilitatorId} />
       <${Person} person=${view.person} />
       <${Contacts} contacts=${view.contacts} />
-      <${Plan} plan=${view.safetyPlan} />
+      <${Plan} plan=${view.safetyPlan} parts=${view.planParts} />
+      <${Tried} entries=${view.tried} />
       <${Timeline} entries=${view.timeline} />
       <${Pages} pages=${view.pages} />
     </div>`;

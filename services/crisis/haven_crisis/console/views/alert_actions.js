@@ -4,11 +4,12 @@ import { post } from "../lib/api.js";
 import { waits } from "../lib/calling.js";
 import { noteAlert } from "../lib/live.js";
 import { Form, tell } from "../lib/parts.js";
-import { names, nameOf } from "../lib/people.js";
+import { nameOf, names, onCall } from "../lib/people.js";
 import { session } from "../lib/sign_in.js";
 import { SEVERITIES, WAYS } from "../lib/words.js";
 import { Closing } from "./closing.js";
 
+const ROTATION = "rotation/";
 const NOTE = { name: "note", label: "Note for those who help", kind: "area", maxlength: 4000 };
 
 /** Each: when it is offered, what it is called, its form. `first`: it is the next sensible step. */
@@ -42,17 +43,50 @@ const STEPS = {
     offered: (alert) => ["ALERT_STATE_CONTACTED", "ALERT_STATE_STABILISED"].includes(alert.state),
     first: (alert) => alert.state === "ALERT_STATE_STABILISED",
   },
-  reassign: {
+  longer: {
+    label: "Need longer",
+    offered: (alert, mine) => mine && alert.state === "ALERT_STATE_ACKNOWLEDGED" && !alert.leaseRenewed,
+    path: "renewLease",
+    submit: "Take longer, once",
+    fields: () => [{ name: "reason", label: "Why it takes longer", kind: "area", required: true, maxlength: 2000 }],
+    body: ({ reason }) => ({ reason }),
+    done: () => "You have the time once more.",
+  },
+  handOver: {
     label: "Hand over",
+    offered: (alert, mine) => mine && alert.state !== "ALERT_STATE_CLOSED",
+    path: "offerHandOver",
+    submit: "Ask them now",
+    fields: () => [
+      { name: "responderId", label: "Who is to take it over", kind: "select", options: others(), required: true, help: "They are paged at once. You keep it until they accept." },
+      { ...NOTE, label: "What they should know", maxlength: 2000 },
+    ],
+    body: ({ responderId, note }) => ({ responderId, note }),
+    done: ({ responderId }) => `${nameOf(responderId)} is asked. You keep it until they accept.`,
+  },
+  reassign: {
+    label: "Give to another",
     offered: (alert) => alert.state !== "ALERT_STATE_CLOSED",
     path: "reassign",
     submit: "Page them now",
     fields: () => [
-      { name: "responderId", label: "Who is to take it", kind: "select", options: others(), required: true, help: "They are paged at once. Until they take it, the alert counts as waiting." },
-      { ...NOTE, label: "Note for them", maxlength: 2000 },
+      { name: "to", label: "Who is to take it", kind: "select", options: { ...others(), ...rotations() }, required: true, help: "They are paged at once and have to take it. If nobody does in time, paging begins anew." },
+      { ...NOTE, label: "What they should know", maxlength: 2000 },
     ],
-    body: ({ responderId, note }) => ({ responderId, note }),
-    done: ({ responderId }) => `${nameOf(responderId)} is being paged.`,
+    body: ({ to, note }) => ({ ...(to.startsWith(ROTATION) ? { rotationId: to.slice(ROTATION.length) } : { responderId: to }), note }),
+    done: () => "They are being paged.",
+  },
+  add: {
+    label: "Page one more",
+    offered: (alert) => alert.state !== "ALERT_STATE_CLOSED",
+    path: "addResponders",
+    submit: "Page them too",
+    fields: () => [
+      { name: "responderId", label: "Who else is paged", kind: "select", options: others(), required: true, help: "Whoever has the alert keeps it." },
+      { ...NOTE, label: "What they should know", maxlength: 2000 },
+    ],
+    body: ({ responderId, note }) => ({ responderIds: [responderId], note }),
+    done: ({ responderId }) => `${nameOf(responderId)} is being paged too.`,
   },
   severity: {
     label: "Change severity",
@@ -68,11 +102,11 @@ const STEPS = {
   },
 };
 
-export function Actions({ alert, view, again, acknowledge }) {
+export function Actions({ alert, again, acknowledge }) {
   const open = useSignal("");
   const busy = useSignal(false);
   const mine = alert.responderId === session.value.id;
-  const offered = Object.keys(STEPS).filter((each) => STEPS[each].offered(alert, view));
+  const offered = Object.keys(STEPS).filter((each) => STEPS[each].offered(alert, mine));
   const next = waits(alert) || (!mine && alert.state !== "ALERT_STATE_CLOSED") ? "" : offered.find((each) => STEPS[each].first?.(alert, mine));
   const shut = () => (open.value = "");
   const takeIt = async () => {
@@ -87,7 +121,22 @@ export function Actions({ alert, view, again, acknowledge }) {
     tell(text);
     again();
   };
+  const atOnce = async (path, body, text) => {
+    try {
+      done(text)(await post(`/v1/alerts/${alert.alertId}:${path}`, body));
+    } catch (problem) {
+      tell(problem.message);
+    }
+  };
+  const looksOn = alert.observers?.includes(session.value.id);
   return html`<section class="doing" aria-label="What you can do">
+    ${alert.offeredTo === session.value.id &&
+    html`<div class="hint">
+      <p>${nameOf(alert.responderId)} asks you to take this over.</p>
+      <button type="button" class="primary" data-next onClick=${() => atOnce("answerHandOver", { accept: true }, "You have it now.")}>Take it over</button>
+      <button type="button" onClick=${() => atOnce("answerHandOver", { accept: false }, "Declined. They keep it.")}>I cannot</button>
+    </div>`}
+    ${mine && alert.offeredTo && html`<p>${nameOf(alert.offeredTo)} is asked to take it over. You keep it until they accept.</p>`}
     <div class="actions">
       ${waits(alert) && html`<button type="button" class="primary" data-next onClick=${takeIt} aria-disabled=${busy.value}>Acknowledge</button>`}
       ${offered.map(
@@ -102,6 +151,11 @@ export function Actions({ alert, view, again, acknowledge }) {
           ${STEPS[each].label}
         </button>`
       )}
+      ${!mine &&
+      alert.state !== "ALERT_STATE_CLOSED" &&
+      html`<button type="button" aria-pressed=${looksOn} onClick=${() => atOnce(looksOn ? "stopObserving" : "observe", {}, looksOn ? "You look on no longer." : "You look on. It counts for nothing: nobody waits less.")}>
+        ${looksOn ? "Stop looking on" : "Look on"}
+      </button>`}
     </div>
     ${open.value === "close" && html`<${Closing} alert=${alert} done=${done("The alert is closed. The follow-up stands in the list.")} cancel=${shut} />`}
     ${open.value && open.value !== "close" && html`<${Step} key=${open.value} name=${open.value} alert=${alert} done=${done} cancel=${shut} />`}
@@ -123,4 +177,9 @@ function Step({ name, alert, done, cancel }) {
 /** Responders known by name, without oneself. */
 function others() {
   return Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
+}
+
+/** Rotations that have somebody on call now. */
+function rotations() {
+  return Object.fromEntries((onCall.value?.duties ?? []).map((each) => [ROTATION + each.rotationId, `Whoever is on call: ${each.rotationName}`]));
 }

@@ -1,7 +1,7 @@
 /** What the responder must know of the person: card, place, contacts, safety plan, lines to call. */
 import { html } from "../lib/html.js";
 import { nameOf } from "../lib/people.js";
-import { clock, moment, now, PLAN_PARTS, span, WAY_KINDS } from "../lib/words.js";
+import { clock, moment, now, span, WAY_KINDS } from "../lib/words.js";
 
 export function Cautions({ cautions }) {
   if (!cautions.length) return null;
@@ -74,14 +74,14 @@ export function Contacts({ contacts }) {
   </section>`;
 }
 
-export function Plan({ plan }) {
+export function Plan({ plan, parts }) {
   return html`<section aria-labelledby="plan">
     <h2 id="plan">Safety plan</h2>
     ${!plan && html`<p>There is no safety plan.</p>`}
     ${plan &&
-    Object.entries(PLAN_PARTS).map(
-      ([part, title]) => html`<h3>${title}</h3>
-        ${plan[part].length ? html`<${Points} lines=${plan[part]} />` : html`<p class="quiet">Nothing is written here.</p>`}`
+    parts.map(
+      (each) => html`<h3>${each.label}</h3>
+        ${each.lines.length ? html`<${Points} lines=${each.lines} />` : html`<p class="quiet">Nothing is written here.</p>`}`
     )}
     ${plan?.updatedAt && html`<p class="quiet">Last changed ${moment(plan.updatedAt)}.</p>`}
   </section>`;

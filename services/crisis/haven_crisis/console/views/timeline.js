@@ -1,29 +1,43 @@
 /** What happened, in order, and every page with how it went. */
 import { html } from "../lib/html.js";
-import { nameOf } from "../lib/people.js";
+import { knownName, nameOf } from "../lib/people.js";
 import { clock, DISPOSITIONS, ENTRIES, GROUNDS, PAGES, RISKS, SEVERITY, WAYS, word } from "../lib/words.js";
+
+export function Tried({ entries = [] }) {
+  if (!entries.length) return null;
+  return html`<section aria-labelledby="tried">
+    <h2 id="tried">What was tried to reach them</h2>
+    <${Entries} entries=${entries} />
+  </section>`;
+}
 
 export function Timeline({ entries }) {
   return html`<section aria-labelledby="timeline">
     <h2 id="timeline">What happened</h2>
-    <ol class="timeline">
+    <${Entries} entries=${entries} />
+  </section>`;
+}
+
+function Entries({ entries }) {
+  return html`<ol class="timeline">
       ${entries.map(
         (each) => html`<li key=${each.seq}>
           <time datetime=${each.at}>${clock(each.at)}</time>
           <div>
             <p><strong>${word(ENTRIES, each.kind)}</strong>${by(each)}${facts(each.facts)}</p>
             ${each.note && html`<p class="note">${each.note}</p>`}
+            ${each.debrief && html`<${Debrief} debrief=${each.debrief} />`}
             ${each.closing && html`<${Closing} closing=${each.closing} />`}
           </div>
         </li>`
       )}
-    </ol>
-  </section>`;
+    </ol>`;
 }
 
 function by({ actorId }) {
-  // Parts of the service name themselves "crisis/pager"; people are subjects of sign-ins.
-  return !actorId || actorId.includes("/") ? "" : `, ${nameOf(actorId).toLowerCase() === "you" ? "you" : nameOf(actorId)}`;
+  // Parts of the service and those who called for help have no name here.
+  const name = knownName(actorId);
+  return name && `, ${name === "You" ? "you" : name}`;
 }
 
 function facts(known) {
@@ -39,6 +53,12 @@ function facts(known) {
 function Closing({ closing }) {
   return html`<p>${word(DISPOSITIONS, closing.disposition)}. Risk: ${word(RISKS, closing.riskLevel)}.</p>
     ${closing.disclosures.map((each) => html`<p>Told: ${each.told} (${word(GROUNDS, each.ground)})</p>`)}`;
+}
+
+function Debrief({ debrief }) {
+  return html`<p>Went well: ${debrief.wentWell}</p>
+    <p>To change: ${debrief.toChange}</p>
+    <p>Support offered: ${debrief.supportOffered}</p>`;
 }
 
 export function Pages({ pages }) {
