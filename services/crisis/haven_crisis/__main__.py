@@ -8,7 +8,6 @@ from haven_crisis import facts
 from haven_crisis.acceptance import Acceptance
 from haven_crisis.api import apis
 from haven_crisis.api.desk import Desk
-from haven_crisis.auditor import Auditor
 from haven_crisis.channels import Channels
 from haven_crisis.deliveries import Deliveries
 from haven_crisis.directory import Directory
@@ -19,6 +18,8 @@ from haven_crisis.pager import Pager
 from haven_crisis.reactions import reactions
 from haven_crisis.roads import Roads
 from haven_crisis.settings import CrisisSettings
+from haven_crisis.systems import Systems
+from haven_crisis.watching import Watching
 from haven_crisis.web import edge
 from haven_crisis.workers import workers
 from haven_kit.service import Parts, Service, Spec, main
@@ -42,16 +43,17 @@ def build(parts: Parts[CrisisSettings]) -> Service:
     escalator = Escalator(paging, directory, pager, acceptance)
     keeping = Keeping(parts, directory, pager, paging.database)
     roads = Roads(parts, acceptance, keeping, accepting)
-    desk = Desk(parts, directory, pager, acceptance, roads)
+    desk = Desk(parts, directory, pager, acceptance, roads, Systems(parts))
     deliveries = Deliveries(parts, directory, pager, channels)
+    watching = Watching(parts, directory, pager, channels)
     return Service(
         apis=apis(desk, channels),
         reactions=reactions(acceptance, parts.cipher),
-        workers=workers(pager, escalator, Auditor(parts, directory, pager), deliveries, keeping, LateReviews(parts)),
+        workers=watching.over(workers(pager, escalator, deliveries, keeping, LateReviews(parts), desk.systems)),
         checks={READINESS: roads.open},
         ready_by=(READINESS,),
         on_start=(keeping.start,),
-        on_stop=(pager.settle, keeping.stop, deliveries.finish, channels.close),
+        on_stop=(pager.settle, keeping.stop, deliveries.finish, watching.close, channels.close),
         edge=edge(parts, desk, channels),
     )
 

@@ -17,6 +17,7 @@ from haven_crisis.domain.alerts import State
 from haven_crisis.domain.escalation import stage_from, turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.domain.signals import Signal
+from haven_crisis.journeys import JOURNEYS
 from haven_crisis.pager import Pager
 from haven_crisis.records import POSTGRES, Records, Row
 from haven_crisis.settings import CrisisSettings
@@ -85,6 +86,7 @@ class Acceptance:
         elif row["severity"] == Severity.IMMEDIATE:
             await self._pager.widen(tx, row["alert_id"])
         if row["raised"]:
+            tx.after_commit(lambda: JOURNEYS.raised(row["alert_id"], row["severity"], drill=plan.drill))
             tx.wake("relay")
         tx.wake("watch")
         return Accepted(signal.signal_id, row["alert_id"], row["raised"])

@@ -7,11 +7,11 @@ from datetime import timedelta
 from haven_crisis import metrics
 from haven_crisis.directory import Directory
 from haven_crisis.domain.escalation import LAST_RESORT_ID
+from haven_crisis.findings import Board, Finding
 from haven_crisis.pager import Pager
 from haven_crisis.records import POSTGRES, Records
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store.pages import Round
-from haven_kit import logs
 from haven_kit.database import Tx
 from haven_kit.identity import system
 from haven_kit.service import Parts
@@ -19,7 +19,6 @@ from haven_kit.service import Parts
 EVERY = timedelta(seconds=30)
 GRACE = timedelta(seconds=30)
 """How late a loop may be before the auditor speaks up."""
-_log = logs.get(__name__)
 _PRINCIPAL = system("crisis/auditor")
 
 
@@ -27,9 +26,15 @@ class Auditor:
     """Finds alerts, pages and follow-ups that are past due, says so loudly, and pages the last resort for alerts."""
 
     def __init__(
-        self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, records: Records = POSTGRES
+        self,
+        parts: Parts[CrisisSettings],
+        directory: Directory,
+        pager: Pager,
+        records: Records = POSTGRES,
+        board: Board | None = None,
     ) -> None:
         self._parts = parts
+        self._board = board or Board()
         self._directory = directory
         self._pager = pager
         self._records = records
@@ -45,12 +50,10 @@ class Auditor:
                 await self._page_last_resort(tx, alert_id)
         problems = self._directory.problems(self._parts.clock.now())
         metrics.PROBLEMS.set(len(problems))
-        for finding, count in (("late_alerts", len(late)), ("stuck_pages", stuck), ("late_follow_ups", forgotten)):
-            metrics.FINDINGS.labels(finding).set(count)
-            if count:
-                _log.error("auditor.found", finding=finding, count=count)
-        if problems:
-            _log.error("on_call.misconfigured", count=len(problems))
+        self._board.put(Finding.LATE_ALERTS, len(late))
+        self._board.put(Finding.STUCK_PAGES, stuck)
+        self._board.put(Finding.LATE_FOLLOW_UPS, forgotten)
+        self._board.put(Finding.ON_CALL_PROBLEMS, len(problems))
         return False
 
     async def refresh(self) -> bool:

@@ -17,6 +17,7 @@ from haven_crisis.channels import Channels, Outcome
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind
 from haven_crisis.domain.severity import Severity
+from haven_crisis.journeys import JOURNEYS
 from haven_crisis.links import Links
 from haven_crisis.records import POSTGRES, Records
 from haven_crisis.settings import CrisisSettings
@@ -159,6 +160,8 @@ class Pager:
             if outcome.state not in (PageState.ACCEPTED, PageState.NOT_NEEDED):
                 span.fail(outcome.reason.replace(" ", "_"))
         metrics.PAGES.labels(job.channel, outcome.state.name.lower()).inc()
+        if outcome.state is PageState.ACCEPTED:
+            JOURNEYS.paged(job.alert_id, job.raised_at, self._parts.clock.now())
         return outcome
 
     def _text(self, job: Job) -> PageText:
@@ -193,8 +196,6 @@ class Pager:
             ):
                 tx.wake("relay")
                 tx.wake("watch")
-        if outcome.state is PageState.ACCEPTED and job.cycle == 0 and job.stage == 0:
-            metrics.TO_PAGE.observe((self._parts.clock.now() - job.raised_at).total_seconds())
         _log.info("page.sent", page_id=job.page_id, alert_id=job.alert_id, outcome=outcome.state.name.lower())
 
     async def _move_on(self, tx: Tx, alert: Alert, job: Job, outcome: Outcome) -> None:

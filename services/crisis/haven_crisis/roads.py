@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 
-from haven_crisis import policy
+from haven_crisis import journeys, metrics, policy
 from haven_crisis.acceptance import Acceptance, Signal
-from haven_crisis.keeping.case import Asked, Kept
+from haven_crisis.entrances import Entrance
+from haven_crisis.keeping.case import Kept
 from haven_crisis.keeping.keeping import Keeping, Taken
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store.acceptance import Plan
 from haven_kit import logs, migrations
-from haven_kit.call import Call
 from haven_kit.database import Database
 from haven_kit.errors import NotFound, Overloaded, Unavailable
 from haven_kit.service import Parts
@@ -37,7 +37,7 @@ class Roads:
         self._database = database
         self._away_until = 0.0
 
-    async def take(self, call: Call, signal: Signal, *, linked: bool) -> Taken:
+    async def take(self, call: Entrance, signal: Signal, *, linked: bool) -> Taken:
         """Accept the signal of a call, and see it through whatever becomes of the call.
 
         `linked`: the caller may call for the person only where they are linked with them. Raises NotFound where the
@@ -45,8 +45,16 @@ class Roads:
         """
         return await asyncio.shield(asyncio.create_task(self._take(call, signal, linked), name="signal"))
 
-    async def _take(self, call: Call, signal: Signal, linked: bool) -> Taken:
+    async def _take(self, call: Entrance, signal: Signal, linked: bool) -> Taken:
+        began = time.monotonic()
         plans: list[Plan] = []
+        with metrics.IN_FLIGHT.track_inprogress():
+            taken = await self._by_any_road(call, signal, linked, plans)
+        plan, seconds = plans[-1], time.monotonic() - began
+        journeys.durable(taken.kept.name.lower(), plan.severity, drill=plan.drill, seconds=seconds)
+        return taken
+
+    async def _by_any_road(self, call: Entrance, signal: Signal, linked: bool, plans: list[Plan]) -> Taken:
         if time.monotonic() >= self._away_until:
             try:
                 async with asyncio.timeout(self._parts.settings.crisis_accept_seconds):
@@ -57,15 +65,15 @@ class Roads:
                 _log.warning("signal.not_in_the_record", error=type(error).__name__)
                 if isinstance(error, Unavailable | Overloaded | TimeoutError):
                     self._away_until = time.monotonic() + AWAY_S
-        plan = plans[-1] if plans else self._acceptance.plan(signal, self._parts.clock.now())
-        return await self._keeping.take(plan, _asked(call, unverified=linked))
+        if not plans:
+            plans.append(self._acceptance.plan(signal, self._parts.clock.now()))
+        return await self._keeping.take(plans[-1], call.asked(unverified=linked))
 
-    async def _in_the_record(self, call: Call, signal: Signal, linked: bool, plans: list[Plan]) -> Taken:
+    async def _in_the_record(self, call: Entrance, signal: Signal, linked: bool, plans: list[Plan]) -> Taken:
         async with call.transaction(self._database) as tx:
             if linked:
                 await policy.require_link(tx, call.principal, signal.person_id)
-            call.about(signal.person_id)
-            call.write_audit(tx)  # now, so that it is part of the one statement
+            call.note(tx, signal.person_id)  # now, so that it is part of the one statement
             accepted = await self._acceptance.accept(tx, signal, plans)
         return Taken(accepted.signal_id, accepted.alert_id, Kept.DATABASE)
 
@@ -75,16 +83,3 @@ class Roads:
         if await self._database.reachable():
             return await migrations.is_current(self._database, "haven_crisis")
         return self._keeping.can_keep
-
-
-def _asked(call: Call, *, unverified: bool) -> Asked:
-    principal = call.principal
-    return Asked(
-        principal_id=principal.id,
-        service=principal.service or "",
-        role=call.role,
-        action=call.method.full_name,
-        seen_as=call.method.access.seen_as,
-        person_id=principal.person_id or "",
-        unverified=unverified,
-    )

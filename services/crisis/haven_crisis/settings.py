@@ -81,6 +81,19 @@ class CrisisSettings(EdgeSettings):
         default=64 * 1024**2, ge=1024**2, description="The most that waits there; more is not kept."
     )
 
+    crisis_drill_minutes: int = Field(
+        default=60,
+        ge=0,
+        le=1440,
+        description="How often a synthetic drill is paged, to the drills' webhook or else the last resort; 0: never.",
+    )
+    crisis_heartbeat_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Gets a POST as long as the loops of this replica turn; raises the alarm when it stops.",
+    )
+    crisis_heartbeat_seconds: int = Field(default=30, ge=1, le=600, description="How often.")
+
     page_timeout_seconds: float = Field(default=3, gt=0, le=30, description="For a provider to take a page.")
     page_lease_seconds: float = Field(default=6, gt=0, le=60, description="After which a page is sent again.")
     page_attempts: int = Field(default=4, ge=1, le=20, description="On one channel, for one step.")

@@ -9,7 +9,7 @@ from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2
 from haven.crisis.v1 import review_service_pb2 as review_pb
 
-from haven_crisis import facts, metrics
+from haven_crisis import facts, journeys
 from haven_crisis.api import tell
 from haven_crisis.api.desk import Desk
 from haven_crisis.domain import commands
@@ -128,7 +128,7 @@ class AlertCommands:
         )
         if request.reached:
             tell.contact_made(call.tx, alert)
-            metrics.TO_CONTACT.observe((call.now - alert.raised_at).total_seconds())
+            journeys.contacted(alert, call.now)
         return alerts.message(alert)
 
     async def record_stabilised(self, call: Call, request: pb.RecordStabilisedRequest) -> alerts_pb2.Alert:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from haven_crisis import metrics, policy
+from haven_crisis import journeys, policy
 from haven_crisis.acceptance import Acceptance
 from haven_crisis.api import tell
 from haven_crisis.directory import Directory
@@ -19,6 +19,7 @@ from haven_crisis.roads import Roads
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import alerts, pages
 from haven_crisis.store.alerts import Told
+from haven_crisis.systems import Systems
 from haven_kit.call import Call
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound, Refused
@@ -35,6 +36,7 @@ class Desk:
     pager: Pager
     acceptance: Acceptance
     roads: Roads
+    systems: Systems
 
     @property
     def limits(self) -> Limits:
@@ -94,7 +96,7 @@ class Desk:
             tell.handed_over(tx, alert, after)
         elif after.seq != alert.seq:
             tell.acknowledged(tx, after)
-            metrics.TO_ACKNOWLEDGED.observe((tx.now - after.raised_at).total_seconds())
+            journeys.acknowledged(after, tx.now)
         return after
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+NOBODY = "0197c0de-0000-7000-8000-000000000d11"
+"""The person that synthetic drills are about: there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:

@@ -11,6 +11,7 @@ from haven_crisis import metrics
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Limits, State
 from haven_crisis.domain.severity import Severity
+from haven_crisis.journeys import JOURNEYS
 from haven_crisis.keeping.case import Acknowledged, Asked, Case, Kept, KeptSignal
 from haven_crisis.keeping.completing import Completer
 from haven_crisis.keeping.journal import Journal
@@ -109,6 +110,7 @@ class Keeping:
         async with held.lock:
             case = held.case
             self._keeper.cases[case.alert_id] = held
+            JOURNEYS.raised(case.alert_id, plan.severity, drill=plan.drill)
             self._pages.plan_ids(case, plan.pages, self._clock.now())
             pages = self._pages.claim(case, self._clock.now())
             try:
@@ -152,12 +154,14 @@ class Keeping:
             case.signals.append(signal)
             immediate = len(case.signals) >= makes_immediate
             case.severity = max(case.severity, signal.severity, int(Severity.IMMEDIATE) if immediate else 0)
+            mine = self._keeper.mine(held)
+            pages = self._pages.widen(case, self._clock.now()) if mine else []
             try:
                 await self._keeper.keep(held)
             except Changed:
-                case.signals.remove(signal)
                 self._keeper.cases.pop(case.alert_id, None)
                 return False
+            self._pages.begin(held, pages)
         return True
 
     def _alert_id(self, plan: Plan) -> str:

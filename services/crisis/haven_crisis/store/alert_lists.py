@@ -9,6 +9,7 @@ from datetime import datetime
 import asyncpg
 
 from haven_crisis.domain.alerts import Alert
+from haven_crisis.domain.signals import NOBODY
 from haven_crisis.store.alerts import COLUMNS, of_row
 from haven_kit.database import Tx
 
@@ -26,8 +27,9 @@ AND ($8::smallint[] = '{{}}' OR state = ANY ($8::smallint[])) AND severity >= $9
 AND ($10::boolean IS NULL OR drill = $10) AND (NOT $11 OR {_MINE})
 ORDER BY raised_at DESC, alert_id DESC LIMIT $7"""
 
+# A synthetic drill is over in a moment and meant for nobody: it makes no screen ring.
 _CHANGED = f"""SELECT {COLUMNS}, changed_at FROM alert WHERE {_VISIBLE}
-AND (changed_at >= $3 OR ($4 AND state <> 6))
+AND (changed_at >= $3 OR ($4 AND state <> 6)) AND person_id <> '{NOBODY}'
 AND ($5::timestamptz IS NULL OR (changed_at, alert_id) > ($5, $6::uuid))
 ORDER BY changed_at, alert_id LIMIT $7"""
 
