@@ -1,0 +1,233 @@
+"""`haven_crisis.store.pages` on the model of the server, statement for statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from haven_crisis.domain.alerts import Alert, Entry, Kind, State
+from haven_crisis.store import pages as store
+from haven_crisis.store.pages import Draft, Job, PageState, Round, wanted
+from haven_kit import ids
+from haven_kit.database import Tx
+from simulation.database import memory
+from simulation.rows import AlertRow, PageRow, write_entry
+from simulation.server import View
+
+
+class Pages:
+    """As `store.pages`."""
+
+    async def create(self, tx: Tx, of: Round, drafts: Sequence[Draft], worker: str, lease_until: datetime) -> list[Job]:
+        """Make pages that this replica sends after the commit. The alert must be locked."""
+        made = await self._insert(tx, of, drafts, PageState.SENDING, tx.now, worker, lease_until)
+        return [store.job(of, draft, page_id, lease_until) for page_id, draft in made]
+
+    async def queue(self, tx: Tx, of: Round, drafts: Sequence[Draft], due_at: datetime) -> None:
+        """Make pages that any replica claims when they are due."""
+        await self._insert(tx, of, drafts, PageState.QUEUED, due_at, "", None)
+
+    async def _insert(
+        self,
+        tx: Tx,
+        of: Round,
+        drafts: Sequence[Draft],
+        state: PageState,
+        due_at: datetime,
+        worker: str,
+        lease: datetime | None,
+    ) -> list[tuple[str, Draft]]:
+        if not drafts:
+            return []
+        by_id = {ids.new_id(): draft for draft in drafts}
+
+        def work(view: View) -> list[tuple[str, Draft]]:
+            row: AlertRow | None = view.get("alert", of.alert_id)
+            if row is None or not wanted(row.alert, of.cycle, of.stage):
+                return []
+            rows = [
+                replace(page_of(of, draft, page_id, state, due_at, worker, lease), created_at=tx.now)
+                for page_id, draft in by_id.items()
+            ]
+            return [(row.page_id, by_id[row.page_id]) for row in rows if insert_page(view, row)]
+
+        return await memory(tx).statement(work)
+
+    async def claim(self, tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[Job]:
+        """Pages that are due, claimed for this replica."""
+        now = tx.now
+        await memory(tx).statement(lambda view: _expire(view, now, limit))
+        await memory(tx).statement(lambda view: _drop(view, now, limit))
+        return await memory(tx).statement(lambda view: _claim(view, now, limit, worker, lease_until))
+
+    async def accepted(
+        self, tx: Tx, page_id: str, worker: str, facts: Mapping[str, str], event: tuple[Any, ...]
+    ) -> bool:
+        """Note that a provider took a page. False when its lease had run out."""
+
+        def work(view: View) -> bool:
+            page = _mine(view, page_id, worker)
+            if page is None:
+                return False
+            view.put("page", page_id, replace(page, state=PageState.ACCEPTED, lease_until=None))
+            view.lock("alert", page.alert_id)
+            row: AlertRow = view.get("alert", page.alert_id)
+            alert = row.alert
+            first = alert.state is State.RAISED and alert.cycle == page.cycle
+            after = replace(alert, seq=alert.seq + 1, state=State.PAGED if first else alert.state)
+            view.put("alert", page.alert_id, replace(row, alert=after))
+            write_entry(view, page.alert_id, after.seq, Entry(Kind.PAGED, tx.now, tx.principal.id, dict(facts)))
+            return True
+
+        return await memory(tx).final(work)
+
+    async def ended(self, tx: Tx, page_id: str, worker: str, state: PageState, failure: str) -> bool:
+        """Note a page that no provider took for certain. False when its lease had run out."""
+
+        def work(view: View) -> bool:
+            page = _mine(view, page_id, worker)
+            if page is not None:
+                view.put("page", page_id, replace(page, state=state, failure=failure, lease_until=None))
+            return page is not None
+
+        return await memory(tx).statement(work)
+
+    async def alert_of(self, tx: Tx, page_id: str) -> str | None:
+        """The alert that a page is about."""
+
+        def work(view: View) -> str | None:
+            page: PageRow | None = view.get("page", page_id)
+            return page.alert_id if page is not None else None
+
+        return await memory(tx).statement(work)
+
+    async def failed_later(self, tx: Tx, page_id: str, failure: str) -> Job | None:
+        """Note that a page which a provider had taken never arrived."""
+
+        def work(view: View) -> Job | None:
+            page: PageRow | None = view.get("page", page_id)
+            if page is None or page.state not in (PageState.SENDING, PageState.ACCEPTED, PageState.UNKNOWN):
+                return None
+            view.lock("page", page_id)
+            view.put("page", page_id, replace(page, state=PageState.FAILED, failure=failure, lease_until=None))
+            return _job(view, page, page.due_at)
+
+        return await memory(tx).statement(work)
+
+    async def being_paged(self, tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str]]:
+        """Stage and responder of the pages of a cycle."""
+
+        def work(view: View) -> list[tuple[int, str]]:
+            rows = (page for page in view.scan("page") if page.alert_id == alert_id and page.cycle == cycle)
+            return sorted({(page.stage, page.responder_id) for page in rows})
+
+        return await memory(tx).statement(work)
+
+    async def stuck(self, tx: Tx, before: datetime) -> int:
+        """How many pages should be on their way and are not."""
+
+        def work(view: View) -> int:
+            rows = (page for page in view.scan("page") if page.open and _wanted(view, page))
+            return sum((page.lease_until or page.due_at) < before for page in rows)
+
+        return await memory(tx).statement(work)
+
+
+def page_of(
+    of: Round, draft: Draft, page_id: str, state: PageState, due_at: datetime, worker: str, lease: datetime | None
+) -> PageRow:
+    """The row of a page to be made."""
+    return PageRow(
+        page_id,
+        of.alert_id,
+        of.cycle,
+        of.stage,
+        draft.responder_id,
+        draft.place,
+        draft.channel,
+        draft.attempt,
+        state,
+        draft.resent,
+        due_at,
+        lease,
+        worker,
+        of.traceparent,
+        due_at,
+    )
+
+
+def insert_page(view: View, page: PageRow) -> bool:
+    """A new page; False where it was made before."""
+    return view.insert("page_key", page.key, page.page_id) and view.insert("page", page.page_id, page)
+
+
+def _mine(view: View, page_id: str, worker: str) -> PageRow | None:
+    page: PageRow | None = view.get("page", page_id)
+    if page is None or page.worker != worker or page.state is not PageState.SENDING:
+        return None
+    view.lock("page", page_id)
+    return page
+
+
+def _wanted(view: View, page: PageRow) -> bool:
+    return wanted(view.get("alert", page.alert_id).alert, page.cycle, page.stage)
+
+
+def _expired(page: PageRow, now: datetime) -> bool:
+    return page.state is PageState.SENDING and page.lease_until is not None and page.lease_until <= now
+
+
+def _expire(view: View, now: datetime, limit: int) -> None:
+    for page in _free(view, lambda page: _expired(page, now), limit):
+        ended = replace(page, state=PageState.UNKNOWN, lease_until=None, failure="lease ran out")
+        view.put("page", page.page_id, ended)
+        again = replace(
+            page,
+            page_id=ids.new_id(),
+            attempt=page.attempt + 1,
+            state=PageState.QUEUED,
+            resent=True,
+            due_at=now,
+            lease_until=None,
+            worker="",
+            created_at=now,
+        )
+        insert_page(view, again)
+
+
+def _drop(view: View, now: datetime, limit: int) -> None:
+    for page in _free(view, lambda page: _due(page, now) and not _wanted(view, page), limit):
+        view.put("page", page.page_id, replace(page, state=PageState.NOT_NEEDED))
+
+
+def _claim(view: View, now: datetime, limit: int, worker: str, lease_until: datetime) -> list[Job]:
+    jobs: list[Job] = []
+    for page in _free(view, lambda page: _due(page, now) and _wanted(view, page), None):
+        if len(jobs) == limit:
+            break
+        if not view.lock("alert", page.alert_id, shared=True, skip=True):
+            continue
+        claimed = replace(page, state=PageState.SENDING, worker=worker, lease_until=lease_until)
+        view.put("page", page.page_id, claimed)
+        jobs.append(_job(view, claimed, lease_until))
+    return jobs
+
+
+def _due(page: PageRow, now: datetime) -> bool:
+    return page.state is PageState.QUEUED and page.due_at <= now
+
+
+def _free(view: View, chosen: Callable[[PageRow], bool], limit: int | None) -> Iterator[PageRow]:
+    """Chosen pages that nobody holds, locked."""
+    rows = sorted((page for page in view.scan("page") if page.open and chosen(page)), key=lambda page: page.due_at)
+    locked = (page for page in rows if view.lock("page", page.page_id, skip=True))
+    return locked if limit is None else (page for _, page in zip(range(limit), locked, strict=False))
+
+
+def _job(view: View, page: PageRow, lease_until: datetime) -> Job:
+    alert: Alert = view.get("alert", page.alert_id).alert
+    of = Round(page.alert_id, page.cycle, page.stage, alert.drill, alert.raised_at, page.traceparent)
+    draft = Draft(page.responder_id, page.place, page.channel, page.attempt, page.resent)
+    return store.job(of, draft, page.page_id, lease_until)

@@ -1,0 +1,146 @@
+"""`haven_crisis.store.acceptance` on the model of the server, statement for statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from haven_crisis.domain.alerts import Alert, Entry, Kind, State
+from haven_crisis.domain.severity import Severity
+from haven_crisis.records import Row
+from haven_crisis.store.acceptance import Plan
+from haven_crisis.store.pages import PageState, Round
+from haven_kit.database import Tx
+from simulation.database import memory
+from simulation.pages import insert_page, page_of
+from simulation.rows import AlertRow, SignalRow, write_entry
+from simulation.server import View
+
+HELPED = frozenset({State.CONTACTED, State.STABILISED})
+
+
+class Signals:
+    """As `store.acceptance`."""
+
+    def __init__(self, version: Callable[[], int]) -> None:
+        self._version = version
+
+    async def accept(self, tx: Tx, plan: Plan) -> Row | None:
+        """Make a signal durable; None where its id is taken."""
+
+        def work(view: View) -> Row | None:
+            signal = plan.signal
+            row = SignalRow(signal.signal_id, signal.person_id, tx.now)
+            if not view.insert("signal", signal.signal_id, row):
+                return None
+            whose = (signal.person_id, plan.drill)
+            alert_id = view.get("open", whose)
+            if alert_id is None:
+                view.lock("open", whose)
+                after, paging = _raised(plan, tx.now), True
+                view.insert("alert", plan.alert_id, AlertRow(after, signal.signal_id, plan.traceparent))
+                view.put("open", whose, plan.alert_id)
+            else:
+                view.lock("alert", alert_id)
+                held: AlertRow = view.get("alert", alert_id)
+                paging = held.alert.state in HELPED
+                after = _joined(held.alert, plan)
+                kept = (signal.signal_id, plan.traceparent) if paging else (held.cycle_signal_id, held.traceparent)
+                view.put("alert", alert_id, AlertRow(after, *kept))
+            _told(view, after, plan, tx.now, paging)
+            if paging:
+                for page_id, draft in plan.pages:
+                    if draft.place == 0 or after.severity is Severity.IMMEDIATE:
+                        of = Round(after.alert_id, after.cycle, plan.stage, plan.drill, tx.now, plan.traceparent)
+                        page = page_of(of, draft, page_id, PageState.SENDING, tx.now, plan.worker, plan.lease_until)
+                        insert_page(view, replace(page, created_at=tx.now))
+            return {
+                "alert_id": after.alert_id,
+                "cycle": after.cycle,
+                "severity": int(after.severity),
+                "raised_at": after.raised_at,
+                "raised": after.signals == 1,
+                "paging": paging,
+                "version": self._version(),
+            }
+
+        return await memory(tx).final(work)
+
+    async def known(self, tx: Tx, signal_id: str) -> Row | None:
+        """What became of the signal that has the id."""
+
+        def work(view: View) -> Row | None:
+            alert_id = view.get("of_signal", signal_id)
+            if alert_id is None:
+                return None
+            alert = view.get("alert", alert_id).alert
+            return {
+                "alert_id": alert_id,
+                "person_id": view.get("signal", signal_id).person_id,
+                "state": int(alert.state),
+                "withdrawn": alert.withdrawn,
+            }
+
+        return await memory(tx).look(work)
+
+
+def _raised(plan: Plan, now: datetime) -> Alert:
+    return Alert(
+        alert_id=plan.alert_id,
+        person_id=plan.signal.person_id,
+        drill=plan.drill,
+        state=State.RAISED,
+        severity=Severity(plan.severity),
+        raised_at=now,
+        next_deadline=plan.deadline,
+        stage=plan.stage,
+        session_id=plan.signal.session_id,
+        facilitator_id=plan.signal.facilitator_id,
+    )
+
+
+def _joined(held: Alert, plan: Plan) -> Alert:
+    many = held.signals + 1 >= plan.makes_immediate
+    after = replace(
+        held,
+        signals=held.signals + 1,
+        severity=max(held.severity, Severity(plan.severity), Severity.IMMEDIATE if many else held.severity),
+        session_id=plan.signal.session_id or held.session_id,
+        facilitator_id=plan.signal.facilitator_id or held.facilitator_id,
+        withdrawn=False,
+        seq=held.seq + 1,
+    )
+    if held.state not in HELPED:
+        return after
+    return replace(
+        after,
+        state=State.RAISED,
+        cycle=held.cycle + 1,
+        stage=plan.stage,
+        next_deadline=plan.deadline,
+        responder_id="",
+        offered_to="",
+        lease_renewed=False,
+        acknowledged_at=None,
+        contacted_at=None,
+    )
+
+
+def _told(view: View, after: Alert, plan: Plan, now: datetime, paging: bool) -> None:
+    signal = plan.signal
+    raised = after.signals == 1
+    facts = {
+        "signal_id": signal.signal_id,
+        "source": plan.source,
+        "severity": str(int(after.severity)),
+        "drill": str(plan.drill).lower(),
+        "session_id": signal.session_id,
+        "facilitator_id": signal.facilitator_id,
+        "stage": str(plan.stage),
+        "deadline": plan.deadline.isoformat(),
+        "reopens": str(paging and not raised).lower(),
+    }
+    entry = Entry(Kind.RAISED if raised else Kind.SIGNAL_JOINED, now, signal.actor, facts)
+    write_entry(view, after.alert_id, after.seq, entry)
+    view.insert("of_signal", signal.signal_id, after.alert_id)
