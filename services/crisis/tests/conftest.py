@@ -9,9 +9,11 @@ import pytest
 import pytest_asyncio
 
 from haven_crisis.__main__ import SPEC
+from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
 from haven_dev.receivers import SmtpReceiver, WebhookReceiver
 from haven_kit.clock import FakeClock
 
+from .paging_world import URL, Phones
 from .world import World
 
 
@@ -30,6 +32,7 @@ async def world(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[World]:
         crisis_last_resort_webhook=hooks["last"].url,
         smtp_port=mail.port,
         crisis_url="https://crisis.example",
+        crisis_privacy_reviewer="boss",
     )
     yield World(crisis, clock, hooks, mail)
     for hook in hooks.values():
@@ -43,3 +46,31 @@ def person_id() -> str:
     from haven_kit import ids
 
     return ids.new_id()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def phones(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[Phones]:
+    """A crisis service whose responders are paged by the doubles of real providers."""
+    twilio, pager_duty, alertmanager, push = Twilio(automatic=False), PagerDuty(), Alertmanager(), PushService()
+    last = WebhookReceiver()
+    servers = (twilio, pager_duty, alertmanager, push, last)
+    for each in servers:
+        await each.start()
+    clock = FakeClock()
+    crisis = await serve(
+        SPEC,
+        clock=clock,
+        crisis_url=URL,
+        crisis_last_resort_webhook=last.url,
+        twilio_url=twilio.url,
+        twilio_account_sid=twilio.account_sid,
+        twilio_auth_token=twilio.auth_token,
+        twilio_from=twilio.number,
+        pager_duty_url=pager_duty.url,
+    )
+    made = Phones(World(crisis, clock, {"last": last}, SmtpReceiver()), twilio, pager_duty, alertmanager, push)
+    twilio.reach_for, twilio.reach_by = URL, made.edge
+    twilio.message_url = f"{URL}/callbacks/twilio/message"
+    yield made
+    for each in servers:
+        await each.stop()
