@@ -15,6 +15,10 @@ COMING_UNNAMED = "Someone from the team has your message and will be with you so
 IN_TOUCH = "You have been in touch with {name}. They stay with you until you both agree it is time to stop."
 IN_TOUCH_UNNAMED = "You have been in touch with someone from the team. You can ask for help again at any time."
 
+SYSTEM_REFUSED = "If somebody is in danger now, call the program's on-call line, 988 or 911."
+FROM_SYSTEM = "From the system “{name}”."
+UNIDENTIFIED = "Nobody here is linked with the name it gives, “{name}”: find out who it is."
+
 NO_LOCATION = "Nobody has confirmed where the person is. Ask first."
 OLD_LOCATION = "The place was confirmed more than an hour ago. Ask whether it still holds."
 NO_PLAN = "There is no safety plan."

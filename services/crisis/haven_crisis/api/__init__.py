@@ -9,6 +9,7 @@ from haven_crisis.api.deliveries import DeliveryApi
 from haven_crisis.api.desk import Desk
 from haven_crisis.api.duties import DutyApi
 from haven_crisis.api.follow_ups import FollowUpApi
+from haven_crisis.api.integrations import IntegrationApi
 from haven_crisis.api.on_call import OnCallApi
 from haven_crisis.api.plan_changes import PlanChangeApi
 from haven_crisis.api.plans import PlanApi
@@ -27,6 +28,7 @@ def apis(desk: Desk, channels: Channels) -> list[Api]:
         Api("haven.crisis.v1.ReviewService", ReviewApi(desk)),
         Api("haven.crisis.v1.FollowUpService", FollowUpApi(desk)),
         Api("haven.crisis.v1.BreakGlassService", BreakGlassApi(desk)),
+        Api("haven.crisis.v1.IntegrationService", IntegrationApi(desk)),
         Api("haven.crisis.v1.PlanService", PlanApi(desk)),
         Api("haven.crisis.v1.OnCallService", OnCallApi(desk)),
         Api("haven.crisis.v1.ChannelService", ChannelApi(desk, channels)),

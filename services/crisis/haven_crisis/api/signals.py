@@ -12,6 +12,7 @@ from haven_crisis import facts, policy, texts
 from haven_crisis.acceptance import Signal
 from haven_crisis.api.desk import Desk
 from haven_crisis.domain.alerts import ANSWERED, Alert, State, withdraw
+from haven_crisis.entrances import OfCall
 from haven_crisis.keeping.case import Kept
 from haven_crisis.store import alerts, people
 from haven_crisis.store.alerts import Told
@@ -49,7 +50,7 @@ class CrisisApi:
             level=policy.level_of(call.principal, request.level),
             pressed=not call.principal.is_service,
         )
-        taken = await self._desk.roads.take(call, signal, linked=linked)
+        taken = await self._desk.roads.take(OfCall(call), signal, linked=linked)
         message = _answer(source, person_id == call.principal.person_id)
         response = pb.RaiseSignalResponse(
             signal_id=taken.signal_id,

@@ -13,7 +13,25 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-STATEMENTS: tuple[str, ...] = ()
+STATEMENTS: tuple[str, ...] = (
+    """CREATE TABLE integrated_system (
+        system_id UUID PRIMARY KEY,
+        version INT NOT NULL,
+        disabled BOOLEAN NOT NULL,
+        sealed BYTEA NOT NULL,
+        last_seen_at TIMESTAMPTZ,
+        accepted BIGINT NOT NULL DEFAULT 0,
+        refused BIGINT NOT NULL DEFAULT 0,
+        last_refusal TEXT NOT NULL DEFAULT ''
+    )""",
+    # How a system names people: keyed hashes.
+    """CREATE TABLE external_person (
+        system_id UUID NOT NULL REFERENCES integrated_system,
+        external BYTEA NOT NULL,
+        person_id UUID NOT NULL,
+        PRIMARY KEY (system_id, external)
+    )""",
+)
 
 
 def upgrade() -> None:

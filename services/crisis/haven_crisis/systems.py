@@ -1,0 +1,115 @@
+"""The systems that may call for help, as this replica knows them, and what it heard of each.
+
+Known from memory, so that a signal waits for no query and is taken while the database is away.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from haven_crisis import metrics
+from haven_crisis.settings import CrisisSettings
+from haven_crisis.store import systems
+from haven_crisis.store.systems import Heard, System
+from haven_kit import logs
+from haven_kit.errors import HavenError
+from haven_kit.identity import system as system_principal
+from haven_kit.service import Parts
+
+FRESH_S = 5.0
+"""How old a copy may be; an older one is read anew before it is used, where the database answers."""
+MANY_A_MINUTE = 60
+"""Signals of one system within a minute that are more than a healthy one sends: somebody looks at the system."""
+_PRINCIPAL = system_principal("crisis/systems")
+_log = logs.get(__name__)
+
+
+@dataclass(slots=True)
+class _Count:
+    accepted: int = 0
+    refused: int = 0
+    last_seen_at: datetime | None = None
+    last_refusal: str = ""
+    lately: deque[float] = field(default_factory=lambda: deque(maxlen=MANY_A_MINUTE))
+    flooding: bool = False
+
+
+class Systems:
+    """Systems by id, and whom they mean by their names for people."""
+
+    def __init__(self, parts: Parts[CrisisSettings]) -> None:
+        self._parts = parts
+        self._known: dict[str, System] = {}
+        self._people: dict[tuple[str, bytes], str] = {}
+        self._read_at = -FRESH_S
+        self._counts: defaultdict[str, _Count] = defaultdict(_Count)
+
+    async def find(self, system_id: str) -> System | None:
+        """A system. Where the database does not answer, as it was known last."""
+        if time.monotonic() - self._read_at >= FRESH_S:
+            try:
+                await self._read()
+            except HavenError as error:
+                self._read_at = time.monotonic()
+                _log.warning("systems.not_read", reason=error.reason)
+        return self._known.get(system_id)
+
+    def person(self, system_id: str, external_id: str) -> str:
+        """Whom a system means by a name; empty: nobody knows."""
+        return self._people.get((system_id, self.external(system_id, external_id)), "")
+
+    def external(self, system_id: str, external_id: str) -> bytes:
+        """A system's name for a person, as it is kept."""
+        return self._parts.cipher.blind("external person", f"{system_id}/{external_id}")
+
+    def forget(self) -> None:
+        """Something changed: read anew before the next use."""
+        self._read_at = -FRESH_S
+
+    async def _read(self) -> None:
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            known = await systems.page(tx, self._parts.cipher, None, 10_000)
+            self._people = await systems.people(tx)
+        self._known = {each.system_id: each for each in known}
+        self._read_at = time.monotonic()
+
+    def took(self, system_id: str, now: datetime) -> None:
+        """A signal of the system was taken. Says once when they become many; each of them stays a call for help."""
+        metrics.INBOUND.labels("accepted").inc()
+        count = self._counts[system_id]
+        count.accepted += 1
+        count.last_seen_at = now
+        count.lately.append(time.monotonic())
+        many = len(count.lately) == MANY_A_MINUTE and count.lately[-1] - count.lately[0] < 60
+        if many and not count.flooding:
+            metrics.INBOUND_FLOODS.inc()
+            _log.error("system.sends_many_signals", system_id=system_id, a_minute=MANY_A_MINUTE)
+        count.flooding = many
+
+    def refused(self, system: System, reason: str) -> None:
+        """A message in the system's name was refused."""
+        metrics.INBOUND.labels(reason).inc()
+        count = self._counts[system.system_id]
+        count.refused += 1
+        count.last_refusal = reason
+        _log.warning("system.refused", system_id=system.system_id, reason=reason)
+
+    async def write_down(self) -> bool:
+        """Write down what was heard, a few seconds late; the metrics are at once."""
+        heard = [
+            Heard(system_id, each.last_seen_at, each.accepted, each.refused, each.last_refusal)
+            for system_id, each in self._counts.items()
+            if each.accepted or each.refused
+        ]
+        if heard:
+            async with self._parts.database.transaction(_PRINCIPAL) as tx:
+                await systems.hear(tx, sorted(heard, key=lambda each: each.system_id))
+            for each in heard:
+                count = self._counts[each.system_id]
+                count.accepted -= each.accepted
+                count.refused -= each.refused
+                count.last_refusal = "" if not count.refused else count.last_refusal
+        return False
