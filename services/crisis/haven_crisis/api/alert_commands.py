@@ -31,26 +31,26 @@ class AlertCommands:
     """The half of AlertService that changes something."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self.desk = desk
         self._cipher = desk.parts.cipher
 
     async def acknowledge_alert(self, call: Call, request: pb.AcknowledgeAlertRequest) -> alerts_pb2.Alert:
-        alert = await self._desk.alert(call, request.alert_id, lock=True)
-        return alerts.message(await self._desk.take(call.tx, alert, call.principal.id))
+        alert = await self.desk.alert(call, request.alert_id, lock=True)
+        return alerts.message(await self.desk.take(call.tx, alert, call.principal.id))
 
     async def renew_lease(self, call: Call, request: pb.RenewLeaseRequest) -> alerts_pb2.Alert:
-        _, alert = await self._desk.command(
+        _, alert = await self.desk.command(
             call,
             request.alert_id,
-            lambda alert: commands.renew_lease(alert, call.principal.id, call.now, self._desk.limits),
+            lambda alert: commands.renew_lease(alert, call.principal.id, call.now, self.desk.limits),
             Told(request.reason),
         )
         return alerts.message(alert)
 
     async def offer_hand_over(self, call: Call, request: pb.OfferHandOverRequest) -> alerts_pb2.Alert:
-        alert = await self._desk.alert(call, request.alert_id, lock=True)
+        alert = await self.desk.alert(call, request.alert_id, lock=True)
         await self._reachable(call, [request.responder_id])
-        after = await self._desk.add(
+        after = await self.desk.add(
             call.tx,
             alert,
             lambda alert: commands.offer_hand_over(alert, call.principal.id, request.responder_id, call.now),
@@ -60,8 +60,8 @@ class AlertCommands:
         return alerts.message(after)
 
     async def answer_hand_over(self, call: Call, request: pb.AnswerHandOverRequest) -> alerts_pb2.Alert:
-        who, limits = call.principal.id, self._desk.limits
-        before, alert = await self._desk.command(
+        who, limits = call.principal.id, self.desk.limits
+        before, alert = await self.desk.command(
             call,
             request.alert_id,
             lambda alert: (
@@ -76,9 +76,9 @@ class AlertCommands:
         return alerts.message(alert)
 
     async def add_responders(self, call: Call, request: pb.AddRespondersRequest) -> alerts_pb2.Alert:
-        alert = await self._desk.alert(call, request.alert_id, lock=True)
+        alert = await self.desk.alert(call, request.alert_id, lock=True)
         await self._reachable(call, request.responder_ids)
-        after = await self._desk.add(
+        after = await self.desk.add(
             call.tx,
             alert,
             lambda alert: commands.add_responders(alert, call.principal.id, request.responder_ids, call.now),
@@ -89,38 +89,36 @@ class AlertCommands:
 
     async def observe_alert(self, call: Call, request: pb.ObserveAlertRequest) -> alerts_pb2.Alert:
         who = call.principal.id
-        _, alert = await self._desk.command(
-            call, request.alert_id, lambda alert: commands.observe(alert, who, call.now)
-        )
+        _, alert = await self.desk.command(call, request.alert_id, lambda alert: commands.observe(alert, who, call.now))
         return alerts.message(alert)
 
     async def stop_observing_alert(self, call: Call, request: pb.StopObservingAlertRequest) -> alerts_pb2.Alert:
         who = call.principal.id
-        _, alert = await self._desk.command(
+        _, alert = await self.desk.command(
             call, request.alert_id, lambda alert: commands.stop_observing(alert, who, call.now)
         )
         return alerts.message(alert)
 
     async def reassign_alert(self, call: Call, request: pb.ReassignAlertRequest) -> alerts_pb2.Alert:
         # Who can be paged is said only to those who may see the alert.
-        alert = await self._desk.alert(call, request.alert_id, lock=True)
+        alert = await self.desk.alert(call, request.alert_id, lock=True)
         to = await self._chosen(call, request)
-        within = timedelta(seconds=self._desk.parts.settings.crisis_answer_within_seconds)
+        within = timedelta(seconds=self.desk.parts.settings.crisis_answer_within_seconds)
         group = request.rotation_id or request.team_id
-        after = await self._desk.add(
+        after = await self.desk.add(
             call.tx,
             alert,
             lambda alert: commands.reassign(alert, call.principal.id, to, call.now, within, group),
             Told(request.note),
         )
         of = Round(after.alert_id, after.cycle, after.stage, after.drill, after.raised_at, telemetry.traceparent())
-        await self._desk.pager.page(call.tx, of, self._desk.pager.drafts(to, after.severity))
+        await self.desk.pager.page(call.tx, of, self.desk.pager.drafts(to, after.severity))
         tell.reassigned(call.tx, after, call.principal.id)
         return alerts.message(after)
 
     async def record_contact(self, call: Call, request: pb.RecordContactRequest) -> alerts_pb2.Alert:
-        who, limits = call.principal.id, self._desk.limits
-        _, alert = await self._desk.command(
+        who, limits = call.principal.id, self.desk.limits
+        _, alert = await self.desk.command(
             call,
             request.alert_id,
             lambda alert: commands.contact(alert, who, request.way, request.reached, call.now, limits),
@@ -132,10 +130,10 @@ class AlertCommands:
         return alerts.message(alert)
 
     async def record_stabilised(self, call: Call, request: pb.RecordStabilisedRequest) -> alerts_pb2.Alert:
-        before, alert = await self._desk.command(
+        before, alert = await self.desk.command(
             call,
             request.alert_id,
-            lambda alert: commands.stabilise(alert, call.principal.id, call.now, self._desk.limits),
+            lambda alert: commands.stabilise(alert, call.principal.id, call.now, self.desk.limits),
             Told(request.note),
         )
         if alert.seq != before.seq:
@@ -144,7 +142,7 @@ class AlertCommands:
 
     async def change_severity(self, call: Call, request: pb.ChangeSeverityRequest) -> alerts_pb2.Alert:
         who = call.principal.id
-        before, alert = await self._desk.command(
+        before, alert = await self.desk.command(
             call,
             request.alert_id,
             lambda alert: commands.change_severity(alert, who, Severity(request.severity), call.now),
@@ -153,19 +151,19 @@ class AlertCommands:
         if alert.severity is not before.severity:
             tell.severity_changed(call.tx, before, alert, who)
         if alert.severity > before.severity:
-            await self._desk.pager.widen(call.tx, alert.alert_id)
+            await self.desk.pager.widen(call.tx, alert.alert_id)
         return alerts.message(alert)
 
     async def close_alert(self, call: Call, request: pb.CloseAlertRequest) -> alerts_pb2.Alert:
         who, follow_up_id = call.principal.id, ids.new_id()
         due_at = request.follow_up_due_at.ToDatetime(UTC)
-        alert = await self._desk.alert(call, request.alert_id, lock=True)
+        alert = await self.desk.alert(call, request.alert_id, lock=True)
         closing = closing_of(request, alert)
         if request.co_signer_id == who:
             raise Invalid("co_signer_id", "another_clinician", "Somebody else has to sign. Name a colleague or nobody.")
         past = await alerts.entries(call.tx, alert.alert_id)
         second = not alert.drill and facts.closing_rules().needs_second(past, closing.disposition, closing.risk_level)
-        after = await self._desk.add(
+        after = await self.desk.add(
             call.tx,
             alert,
             lambda alert: commands.close(alert, who, follow_up_id, due_at, call.now, co_signature=second),
@@ -192,16 +190,16 @@ class AlertCommands:
         """Page people whom somebody asked for by the entry that came after `before`."""
         stage = asked_stage(before)
         of = Round(after.alert_id, after.cycle, stage, after.drill, after.raised_at, telemetry.traceparent())
-        await self._desk.pager.page(call.tx, of, self._desk.pager.drafts(responders, after.severity))
+        await self.desk.pager.page(call.tx, of, self.desk.pager.drafts(responders, after.severity))
 
     async def _reachable(self, call: Call, responders: Sequence[str]) -> None:
-        book = await self._desk.book(call.tx)
+        book = await self.desk.book(call.tx)
         if not book.reachable.issuperset(responders):
             raise Refused("no_such_responder", CANNOT_BE_PAGED)
 
     async def _chosen(self, call: Call, request: pb.ReassignAlertRequest) -> tuple[str, ...]:
         """Whom an alert is given to: the one who is named, or whoever is on call in a rotation or a team."""
-        book = await self._desk.book(call.tx)
+        book = await self.desk.book(call.tx)
         if sum(map(bool, (request.responder_id, request.rotation_id, request.team_id))) != 1:
             raise Invalid("responder_id", "exactly_one", "Name a responder, a rotation or a team: one of them.")
         target = Target(request.rotation_id, request.responder_id, team_id=request.team_id)

@@ -32,7 +32,7 @@ class AlertApi(AlertCommands):
 
     async def list_alerts(self, call: Call, request: pb.ListAlertsRequest) -> pb.ListAlertsResponse:
         page = Page.of(request)
-        book = await self._desk.book(call.tx)
+        book = await self.desk.book(call.tx)
         choice = Choice(
             request.person_id,
             request.include_closed,
@@ -55,7 +55,7 @@ class AlertApi(AlertCommands):
 
     async def count_alerts(self, call: Call, _: pb.CountAlertsRequest) -> pb.CountAlertsResponse:
         call.about()
-        book = await self._desk.book(call.tx)
+        book = await self.desk.book(call.tx)
         rows = await alert_lists.count(call.tx, call.principal.id, policy.sees_all(call, book))
         counts = [
             pb.AlertCount(state=row["state"], severity=row["severity"], drill=row["drill"], count=row["found"])
@@ -64,11 +64,11 @@ class AlertApi(AlertCommands):
         return pb.CountAlertsResponse(counts=counts, mine=sum(row["mine"] for row in rows))
 
     async def get_alert(self, call: Call, request: pb.GetAlertRequest) -> alerts_pb2.Alert:
-        return alerts.message(await self._desk.alert(call, request.alert_id))
+        return alerts.message(await self.desk.alert(call, request.alert_id))
 
     async def get_alert_timeline(self, call: Call, request: pb.GetAlertTimelineRequest) -> pb.GetAlertTimelineResponse:
         page = Page.of(request)
-        alert = await self._desk.alert(call, request.alert_id)
+        alert = await self.desk.alert(call, request.alert_id)
         seq = page.after[0] if page.after else 0
         entries = await alerts.timeline(call.tx, self._cipher, alert.alert_id, seq, page.size + 1)
         shown, token = page.cut(entries, lambda each: [each.seq])
@@ -76,7 +76,7 @@ class AlertApi(AlertCommands):
 
     async def list_pages(self, call: Call, request: pb.ListPagesRequest) -> pb.ListPagesResponse:
         page = Page.of(request)
-        alert = await self._desk.alert(call, request.alert_id)
+        alert = await self.desk.alert(call, request.alert_id)
         start = page.after[0] if page.after else pages.FIRST
         found = await pages.of_alert(call.tx, alert.alert_id, start, page.size + 1)
         shown, token = page.cut(found, lambda each: [each.page_id])
@@ -89,7 +89,7 @@ class AlertApi(AlertCommands):
         after: tuple[datetime, str] | None = None
         while True:
             async with call.transaction() as tx:
-                book = await self._desk.book(tx)
+                book = await self.desk.book(tx)
                 sees_all = policy.sees_all(call, book)
                 changed = await alert_lists.changed(
                     tx, call.principal.id, sees_all, since - OVERLAP, all_open=first, after=after, limit=AT_ONCE
@@ -105,14 +105,14 @@ class AlertApi(AlertCommands):
             first, after = False, None
             since = max([since, *(min(at, call.now) for _, at in sent.values())])
             sent = {key: each for key, each in sent.items() if each[1] >= since - OVERLAP}
-            await self._desk.parts.database.wake.wait("watch", LOOK_EVERY_S)
+            await self.desk.parts.database.wake.wait("watch", LOOK_EVERY_S)
 
     async def get_responder_view(self, call: Call, request: pb.GetResponderViewRequest) -> alerts_pb2.ResponderView:
-        alert = await self._desk.alert(call, request.alert_id)
-        return await view.of(call.tx, self._cipher, alert, self._desk.directory)
+        alert = await self.desk.alert(call, request.alert_id)
+        return await view.of(call.tx, self._cipher, alert, self.desk.directory)
 
     async def export_alert(self, call: Call, request: pb.ExportAlertRequest) -> alerts_pb2.AlertRecord:
-        alert = await self._desk.alert(call, request.alert_id)
+        alert = await self.desk.alert(call, request.alert_id)
         if alert.state is not State.CLOSED:
             raise Refused("open", "The record is whole once the alert is closed.")
         timeline = await alerts.timeline(call.tx, self._cipher, alert.alert_id, 0, None)
