@@ -8,6 +8,7 @@ from haven_crisis import facts
 from haven_crisis.acceptance import Acceptance
 from haven_crisis.api import apis
 from haven_crisis.api.desk import Desk
+from haven_crisis.away import Calendars
 from haven_crisis.channels import Channels
 from haven_crisis.deliveries import Deliveries
 from haven_crisis.directory import Directory
@@ -49,7 +50,17 @@ def build(parts: Parts[CrisisSettings]) -> Service:
     return Service(
         apis=apis(desk, channels),
         reactions=reactions(acceptance, parts.cipher),
-        workers=watching.over(workers(pager, escalator, deliveries, keeping, LateReviews(parts), desk.systems)),
+        workers=watching.over(
+            workers(
+                pager,
+                escalator,
+                deliveries,
+                keeping,
+                LateReviews(parts),
+                desk.systems,
+                Calendars(parts, directory),
+            )
+        ),
         checks={READINESS: roads.open},
         ready_by=(READINESS,),
         on_start=(keeping.start,),

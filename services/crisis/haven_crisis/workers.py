@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from haven_crisis import late
+from haven_crisis.away import Calendars
 from haven_crisis.deliveries import Deliveries
 from haven_crisis.escalator import Escalator
 from haven_crisis.keeping.keeping import Keeping
@@ -17,15 +18,22 @@ _SWEEP = timedelta(seconds=1)
 
 
 def workers(
-    pager: Pager, escalator: Escalator, deliveries: Deliveries, keeping: Keeping, reviews: LateReviews, systems: Systems
+    pager: Pager,
+    escalator: Escalator,
+    deliveries: Deliveries,
+    keeping: Keeping,
+    reviews: LateReviews,
+    systems: Systems,
+    calendars: Calendars,
 ) -> tuple[Worker, ...]:
     """The loops that do the work."""
     return (
-        Worker("pages", pager.sweep, every=_SWEEP, wake="pages"),
-        Worker("escalations", escalator.escalate, every=_SWEEP, wake="escalations"),
+        Worker("pages", keeping.first(pager.sweep), every=_SWEEP, wake="pages"),
+        Worker("escalations", keeping.first(escalator.escalate), every=_SWEEP, wake="escalations"),
         Worker("follow-ups", escalator.miss_follow_up, every=_SWEEP, wake="follow-ups"),
         Worker("reviews", reviews.look, every=late.EVERY, wake="reviews"),
         Worker("deliveries", deliveries.step, every=_SWEEP, wake="deliveries"),
         Worker("keeping", keeping.step, every=_SWEEP, wake="keeping"),
+        Worker("calendars", calendars.step, every=timedelta(minutes=1)),
         Worker("systems", systems.write_down, every=timedelta(seconds=5)),
     )

@@ -25,12 +25,13 @@ async def test_nobody_answers_and_everyone_is_paged_in_turn(world: World, person
     assert not world.pages("second", raised.alert_id)
     await world.later(WAIT)
     await world.paged("second", raised.alert_id)
+    assert len(world.pages("first", raised.alert_id)) == 1
     await world.later(WAIT)
     await world.paged("boss", raised.alert_id)
     await world.paged("last", raised.alert_id)
     await world.later(WAIT)
     await world.paged("boss", raised.alert_id, 2)
-    assert len(world.pages("first", raised.alert_id)) == 1
+    await world.paged("first", raised.alert_id, 2)  # the last resort pages everyone on duty too
     told = [each for each in await world.crisis.told(events_pb2.AlertEscalated) if each.alert_id == raised.alert_id]
     assert [each.step for each in told] == [1, 2, 3]
     await world.replays(raised.alert_id)

@@ -3,7 +3,8 @@ the history, and refused where it would leave a call for help without an answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from google.protobuf.message import Message
 from haven.crisis.v1 import on_call_service_pb2 as pb
@@ -14,7 +15,7 @@ from haven_crisis.directory import channel_id
 from haven_crisis.domain import plan
 from haven_crisis.domain.escalation import Book
 from haven_crisis.messages import policy_of, rotation_of, team_of
-from haven_crisis.store import on_call, plan_changes
+from haven_crisis.store import feeds, on_call, plan_changes, time_off
 from haven_kit.database import Tx
 from haven_kit.errors import Refused
 
@@ -83,8 +84,21 @@ class Planning:
         before, _ = await self._begin(tx, part, key, "")
         name, in_the_way = self._held(before, part, key)
         await on_call.drop(tx, part, key)
+        if part == "responder":
+            await time_off.drop_all(tx, key)
+            await feeds.drop_all(tx, key)
         await self._end(tx, before, in_the_way)
         return await plan_changes.note(tx, part, key, name, bytes(row["body"]), "deleted", deleted=True)
+
+    @asynccontextmanager
+    async def time_off(self, tx: Tx) -> AsyncIterator[None]:
+        """A change of somebody's time off, which is refused where they are on call in it."""
+        self._desk.directory.renew(tx)
+        await on_call.count_up(tx)
+        before = await self._desk.directory.plan(tx)
+        yield
+        after = await self._desk.directory.plan(tx)
+        _refuse("time_off_on_duty", plan.newly_wrong(before, after, tx.now))
 
     async def _begin(self, tx: Tx, part: str, key: str, etag: str) -> tuple[Book, int]:
         self._desk.directory.renew(tx)

@@ -110,7 +110,7 @@ async def version(tx: Tx, table: str, key: str, etag: str) -> int:
 
     The whole on-call plan is locked with it: what is checked against the plan holds until the commit.
     """
-    await tx.fetch("UPDATE on_call_version SET version = version + 1")
+    await count_up(tx)
     name, _, _ = _KEYS[table]
     row = await tx.fetch_one(f"SELECT version FROM {table} WHERE {name} = $1", key)
     if row is None:
@@ -119,6 +119,11 @@ async def version(tx: Tx, table: str, key: str, etag: str) -> int:
         return 1
     etags.check(etag, row["version"])
     return int(row["version"]) + 1
+
+
+async def count_up(tx: Tx) -> None:
+    """Lock the on-call plan, and have every replica's copy renewed after the commit."""
+    await tx.fetch("UPDATE on_call_version SET version = version + 1")
 
 
 async def put(tx: Tx, table: str, key: str, version: int, body: bytes | Message) -> None:

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 from haven_crisis.api.desk import Desk
 from haven_crisis.channels import Channels
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.web import callbacks, console, inbound, links
+from haven_crisis.web import calendars, callbacks, console, inbound, links
 from haven_edge.edge import HttpEdge
 from haven_edge.surface import Surface
 from haven_kit.identity import TokenVerifier
@@ -36,7 +36,13 @@ class Web:
 
 def routes(web: Web) -> list[BaseRoute]:
     """All routes beside the contracts'."""
-    return [*console.routes(web), *links.routes(web), *callbacks.routes(web), *inbound.routes(web)]
+    return [
+        *console.routes(web),
+        *links.routes(web),
+        *calendars.routes(web),
+        *callbacks.routes(web),
+        *inbound.routes(web),
+    ]
 
 
 def edge(parts: Parts[CrisisSettings], desk: Desk, channels: Channels) -> Callable[[Inside], Edge]:
