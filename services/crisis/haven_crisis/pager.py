@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -88,9 +88,14 @@ class Pager:
 
     def _begin(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            task = asyncio.create_task(self._send(job), name="page")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._run(self._send(job))
+            if not self._channels.healthy(self._provider(job)):
+                self._run(self._beside(job))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="page")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def sweep(self) -> bool:
         """Claim and send what is due: retries, and pages of replicas that died. True when there may be more."""
@@ -128,6 +133,20 @@ class Pager:
         except Exception:  # noqa: BLE001 - nobody else would hear of it
             # The page stays claimed; when its lease runs out it is sent again.
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
+
+    async def _beside(self, job: Job) -> None:
+        """The provider has failed again and again: the next channel is not kept waiting for it to fail once more."""
+        channels = self._directory.channels(job.responder_id)
+        if job.place + 1 >= len(channels):
+            return
+        try:
+            async with self._parts.database.transaction(_PRINCIPAL) as tx:
+                alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
+                if wanted(alert, job.cycle, job.stage):
+                    of = Round(job.alert_id, job.cycle, job.stage, job.drill, job.raised_at, job.traceparent)
+                    await self.page(tx, of, [Draft(job.responder_id, job.place + 1, channels[job.place + 1].kind)])
+        except Exception:  # noqa: BLE001 - the page itself goes on, and starts the next channel when it fails
+            _log.exception("page.next_not_begun", page_id=job.page_id, alert_id=job.alert_id)
 
     async def deliver(self, job: Job) -> Outcome | None:
         """Hand a page to its provider, whether or not there is a record of it. None where its lease left no time."""

@@ -13,7 +13,7 @@ from haven_crisis.api.planning import Planning
 from haven_crisis.directory import channel_id
 from haven_crisis.domain.rotation import watching
 from haven_crisis.store import on_call
-from haven_kit import etags
+from haven_kit import etags, times
 from haven_kit.call import Call
 from haven_kit.cipher import CannotOpen
 from haven_kit.errors import Invalid, NotFound
@@ -34,6 +34,7 @@ class OnCallApi:
             responder_id=request.responder_id, name=request.name, channels=request.channels, rules=request.rules
         )
         if request.HasField("drill_quiet_hours"):
+            times.zone("drill_quiet_hours.time_zone", request.drill_quiet_hours.time_zone)
             responder.drill_quiet_hours.CopyFrom(request.drill_quiet_hours)
         for place, rule in enumerate(request.rules):
             if rule.channel >= len(request.channels):
