@@ -112,6 +112,10 @@ class Program:
         """One more member of staff."""
         return Actor(self.day.web, name, *roles)
 
+    def again(self, who: Actor, *roles: str) -> Actor:
+        """The same person, signed in anew: it is another day. Roles: for staff those they had; else a participant."""
+        return Actor(self.day.web, who.name, *(roles or ("participant",)), person_id=who.person_id or None, sub=who.sub)
+
     # People
 
     async def referred(self, name: str, role: str = "participant", **person: Any) -> Actor:

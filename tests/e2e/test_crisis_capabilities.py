@@ -288,3 +288,107 @@ async def test_who_comes_knows_what_to_avoid_and_what_helps_and_the_person_is_ne
     for text in texts:
         assert not HURT.search(text), text
         assert len(text) < 160
+
+
+@pytest.mark.capability("CRI-05")
+async def test_signs_of_distress_are_noted_quietly_suggest_what_helps_and_call_where_they_must(
+    program: Program,
+) -> None:
+    group = await program.meeting("Ana", "Ben")
+    ana, ben = group.people
+    signs = {each["signId"]: each for each in (await group.leader.get("/v1/distress-signs"))["signs"]}
+    assert {"hypervigilance", "dissociation", "sudden-shift", "freezing"} <= set(signs)
+    assert all(each["looksLike"] and each["source"] for each in signs.values())
+    far_away = {"signIds": ["dissociation", "hypervigilance"], "note": "Looks past the camera."}
+    noted = await group.moderate("Ana", "observe", **far_away)
+    assert noted["suggestions"] == ["SUGGESTION_CHECK_IN", "SUGGESTION_GROUNDING"]
+    assert not noted["signalId"], "what calls for no help calls nobody"
+    said = await ana.post(f"{group.room}:sayHowIAm", {"howIAm": 3})
+    assert said["exercise"]["steps"]
+    assert not HURT.search(said["text"])
+    listed = (await group.leader.get(f"{group.room}/observations"))["observations"]
+    assert [(each["personId"], each.get("howIAm")) for each in listed] == [(ana.person_id, 3), (ana.person_id, None)]
+    for who in (ana, ben):
+        with refused(403):
+            await who.get(f"{group.room}/observations")
+        assert "camera." not in str(await who.get(group.room))
+    with refused(404):
+        await ben.get(f"/v1/people/{ana.person_id}/observations")
+    assert len((await ana.get(f"/v1/people/{ana.person_id}/observations"))["observations"]) == 2
+    with refused(400, "known_sign"):
+        await group.moderate("Ana", "observe", signIds=["is-difficult"])
+    called = await group.moderate("Ana", "observe", signIds=["danger-now"], note="Has something sharp at hand.")
+    assert called["reachedCrisis"]
+    responder = program.day.first_responder
+    alert = await _alert(program, ana, responder)
+    await responder.post(f"/v1/alerts/{alert}:acknowledge")
+    view = await responder.get(f"/v1/alerts/{alert}/view")
+    assert view["alert"]["severity"] == "SEVERITY_IMMEDIATE"
+    assert view["alert"]["facilitatorId"] == group.leader.sub
+    assert "Has something sharp at hand." in str(view["timeline"])
+    await ana.eventually(f"/v1/people/{ana.person_id}/accesses", lambda found: "noted how you seemed" in str(found))
+    await _end(program, alert, responder)
+
+
+async def _screened_after(program: Program, who: Actor, days: int, value: int) -> Actor:
+    """Some days later, signed in anew, they answer the PHQ-9 with this everywhere but in its last item."""
+    program.clock.set(program.now() + timedelta(days=days))
+    who = program.again(who)
+    items = (await who.get("/v1/instruments/phq-9"))["items"]
+    answers = [{"itemId": each["itemId"], "value": value} for each in items[:-1]]
+    answers.append({"itemId": items[-1]["itemId"], "value": 0})
+    await who.post(f"/v1/people/{who.person_id}/screenings", {"instrumentId": "phq-9", "answers": answers})
+    return who
+
+
+@pytest.mark.capability("CRI-09")
+async def test_symptoms_that_rise_or_calls_that_repeat_propose_more_care_and_people_decide(program: Program) -> None:
+    rising, calling = await program.admitted("Rio"), await program.admitted("Cleo")
+    for who, value in ((rising, 2), (calling, 0)):
+        await _screened_after(program, who, 7, value)
+    therapist = program.again(program.therapist, "individual_therapist")
+    assert not (await therapist.get("/v1/step-up-proposals", person_id=rising.person_id))["proposals"], (
+        "once is not yet"
+    )
+    rising = await _screened_after(program, rising, 7, 2)
+    responder = program.again(program.day.first_responder, "on_call_responder")
+    calling = program.again(calling)
+    for _ in range(2):
+        called = await calling.post("/v1/signals", BUTTON)
+        await responder.post(f"/v1/alerts/{called['alertId']}:acknowledge")
+        await _end(program, called["alertId"], responder)
+    therapist = program.again(program.therapist, "individual_therapist")
+
+    async def proposed(who: Actor) -> Any:
+        found = await therapist.eventually(
+            "/v1/step-up-proposals", lambda found: found["proposals"], person_id=who.person_id
+        )
+        return found["proposals"][0]
+
+    first, second = await proposed(rising), await proposed(calling)
+    assert (first["fromLevel"], first["toLevel"]) == ("iop", "php")
+    assert (
+        first["reasons"][0]["sentence"] == "Patient Health Questionnaire, nine items: rose from 0 to 16, and stayed up."
+    )
+    assert second["reasons"][0]["sentence"] == "2 calls for help in 30 days."
+    with refused(404):
+        await program.staff("Elsewhere", "individual_therapist").get(f"/v1/step-up-proposals/{first['proposalId']}")
+    with refused(403):
+        await rising.get("/v1/step-up-proposals")
+    await therapist.post(
+        f"/v1/people/{rising.person_id}:changeLevelOfCare",
+        {
+            "levelOfCare": "php",
+            "daysPerWeek": 5,
+            "hoursPerWeek": 20,
+            "reason": "Symptoms rose and stay up.",
+            "facts": {"emotionalBehavioral": 3},
+        },
+    )
+    declined = await therapist.post(
+        f"/v1/step-up-proposals/{second['proposalId']}:decline", {"reason": "Two hard days; support is in place."}
+    )
+    assert declined["state"] == "STEP_UP_STATE_DECLINED"
+    taken = await therapist.get(f"/v1/step-up-proposals/{first['proposalId']}")
+    assert (taken["state"], taken["decidedBy"]) == ("STEP_UP_STATE_TAKEN_UP", therapist.sub)
+    assert (await rising.get(f"/v1/people/{rising.person_id}/admission"))["levelOfCare"] == "php"
