@@ -1,10 +1,13 @@
-"""What can only be measured by asking the database, and what nothing else would set back to zero."""
+"""What is measured by looking at it: the page that waits longest, and the gaps in the on-call plan."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from haven_crisis import metrics
+from haven_crisis.directory import CHECK_EVERY, Directory
+from haven_crisis.domain import coverage
+from haven_crisis.domain.escalation import Book
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import audit
 from haven_kit.identity import system
@@ -15,14 +18,33 @@ _PRINCIPAL = system("crisis/gauges")
 
 
 class Gauges:
-    """Asks."""
+    """Looks."""
 
-    def __init__(self, parts: Parts[CrisisSettings]) -> None:
+    def __init__(self, parts: Parts[CrisisSettings], directory: Directory) -> None:
         self._parts = parts
+        self._directory = directory
+        self._checked: tuple[Book, datetime] | None = None
+        """Of which plan gaps were last looked for, and when: it takes longer than it may every few seconds."""
 
     async def step(self) -> bool:
         """One look. Never more to do at once."""
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
             since = await audit.oldest_page(tx)
         metrics.OLDEST_PAGE.set(0 if since is None else max(0.0, (tx.now - since).total_seconds()))
+        self._look_for_gaps(self._directory.book, tx.now)
         return False
+
+    def _look_for_gaps(self, book: Book, now: datetime) -> None:
+        if self._checked is not None:
+            of, at = self._checked
+            if of is book and timedelta(0) <= now - at < CHECK_EVERY:
+                return
+        self._checked = book, now
+        end = now + coverage.HORIZON
+        gaps = [
+            gap
+            for rotation in book.rotations.values()
+            for gap in coverage.check(rotation, book.away, book.names, now, end).gaps
+        ]
+        metrics.GAPS.set(len(gaps))
+        metrics.NEXT_GAP.set((min((each.starts_at for each in gaps), default=end) - now).total_seconds())

@@ -49,6 +49,12 @@ OBJECTIVE_GOOD: Final = Counter(
 OLDEST_PAGE: Final = Gauge(
     "haven_crisis_oldest_page_seconds", "How long the page that waits longest has been due; 0 for none."
 )
+GAPS: Final = Gauge(
+    "haven_crisis_on_call_gaps", "Stretches of the next 90 days in which a rotation has nobody who is there."
+)
+NEXT_GAP: Final = Gauge(
+    "haven_crisis_on_call_next_gap_seconds", "Until the first of them begins; 90 days where there is none."
+)
 DRILLS: Final = Counter("haven_crisis_drills_total", "Synthetic drills by how they went.", ("outcome",))
 DRILL_SECONDS: Final = Histogram(
     "haven_crisis_drill_seconds", "From a synthetic drill's signal to a provider that took its page.", buckets=_SECONDS

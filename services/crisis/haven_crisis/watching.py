@@ -32,7 +32,7 @@ class Watching:
         self._auditor = Auditor(parts, directory, pager, board=board)
         self._timelines = Timelines(parts, board)
         self._drills = Drills(parts, channels, board)
-        self._gauges = Gauges(parts)
+        self._gauges = Gauges(parts, directory)
         self._heartbeat = Heartbeat(parts, self._turning, board)
         self._telling = Telling(parts, directory, channels, board)
 

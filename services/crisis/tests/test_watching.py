@@ -44,6 +44,11 @@ def told(hook: WebhookReceiver, finding: Finding) -> int:
     return sum(finding.value in title for title in titles(hook))
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def planned(world: World) -> None:
+    await world.plan()
+
+
 @pytest_asyncio.fixture
 async def receiver() -> AsyncIterator[WebhookReceiver]:
     made = WebhookReceiver()
@@ -83,7 +88,6 @@ async def test_a_timeline_that_was_changed_is_found_and_told(
     world: World, person_id: str, damage: str, repair: str
 ) -> None:
     raised = await world.signal(person_id)
-    await world.paged("last", raised.alert_id)
     await world.step("timelines")
     assert found(Finding.BROKEN_TIMELINES) == 0
     async with world.transaction() as tx:
@@ -136,7 +140,6 @@ async def last_run(world: World) -> Any:
 
 
 async def test_a_synthetic_drill_goes_the_whole_way_and_is_closed(world: World) -> None:
-    await world.plan()
     before = {name: len(drills(hook)) for name, hook in world.hooks.items()}
     good = measured("haven_crisis_drills_total", outcome="paged")
     real = measured("haven_crisis_first_page_total")
