@@ -68,7 +68,10 @@ class Messaging:
             except (TimeoutError, nats_errors.Error):
                 _log.warning("nats.drain_cut_off")
         if not self._client.is_closed:
-            await self._client.close()
+            try:
+                await self._client.close()
+            except Exception as error:  # noqa: BLE001 - the client trips over a connection that NATS has cut
+                _log.warning("nats.close_failed", error=type(error).__name__)
 
     async def _connect(self) -> None:
         await self._client.connect(**_options(self._settings, self._service))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from haven_crisis import journeys, metrics, policy
 from haven_crisis.acceptance import Acceptance, Signal
@@ -33,9 +35,10 @@ class Roads:
     ) -> None:
         self._parts = parts
         self._acceptance = acceptance
-        self._keeping = keeping
+        self.keeping = keeping
         self._database = database
-        self._away_until = 0.0
+        self._away_since = -AWAY_S
+        self._late: set[asyncio.Task[Taken]] = set()
 
     async def take(self, call: Entrance, signal: Signal, *, linked: bool) -> Taken:
         """Accept the signal of a call, and see it through whatever becomes of the call.
@@ -55,19 +58,39 @@ class Roads:
         return taken
 
     async def _by_any_road(self, call: Entrance, signal: Signal, linked: bool, plans: list[Plan]) -> Taken:
-        if time.monotonic() >= self._away_until:
+        if not self._away:
             try:
-                async with asyncio.timeout(self._parts.settings.crisis_accept_seconds):
-                    return await self._in_the_record(call, signal, linked, plans)
+                return await self._in_time(self._in_the_record(call, signal, linked, plans))
             except NotFound:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever the database's trouble, there is another road
                 _log.warning("signal.not_in_the_record", error=type(error).__name__)
                 if isinstance(error, Unavailable | Overloaded | TimeoutError):
-                    self._away_until = time.monotonic() + AWAY_S
+                    self._away_since = time.monotonic()
         if not plans:
             plans.append(self._acceptance.plan(signal, self._parts.clock.now()))
-        return await self._keeping.take(plans[-1], call.asked(unverified=linked))
+        return await self.keeping.take(plans[-1], call.asked(unverified=linked))
+
+    async def _in_time(self, work: Coroutine[Any, Any, Taken]) -> Taken:
+        """What the database says within its time. It is not waited for to let go of a connection that says nothing."""
+        attempt = asyncio.create_task(work, name="signal in the record")
+        done, _ = await asyncio.wait({attempt}, timeout=self._parts.settings.crisis_accept_seconds)
+        if done:
+            return attempt.result()
+        self._late.add(attempt)
+        attempt.add_done_callback(self._over)
+        attempt.cancel()
+        raise TimeoutError
+
+    def _over(self, attempt: asyncio.Task[Taken]) -> None:
+        self._late.discard(attempt)
+        if not attempt.cancelled() and (error := attempt.exception()) is not None:
+            _log.info("signal.attempt_ended", error=type(error).__name__)
+
+    @property
+    def _away(self) -> bool:
+        """Whether the database did not answer a moment ago, and nobody has heard of it since."""
+        return time.monotonic() - self._away_since < AWAY_S and self.keeping.answered_at < self._away_since
 
     async def _in_the_record(self, call: Entrance, signal: Signal, linked: bool, plans: list[Plan]) -> Taken:
         async with call.transaction(self._database) as tx:
@@ -82,4 +105,4 @@ class Roads:
         for: a release that begins to roll out must not take calls for the one that still can."""
         if await self._database.reachable():
             return await migrations.is_current(self._database, "haven_crisis")
-        return self._keeping.can_keep
+        return self.keeping.can_keep

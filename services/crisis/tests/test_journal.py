@@ -45,7 +45,7 @@ async def test_many_at_once_share_an_fsync(tmp_path: Path, monkeypatch: pytest.M
         synced += 1
         real(handle)
 
-    monkeypatch.setattr(module.os, "fsync", counted)
+    monkeypatch.setattr("os.fsync", counted)
     await asyncio.gather(*(journal.put(f"case-{number}", b"x" * 500) for number in range(200)))
     assert len(journal.live) == 200
     assert synced < 20
@@ -131,7 +131,7 @@ async def test_a_disk_that_refuses_is_told_to_everyone_who_waits(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "fsync", full)
+        patched.setattr("os.fsync", full)
         outcomes = await asyncio.gather(*(journal.put(f"{n}", b"x") for n in range(5)), return_exceptions=True)
     assert all(isinstance(each, OSError) for each in outcomes)
     await journal.put("later", b"y")

@@ -23,10 +23,10 @@ from haven_kit.identity import system
 from haven_kit.ids import new_id
 from haven_kit.testing import eventually
 from haven_kit.testing.module import Module
+from haven_kit.testing.proxy import Proxy
 from haven_sessions.store import people
 
 from .conftest import Group, Neighbours, Person, plan, stranger, surroundings
-from .proxy import Proxy
 
 
 @dataclass

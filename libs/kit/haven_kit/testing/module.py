@@ -101,5 +101,5 @@ class Module:
         await process.start()
         running = Running(process, self.issuer, self._shared.authority.issue)
         self._running.append(running)
-        await eventually(lambda: process.server.state and all(process.server.state.values()), timeout=READY_S)
+        await eventually(lambda: process.server.ready, timeout=READY_S)
         return running

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Proxy:
-    """Forwards to the server of a URL. `refuse` cuts and refuses connections, `stall` lets nothing through any more."""
+    """Forwards to the server of a URL. `refuse` cuts and refuses connections, `stall` lets nothing through any more,
+    and `mute` no answers: what was asked is done, and nobody hears of it."""
 
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
@@ -17,6 +18,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._answering = asyncio.Event()
+        self._answering.set()
 
     @property
     def url(self) -> str:
@@ -41,22 +44,28 @@ class Proxy:
         """Keep connections, and let nothing through until `resume`."""
         self._flowing.clear()
 
+    def mute(self) -> None:
+        """Let requests through and no answers, until `resume`."""
+        self._answering.clear()
+
     def resume(self) -> None:
         """Let everything through again."""
         self._flowing.set()
+        self._answering.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, onward = await asyncio.open_connection(self._url.hostname, self._url.port)
-        for source, sink in ((reader, onward), (there, writer)):
+        for source, sink, gate in ((reader, onward, self._flowing), (there, writer, self._answering)):
             self._writers.add(sink)
-            pump = asyncio.create_task(self._pump(source, sink))
+            pump = asyncio.create_task(self._pump(source, sink, gate))
             self._pumps.add(pump)
             pump.add_done_callback(self._pumps.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         try:
             while data := await source.read(65536):
                 await self._flowing.wait()
+                await gate.wait()
                 sink.write(data)
                 await sink.drain()
         except ConnectionError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,6 +33,8 @@ ANSWER_S = 2.0
 """For the database to say that it is back."""
 OWNER_FIRST_S = 3.0
 """How long a case is left to its owner once the database is back."""
+OTHERS_WRITE_S = 5.0
+"""How long the record is left to the replicas that have something to write into it."""
 NOT_ACTED = timedelta(seconds=5)
 """How late an owner may be before another replica takes its case."""
 OTHERS_FIRST = timedelta(seconds=4)
@@ -74,8 +77,10 @@ class Keeping:
         self._completer = Completer(parts, database, limits, pager.worker_id)
         self._pager = pager
         self._open: dict[str, Open] = {}
-        self._away_since: float | None = None
-        self._back_since = 0.0
+        self._stepping = asyncio.Lock()
+        self._back_since: float | None = None
+        self.answered_at = 0.0
+        """When the database last answered, by the monotonic clock."""
 
     async def start(self) -> None:
         """Take up what an earlier run has left."""
@@ -206,6 +211,11 @@ class Keeping:
 
     async def step(self) -> bool:
         """One look: what others left, what the record can take now, what is due meanwhile. Never more at once."""
+        async with self._stepping:
+            await self._step()
+        return False
+
+    async def _step(self) -> None:
         await self._keeper.look()
         if await self._database_answers():
             await self._complete_all()
@@ -217,7 +227,21 @@ class Keeping:
             elif held.case.due_at() + NOT_ACTED < self._clock.now() and held.became is None:
                 await self._take_over(held)
         metrics.KEPT_OPEN.set(self.cases)
-        return False
+
+    def first(self, step: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+        """A worker's step that goes after this: when the database comes back, what was done meanwhile is written into
+        the record before anybody acts on what the record says. It waits a few seconds at most."""
+
+        async def after() -> bool:
+            if self._back_since is None or self.cases:
+                await self.step()
+            since = self._back_since
+            others = any(not self._keeper.mine(each) for each in self._keeper.cases.values())
+            if others and since is not None and time.monotonic() - since < OTHERS_WRITE_S:
+                return False
+            return await step()
+
+        return after
 
     async def _database_answers(self) -> bool:
         """Whether the record can be written; if so, what is open in it is remembered."""
@@ -225,11 +249,11 @@ class Keeping:
             async with asyncio.timeout(ANSWER_S), self._database.transaction(_PRINCIPAL) as tx:
                 self._open = {each.person_id: each for each in reversed(await kept.open_alerts(tx)) if not each.drill}
         except Exception as error:  # noqa: BLE001 - whatever it is, the record cannot be read now
-            self._away_since = self._away_since or time.monotonic()
+            self._back_since = None
             _log.warning("kept.record_away", error=type(error).__name__)
             return False
-        if self._away_since is not None or not self._back_since:
-            self._away_since, self._back_since = None, time.monotonic()
+        self.answered_at = time.monotonic()
+        self._back_since = self._back_since or self.answered_at
         return True
 
     async def _complete_all(self) -> None:
@@ -241,7 +265,7 @@ class Keeping:
         """Each by itself: one that cannot be completed must not hold back the others. It is tried again."""
         try:
             if not self._keeper.mine(held) and held.became is None:
-                since = max(self._back_since, held.seen_at)
+                since = max(self._back_since or self.answered_at, held.seen_at)
                 if time.monotonic() - since < OWNER_FIRST_S or not await self._take_over(held):
                     return
             await self._completer.complete(held)

@@ -56,6 +56,17 @@ class MemoryPager:
             each.state, each.lease_until = PageState.SENDING, self._pager.lease_until(now)
         return due
 
+    def widen(self, case: Case, now: datetime) -> list[KeptPage]:
+        """Claim, where life is in danger, a page on every channel that those who are being paged have and that is not
+        used yet."""
+        if case.severity < Severity.IMMEDIATE or case.acknowledged:
+            return []
+        used = {(each.responder_id, each.place) for each in case.pages if each.stage == case.stage}
+        responders = dict.fromkeys(responder for responder, _ in used)
+        drafts = self._pager.drafts(list(responders), case.severity)
+        self.plan(case, [each for each in drafts if (each.responder_id, each.place) not in used], now)
+        return self.claim(case, now)
+
     def begin(self, held: Held, pages: list[KeptPage]) -> None:
         """Send claimed pages."""
         for each in pages:
