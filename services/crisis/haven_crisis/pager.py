@@ -77,9 +77,13 @@ class Pager:
         alert = await self._records.alerts.get(tx, alert_id, lock=True)
         if alert.state not in UNANSWERED or alert.severity < Severity.IMMEDIATE:
             return
-        for stage, responder in await self._records.pages.being_paged(tx, alert_id, alert.cycle):
+        known = await self._records.pages.being_paged(tx, alert_id, alert.cycle)
+        for stage, responder in dict.fromkeys((stage, responder) for stage, responder, _ in known):
             of = Round(alert_id, alert.cycle, stage, alert.drill, alert.raised_at, telemetry.traceparent())
-            await self.page(tx, of, self.drafts([responder], alert.severity))
+            drafts = self.drafts([responder], alert.severity)
+            # A page that exists may be held by whoever notes how it went, who then waits for the alert: it is not asked
+            # for again.
+            await self.page(tx, of, [each for each in drafts if (stage, responder, each.place) not in known])
 
     def post(self, tx: Tx, jobs: Sequence[Job]) -> None:
         """Send claimed pages right after the commit."""

@@ -76,8 +76,8 @@ class PageRecords(Protocol):
     async def failed_later(self, tx: Tx, page_id: str, failure: str) -> Job | None:
         """Note that a page which a provider had taken never arrived."""
 
-    async def being_paged(self, tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str]]:
-        """Stage and responder of the pages of a cycle."""
+    async def being_paged(self, tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str, int]]:
+        """Stage, responder and place of the pages of a cycle."""
 
     async def stuck(self, tx: Tx, before: datetime) -> int:
         """How many pages should be on their way and are not."""

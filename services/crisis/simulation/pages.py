@@ -116,12 +116,12 @@ class Pages:
 
         return await memory(tx).statement(work)
 
-    async def being_paged(self, tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str]]:
-        """Stage and responder of the pages of a cycle."""
+    async def being_paged(self, tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str, int]]:
+        """Stage, responder and place of the pages of a cycle."""
 
-        def work(view: View) -> list[tuple[int, str]]:
+        def work(view: View) -> list[tuple[int, str, int]]:
             rows = (page for page in view.scan("page") if page.alert_id == alert_id and page.cycle == cycle)
-            return sorted({(page.stage, page.responder_id) for page in rows})
+            return sorted({(page.stage, page.responder_id, page.place) for page in rows})
 
         return await memory(tx).statement(work)
 

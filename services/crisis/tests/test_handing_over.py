@@ -12,8 +12,10 @@ from haven.crisis.v1 import alerts_pb2, events_pb2
 
 from haven_crisis.api.alerts import AlertApi
 from haven_crisis.api.desk import Desk
+from haven_kit import ids
 from haven_kit.errors import Invalid, NotFound, Refused
 from haven_kit.identity import system
+from haven_kit.testing import eventually
 
 from .world import WAIT, World
 
@@ -249,3 +251,50 @@ def _mistake(world: World, alert_id: str) -> pb.CloseAlertRequest:
     )
     request.follow_up_due_at.FromDatetime(world.clock.now() + timedelta(hours=2))
     return request
+
+
+async def test_danger_to_life_pages_on_every_channel_at_once(world: World, person_id: str) -> None:
+    """Today, not at the next stage; by a judgement as by repeated calls; nobody twice on one channel."""
+    await world.plan(channels={"first": ["first", "f@example.org"], "second": ["second"], "boss": ["boss"]})
+    judged = await world.signal(person_id)
+    await world.paged("first", judged.alert_id)
+    change = pb.ChangeSeverityRequest(
+        alert_id=judged.alert_id, severity=alerts_pb2.SEVERITY_IMMEDIATE, reason="a plan and means"
+    )
+    await world.alerts("first").ChangeSeverity(change)
+    await _mailed(world, judged.alert_id)
+    repeated = ids.new_id()
+    for _ in range(4):
+        raised = await world.signal(repeated)
+    await _mailed(world, raised.alert_id)
+    assert (await world.alert(raised.alert_id)).severity == alerts_pb2.SEVERITY_IMMEDIATE
+    for alert_id in (judged.alert_id, raised.alert_id):
+        assert len(world.pages("first", alert_id)) == 1
+        assert await _mails(world, alert_id) == 1
+        await world.replays(alert_id)
+
+
+async def test_nobody_is_paged_anew_where_somebody_has_it(world: World, person_id: str) -> None:
+    await world.plan(channels={"first": ["first", "f@example.org"], "second": ["second"], "boss": ["boss"]})
+    raised = await world.signal(person_id)
+    await world.paged("first", raised.alert_id)
+    await world.alerts("first").AcknowledgeAlert(pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
+    for _ in range(3):
+        await world.signal(person_id)
+    assert (await world.alert(raised.alert_id)).severity == alerts_pb2.SEVERITY_IMMEDIATE
+    await world.step("pages")
+    await world.crisis.process.service.on_stop[0]()  # the pages under way are out
+    assert not await _mails(world, raised.alert_id)
+
+
+async def _mails(world: World, alert_id: str) -> int:
+    """How many pages by email were taken."""
+    pages = (await world.alerts("first").ListPages(pb.ListPagesRequest(alert_id=alert_id))).pages
+    return sum(each.channel == "email" and each.state == alerts_pb2.PAGE_STATE_ACCEPTED for each in pages)
+
+
+async def _mailed(world: World, alert_id: str) -> None:
+    async def done() -> bool:
+        return await _mails(world, alert_id) == 1
+
+    await eventually(done)

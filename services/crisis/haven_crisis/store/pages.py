@@ -281,14 +281,14 @@ async def was_paged(tx: Tx, alert_id: str, responder_id: str) -> bool:
     return row is not None
 
 
-async def being_paged(tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str]]:
-    """Stage and responder of the pages of a cycle, each pair once, in order."""
+async def being_paged(tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str, int]]:
+    """Stage, responder and place of the channel of the pages of a cycle, each once, in order."""
     rows = await tx.fetch(
-        "SELECT DISTINCT stage, responder_id FROM page WHERE alert_id = $1 AND cycle = $2 ORDER BY 1, 2",
+        "SELECT DISTINCT stage, responder_id, place FROM page WHERE alert_id = $1 AND cycle = $2 ORDER BY 1, 2, 3",
         alert_id,
         cycle,
     )
-    return [(row["stage"], row["responder_id"]) for row in rows]
+    return [(row["stage"], row["responder_id"], row["place"]) for row in rows]
 
 
 async def stuck(tx: Tx, before: datetime) -> int:
