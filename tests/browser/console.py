@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from haven_dev.day import before
 from haven_dev.day.actor import Actor, Web
 from haven_dev.day.day import STAFF, Clock, Day, Who
+from haven_dev.issuer import Issuer
 from haven_dev.runner import Platform
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -24,6 +26,7 @@ PARTS = ("intake", "crisis", "gateway")
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 ENOUGH_MS = 10_000
+NOTE = "I do not feel safe tonight."
 
 PLAN = {
     "warningSigns": ["I stop answering messages", "Everything feels far away"],
@@ -56,6 +59,23 @@ class RealTime(Clock):
         return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class Straight:
+    """The platform as seen past the gateway: crisis answers by itself."""
+
+    platform: Platform
+
+    @property
+    def gateway_url(self) -> str:
+        """Where crisis answers."""
+        return self.platform.crisis_url
+
+    @property
+    def issuer(self) -> Issuer:
+        """The sign-in provider."""
+        return self.platform.issuer
+
+
 @dataclass
 class Console:
     """A signed-in browser tab, and what went wrong in it."""
@@ -76,6 +96,14 @@ class Console:
         """Wait until the page shows a text."""
         await expect(self.page.get_by_text(text).first).to_be_visible(timeout=ENOUGH_MS)
 
+    def card(self, alert_id: str) -> Locator:
+        """An alert in the list."""
+        return self.page.locator("article.card").filter(has=self.page.locator(f'a[href="#/alerts/{alert_id}"]'))
+
+    async def choose(self, label: str, option: str) -> None:
+        """Choose from a list."""
+        await self.page.get_by_label(label).select_option(label=option)
+
 
 @dataclass
 class Clinic:
@@ -83,6 +111,8 @@ class Clinic:
 
     day: Day
     browser: Browser
+    front: Web
+    """The way through the gateway, to intake."""
 
     @property
     def platform(self) -> Platform:
@@ -93,56 +123,70 @@ class Clinic:
     async def begin(cls, platform: Platform, http: aiohttp.ClientSession, browser: Browser) -> Clinic:
         """Two responders on call, of whom the second is paged when the first does not answer."""
         clock = RealTime()
-        day = Day(platform, Web(platform, http, clock.now), lambda _: None, clock, Who.anyone())
+        past_the_gateway = Web(Straight(platform), http, clock.now)
+        day = Day(platform, past_the_gateway, lambda _: None, clock, Who.anyone())
         for name, roles in STAFF.items():
             day.sign_in(name, *roles)
         await before.on_call(day)
-        return cls(day, browser)
+        return cls(day, browser, Web(platform, http, clock.now))
 
     async def person(self, given: str = "Rosa") -> Actor:
         """Somebody with a card, a safety plan, contacts and a confirmed place."""
         who = Who.anyone()
-        made = await self.day.coordinator.post(
-            "/v1/referrals",
-            {
-                "person": {
-                    "givenName": given,
-                    "familyName": who.family,
-                    "birthDate": who.birth_date,
-                    "phones": [{"value": who.phone, "use": "mobile"}],
-                    "timeZone": "America/Chicago",
-                    "languages": ["en"],
-                },
-                "kind": "REFERRAL_KIND_CLINICIAN",
-                "reason": "asked for help",
-            },
-        )
-        await self.day.coordinator.post(f"/v1/referrals/{made['referralId']}:accept")
-        someone = Actor(self.day.web, given, "participant", person_id=made["personId"])
-        record = f"/v1/people/{someone.person_id}"
+        coordinator = Actor(self.front, "coordinator", "care_coordinator")
+        about = {
+            "givenName": given,
+            "familyName": who.family,
+            "birthDate": who.birth_date,
+            "phones": [{"value": who.phone, "use": "mobile"}],
+            "timeZone": "America/Chicago",
+            "languages": ["en"],
+        }
+        referral = {"person": about, "kind": "REFERRAL_KIND_CLINICIAN", "reason": "asked for help"}
+        made = await coordinator.post("/v1/referrals", referral)
+        await coordinator.post(f"/v1/referrals/{made['referralId']}:accept")
+        record = f"/v1/people/{made['personId']}"
         safe = {"channel": "phone", "value": who.phone, "when": "before three", "messageOk": False}
         preferences = {"chosenName": "Rosie", "pronouns": "she/her", "safeContacts": [safe], "codeWord": "marigold"}
-        await someone.put(f"{record}/preferences", {"preferences": preferences})
+        at_intake = Actor(self.front, given, "participant", person_id=made["personId"])
+        await at_intake.put(f"{record}/preferences", {"preferences": preferences})
+        someone = Actor(self.day.web, given, "participant", person_id=made["personId"], sub=at_intake.sub)
         await someone.put(f"{record}/safety-plan", {"plan": PLAN})
         await someone.put(f"{record}/crisis-contacts", {"contacts": {"contacts": CONTACTS}})
         await someone.put(f"{record}/location", {"location": HOME})
         return someone
 
+    async def help(self, someone: Actor | None = None) -> str:
+        """Somebody calls for help, past the gateway. Returns the alert."""
+        caller = someone or Actor(self.day.web, "somebody", "participant", person_id=str(uuid.uuid4()))
+        called = await caller.post("/v1/signals", {"note": NOTE})
+        return str(called["alertId"])
+
     @asynccontextmanager
-    async def console(self, who: Actor, *roles: str, sign_in: bool = True, **options: Any) -> AsyncIterator[Console]:
-        """A browser of its own in which this member of staff signs in."""
+    async def console(
+        self, who: Actor, *roles: str, sign_in: bool = True, trouble: bool = False, **options: Any
+    ) -> AsyncIterator[Console]:
+        """A browser of its own in which this member of staff signs in.
+
+        Unless there is to be `trouble`, nothing may go wrong in it: no script fails, nothing breaks the security policy,
+        no request fails, and nobody outside is asked.
+        """
         context = await self.browser.new_context(
             **{"viewport": PHONE, "color_scheme": "dark", "locale": "en-US", "service_workers": "allow", **options}
         )
+        context.set_default_timeout(ENOUGH_MS)
         page = await context.new_page()
         console = Console(page, context)
+        own = (self.platform.crisis_url, self.platform.issuer.url)
         page.on("console", lambda message: message.type == "error" and console.problems.append(message.text))
         page.on("pageerror", lambda error: console.problems.append(str(error)))
+        context.on("request", lambda sent: sent.url.startswith(own) or console.problems.append(f"asked {sent.url}"))
         try:
             await page.goto(f"{self.platform.crisis_url}/console/")
             if sign_in:
                 await self.sign_in(page, who, *roles)
             yield console
+            assert trouble or not console.problems, console.problems
         finally:
             await context.close()
 

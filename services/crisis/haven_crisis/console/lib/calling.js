@@ -72,9 +72,14 @@ function tone(pitch, after) {
 /** The worker that shows notifications, or null where the browser has none. */
 export async function worker() {
   if (!navigator.serviceWorker) return null;
-  const policy = globalThis.trustedTypes?.createPolicy("haven-worker", { createScriptURL: () => "sw.js" });
-  worker.ready ??= navigator.serviceWorker.register(policy?.createScriptURL("") ?? "sw.js").then(() => navigator.serviceWorker.ready);
+  worker.ready ??= registered();
   return worker.ready;
+}
+
+async function registered() {
+  const policy = globalThis.trustedTypes?.createPolicy("haven-worker", { createScriptURL: () => "sw.js" });
+  await navigator.serviceWorker.register(policy?.createScriptURL("") ?? "sw.js");
+  return navigator.serviceWorker.ready;
 }
 
 async function show(alert) {

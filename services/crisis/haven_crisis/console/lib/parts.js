@@ -81,7 +81,8 @@ export function Form({ name, label, fields, submit, send, cancel, tone = "", chi
   const state = useSignal({ busy: false, problem: null });
   const values = Object.fromEntries(fields.map((each) => [each.name, draft(name)[each.name] ?? each.value ?? ""]));
   const first = useRef(null);
-  useEffect(() => first.current?.querySelector("input,select,textarea")?.focus(), []);
+  // A form that was opened by a tap takes the focus; one that is always there does not.
+  useEffect(() => cancel && first.current?.querySelector("input,select,textarea")?.focus(), []);
   const onSubmit = async (event) => {
     event.preventDefault();
     if (state.value.busy) return;

@@ -35,25 +35,18 @@ export function Deliveries() {
 
 function Report({ lines }) {
   if (!lines.length) return html`<p class="empty">No page was made in this time.</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Pages by channel and provider">
-    <table>
-      <caption>Pages by channel and provider, drills too</caption>
-      <thead>
-        <tr><th scope="col">Channel</th><th scope="col">Provider</th><th scope="col">Pages</th><th scope="col">Taken after</th><th scope="col">Delivered after</th></tr>
-      </thead>
-      <tbody>
-        ${lines.map(
-          (each) => html`<tr>
-            <th scope="row">${each.channel}</th>
-            <td>${each.provider || "none yet"}</td>
-            <td>${each.counts.map((count) => html`<div>${count.pages} ${word(PAGES, count.state).toLowerCase()}</div>`)}</td>
-            <td>${latency(each.toAccepted)}</td>
-            <td>${latency(each.toDelivered)}</td>
-          </tr>`
-        )}
-      </tbody>
-    </table>
-  </div>`;
+  return html`<ul class="cards" aria-label="Pages by channel and provider, drills too">
+    ${lines.map(
+      (each) => html`<li class="card">
+        <p><strong>${each.channel}</strong>${each.provider ? `, ${each.provider}` : ""}</p>
+        <dl>
+          ${each.counts.map((count) => html`<dt>${word(PAGES, count.state)}</dt><dd>${count.pages}</dd>`)}
+          <dt>Taken</dt><dd>${latency(each.toAccepted)}</dd>
+          <dt>Delivered</dt><dd>${latency(each.toDelivered)}</dd>
+        </dl>
+      </li>`
+    )}
+  </ul>`;
 }
 
 function latency(found) {

@@ -23,18 +23,14 @@ export function OnCall() {
   const load = async () => {
     const start = Date.now();
     const stretch = { startsAt: new Date(start).toISOString(), endsAt: new Date(start + Number(weeks.value) * 7 * DAY_MS).toISOString() };
-    const [duties, swaps] = await Promise.all([
-      all("/v1/on-call/duties", "duties", stretch),
-      planner ? all("/v1/on-call/swaps", "swaps") : [],
-      readOnCall(),
-    ]);
-    return { duties, swaps };
+    const [duties] = await Promise.all([all("/v1/on-call/duties", "duties", stretch), readOnCall()]);
+    return duties;
   };
   return html`<${Title}>On call<//>
     <${Loaded} load=${load} deps=${[weeks.value]}>
-      ${({ duties, swaps }, again) => html`
+      ${(duties, again) => html`
         <${Now} ...${onCall.value} />
-        <${Swaps} swaps=${swaps} again=${again} />
+        ${planner && html`<${Loaded} load=${() => all("/v1/on-call/swaps", "swaps")}>${(swaps, look) => html`<${Swaps} swaps=${swaps} again=${() => (look(), again())} />`}<//>`}
         <${Mine} duties=${duties.filter((each) => each.responderId === session.value.id && !each.shadow)} again=${again} />
         <${Calendar} duties=${duties} weeks=${weeks} />`}
     <//>`;
