@@ -36,6 +36,8 @@ class Request:
     """What no problem may repeat."""
     case: Any = None
     """The schemathesis case that it was made from."""
+    base: str = ""
+    """Where it is sent to; empty: the gateway."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Target:
 
     async def send(self, request: Request) -> Answer:
         """Send one request. Of a stream, what comes first is enough."""
-        url = URL(self.platform.gateway_url + request.path, encoded=True)
+        url = URL((request.base or self.platform.gateway_url) + request.path, encoded=True)
         timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
         try:
             async with self.session.request(

@@ -24,12 +24,20 @@ HIGH = {f"HAVEN_{whom}_{what}": "1000000" for whom in ("PERSON", "ADDRESS", "HEL
 SHORT = {"HAVEN_BODY_SECONDS": "2", "HAVEN_HEADER_SECONDS": "2"}
 """Waits for slow clients, short enough to wait them out."""
 
+TWILIO = {
+    "HAVEN_TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "HAVEN_TWILIO_AUTH_TOKEN": "a token of nobody",
+    "HAVEN_TWILIO_FROM": "+15005550006",
+}
+"""An account, so that what is signed with its token is looked at."""
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def target(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Target]:
     """A platform with high limits on which the day was played; the platform of other tests stays clean."""
     limits = HIGH | SHORT
-    environment: dict[str, Mapping[str, str]] = {**FAST, "gateway": limits}
+    crisis = {**FAST["crisis"], **HIGH, **SHORT, **TWILIO}
+    environment: dict[str, Mapping[str, str]] = {**FAST, "gateway": limits, "crisis": crisis}
     folder = Path(tmp_path_factory.mktemp("target"))
     async with (
         Platform(folder, ephemeral=True, environment=environment) as platform,
