@@ -78,11 +78,12 @@ class Handle:
         return self.at
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
-    """The loop. `trouble` gathers exceptions that nobody handled."""
+class VirtualLoop(asyncio.BaseEventLoop):
+    """The loop. `trouble` gathers exceptions that nobody handled; those of the type `fatal` end the run."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, fatal: type[Exception]) -> None:
         self.random = random
+        self._fatal = fatal
         self.outside = Owner("outside")
         self.server = Owner("server")
         self.trouble: list[BaseException | str] = []
@@ -143,7 +144,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         handle.callback = None
         try:
             handle.context.run(callback, *handle.args)
-        except (SystemExit, KeyboardInterrupt):
+        except (SystemExit, KeyboardInterrupt, self._fatal):
             raise
         except BaseException as error:  # noqa: BLE001 - reported with the schedule
             self.trouble.append(error)
@@ -183,10 +184,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def close(self) -> None:
         """Let go of all tasks. Whatever they would do on their way out changes nothing any more."""
-        for owner in (*self._owners, *self._dead):
+        owners = (*self._owners, *self._dead)
+        for owner in owners:
             owner.kill()
-            for task in owner.tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - they never end
+        for task in [task for owner in owners for task in owner.tasks if not task.done()]:
+            task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - they never end
+            task.get_coro().close()
+        for owner in owners:
             owner.tasks.clear()
 
     # What asyncio asks of a loop.
@@ -240,5 +244,5 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return True
 
     def is_closed(self) -> bool:
-        """Never."""
-        return False
+        """There is nothing to close."""
+        return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 
 from haven_crisis.directory import Channel, Directory
@@ -68,7 +68,7 @@ class Copy(Directory):
         """As the real one."""
         return responder_id
 
-    def problems(self) -> list[str]:
+    def problems(self, now: datetime) -> list[str]:
         """None that matter here."""
         return []
 

@@ -49,8 +49,6 @@ class Providers:
         self._took = took
         self.down: dict[str, tuple[float, float]] = {}
         """Provider → from when until when it takes nothing."""
-        self.unanswered = 0
-        """How many pages were taken, or not, and nobody was told."""
 
     async def send(self, channel: Channel, page: PageText) -> Outcome:
         """As `Channels.send`."""
@@ -77,7 +75,7 @@ class Providers:
         else:
             return ""
         if kind in ("hangs", "answer lost"):
-            self.unanswered += 1
+            weather.unanswered += 1
         weather.fault(f"provider {provider} {kind}", TIMEOUT_S if kind in ("hangs", "answer lost", "slow") else 0.2)
         return kind
 

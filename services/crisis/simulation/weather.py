@@ -70,6 +70,8 @@ class Weather:
     outages: list[tuple[float, float]] = field(default_factory=list)
     lost: int = 0
     """How many connections were lost, crashes among them: each may cost a page sent once more."""
+    unanswered: int = 0
+    """How many pages were handed over, and nobody was told whether they arrived: likewise."""
 
     @property
     def rough(self) -> bool:

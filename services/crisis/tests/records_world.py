@@ -72,7 +72,8 @@ class Postgres:
         while not task.done() and time.monotonic() < limit:
             await asyncio.wait({task}, timeout=0.005)
             under_way = [each for each in self._tasks.values() if not each.done()]
-            if task in under_way and await self._waiting() >= len(under_way) and not any(each.done() for each in under_way):
+            waiting = await self._waiting()
+            if task in under_way and waiting >= len(under_way) and not any(each.done() for each in under_way):
                 return BLOCKED
         return outcome(task)
 
@@ -130,7 +131,7 @@ class Model:
     """The simulation's."""
 
     def __init__(self, clock: FakeClock) -> None:
-        self.loop = VirtualLoop(Random(0))
+        self.loop = VirtualLoop(Random(0), fatal=AssertionError)
         self.server = Server(self.loop, Calm(), _nothing)
         self._records = records(lambda: 1)
         self._database = MemoryDatabase(self.server, self.loop.owner("one"), clock, Wake("postgresql://nowhere"))

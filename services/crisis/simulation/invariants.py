@@ -1,0 +1,260 @@
+"""What must hold in every schedule: at every commit, and at the end.
+
+Bounds are stated for stretches without faults: what is due within `BOUND_S` has happened by the end of the first such
+stretch, from when it became due, that no fault touches. In a schedule without any fault the first page of a call for
+help is handed over within two seconds of its commit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from haven_crisis.domain.alerts import Alert, Entry, Kind, State, replay
+from haven_crisis.domain.escalation import NAMED_STAGE, Book
+from haven_crisis.store.pages import PageState
+from simulation.plan import Plan
+from simulation.providers import Received
+from simulation.replica import START
+from simulation.rows import AlertRow, PageRow
+from simulation.server import Rows, Server
+from simulation.weather import Weather
+
+FIRST_PAGE_S = 2.0
+BOUND_S = 13.0
+"""After the last fault: a page's lease (6 s), a worker that rests after a database that was away (5 s), a sweep (1 s),
+and travel. It covers also the longest step (10 s) whose attempts were used up by a provider that was away."""
+ROUND_S = 8.0
+"""Where no database was away: a page's lease (6 s), a sweep (1 s), and travel."""
+UNANSWERED = (State.RAISED, State.PAGED)
+
+
+class Broken(Exception):
+    """A promise is broken. The text says which, and of what."""
+
+
+class Invariants:
+    """Watches one schedule."""
+
+    def __init__(self, now: Callable[[], float], weather: Weather, plan: Plan, note: Callable[..., None]) -> None:
+        self._now = now
+        self._weather = weather
+        self._plan = plan
+        self._note = note
+        self.server: Server | None = None
+        self.accepted: dict[str, str] = {}
+        self.received: dict[tuple[Any, ...], list[Received]] = defaultdict(list)
+        """By alert, cycle, stage, responder and place: what is to arrive once."""
+        self._began: dict[tuple[str, int], float] = {}
+        """When each cycle of each alert began."""
+        self._books: list[tuple[float, Book]] = [(0.0, plan.book)]
+        self._first: dict[tuple[str, int], float] = {}
+        """When a page of each cycle first reached a human."""
+        self._rounds: dict[tuple[str, int, int], float] = {}
+        """When each stage of each cycle began."""
+        self._reached: dict[tuple[str, int, int], float] = {}
+        self._over: dict[tuple[str, int], float] = {}
+        """When each cycle was answered or closed."""
+        self._deadlines: dict[str, tuple[float, float]] = {}
+        """Alert → its deadline, and since when it is that."""
+        self.signals: dict[str, float] = {}
+
+    # At every commit.
+
+    def committed(self, changes: Rows) -> None:
+        """A transaction is about to be published."""
+        if self.server is None:
+            return
+        before = self.server.tables
+        for alert_id, row in changes.get("alert", {}).items():
+            held: AlertRow | None = before["alert"].get(alert_id)
+            self._alert(held.alert if held is not None else None, row.alert, changes)
+        for page_id, page in changes.get("page", {}).items():
+            alert = _after(before, changes, page.alert_id)
+            self._page(before["page"].get(page_id), page, alert, changes)
+
+    def _alert(self, before: Alert | None, after: Alert, changes: Rows) -> None:
+        self._note("alert", after.alert_id, after.state.name, f"stage {after.stage} cycle {after.cycle}", after.seq)
+        entries = [each for (alert_id, _), each in changes.get("entry", {}).items() if alert_id == after.alert_id]
+        if (after.next_deadline is None) != (after.state is State.CLOSED):
+            raise Broken(f"alert {after.alert_id} is {after.state.name} with the deadline {after.next_deadline}")
+        if before is not None and after.seq - before.seq != len(entries):
+            raise Broken(f"alert {after.alert_id} went on by {after.seq - before.seq} with {len(entries)} entries")
+        human = any(each.kind is Kind.SEVERITY_CHANGED for each in entries)
+        if before is not None and after.severity < before.severity and not human:
+            raise Broken(f"the severity of {after.alert_id} fell by itself to {after.severity.name}")
+        cycle = (after.alert_id, after.cycle)
+        if after.state in UNANSWERED:
+            self._began.setdefault(cycle, self._now())
+            self._over.pop(cycle, None)
+            if after.stage >= NAMED_STAGE:
+                self._rounds.setdefault((*cycle, after.stage), self._now())
+        else:
+            self._over.setdefault(cycle, self._now())
+        if before is not None and before.cycle != after.cycle:
+            self._over.setdefault((after.alert_id, before.cycle), self._now())
+        self._deadline(before, after)
+        for each in entries:
+            if each.kind is Kind.ESCALATED:
+                self._escalated(before, each)
+
+    def _deadline(self, before: Alert | None, after: Alert) -> None:
+        if before is not None and before.next_deadline is not None and before.next_deadline != after.next_deadline:
+            self._in_time(after.alert_id, before.next_deadline)
+
+    def _in_time(self, alert_id: str, deadline: datetime) -> None:
+        due = (deadline - START).total_seconds()
+        limit = self._weather.calm_by(max(due, 0.0), BOUND_S)
+        if self._now() > limit:
+            raise Broken(f"the deadline of {alert_id} passed at {due:.1f} and nothing was done until {limit:.1f}")
+
+    def _escalated(self, before: Alert | None, entry: Entry) -> None:
+        """By the plan, and not by the code that escalates: one of the plans that held lately says the same."""
+        stage = int(entry.facts["stage"])
+        since = (entry.at - START).total_seconds() - 1
+        recent = [book for place, (_, book) in enumerate(self._books) if self._until(place) >= since]
+        if before is None or stage not in [_next_stage(book, before.stage + 1) for book in recent]:
+            raise Broken(f"escalated from {before and before.stage} to {stage}, which the plan does not say")
+
+    def _until(self, place: int) -> float:
+        return self._books[place + 1][0] if place + 1 < len(self._books) else float("inf")
+
+    def _page(self, before: PageRow | None, after: PageRow, alert: Alert, changes: Rows) -> None:
+        self._note("page", after.page_id, after.state.name, after.responder_id, f"place {after.place}", after.attempt)
+        begins = after.state is PageState.SENDING and (before is None or before.state is not PageState.SENDING)
+        of_step = NAMED_STAGE <= after.stage < 1_000_000
+        if begins and alert.state is State.CLOSED:
+            raise Broken(f"page {after.page_id} begins, and its alert is closed")
+        if begins and of_step and (alert.state not in UNANSWERED or alert.cycle != after.cycle):
+            raise Broken(f"page {after.page_id} of cycle {after.cycle} begins, and its alert is {alert.state.name}")
+        if begins and before is None and after.attempt > 1 and not after.resent:
+            raise Broken(f"page {after.page_id} is sent again and was never queued")
+        ended = before is not None and before.state is PageState.SENDING
+        if ended and after.state in (PageState.FAILED, PageState.UNKNOWN) and of_step:
+            self._tried_on(after, alert, changes)
+
+    def _tried_on(self, page: PageRow, alert: Alert, changes: Rows) -> None:
+        """A page that did not arrive was followed by another in the same commit, while it was wanted."""
+        if self.server is None or alert.state not in UNANSWERED or alert.cycle != page.cycle:
+            return
+        rows: list[PageRow] = [*self.server.tables["page"].values(), *changes["page"].values()]
+        same = [each for each in rows if each.key[:4] == page.key[:4]]
+        next_place = any(each.place == page.place + 1 for each in same)
+        again = any(each.place == page.place and each.attempt > page.attempt for each in same)
+        if page.failure == "lease ran out":
+            if not any(each.attempt > page.attempt and each.resent for each in same if each.place == page.place):
+                raise Broken(f"page {page.page_id} was lost and is not sent again, or does not say so")
+        elif not next_place and self._has(page.responder_id, page.place + 1):
+            raise Broken(f"page {page.page_id} failed and the next channel is not tried")
+        elif not again and page.attempt < 4:
+            raise Broken(f"page {page.page_id} failed and is not tried again")
+
+    def _has(self, responder: str, place: int) -> bool:
+        """Whether a responder had that channel in every plan of late: a replica's copy may be a little old."""
+        return len(self._books) == 1 and place < len(self._plan.channels.get(responder, ()))
+
+    # As it goes.
+
+    def planned(self) -> None:
+        """The plan changed."""
+        self._books.append((self._now(), self._plan.book))
+
+    def took(self, received: Received) -> PageRow:
+        """A page reached a human."""
+        if self.server is None:
+            raise Broken("no server")
+        page: PageRow | None = self.server.tables["page"].get(received.page_id)
+        if page is None:
+            raise Broken(f"page {received.page_id} was sent and is not in the records")
+        self._note("received", received.page_id, page.responder_id, f"place {page.place}", received.resent)
+        key = page.key[:-1]
+        known = self.received[key]
+        if known and not received.resent:
+            raise Broken(f"{key} came again and does not say that it may have come before")
+        known.append(received)
+        cycle = (page.alert_id, page.cycle)
+        self._first.setdefault(cycle, received.at)
+        self._reached.setdefault((*cycle, page.stage), received.at)
+        return page
+
+    # At the end.
+
+    def finish(self, server: Server) -> None:
+        """The schedule is over."""
+        now = self._now()
+        self._nobody_lost(server)
+        for alert_id, row in server.tables["alert"].items():
+            self._replays(server, alert_id, row.alert)
+            if row.alert.next_deadline is not None:
+                self._in_time(alert_id, row.alert.next_deadline)
+        for cycle, began in self._began.items():
+            self._paged_in_time(cycle, began, self._first.get(cycle), now)
+        for (alert_id, cycle_number, stage), began in self._rounds.items():
+            reached = self._reached.get((alert_id, cycle_number, stage))
+            self._round_in_time((alert_id, cycle_number, stage), began, reached, now)
+        self._no_duplicates()
+        self._no_page_stuck(server)
+
+    def _nobody_lost(self, server: Server) -> None:
+        for signal_id, alert_id in self.accepted.items():
+            known = server.tables["of_signal"].get(signal_id)
+            if known != alert_id:
+                raise Broken(f"signal {signal_id} was accepted and belongs to {known}, not {alert_id}")
+
+    def _replays(self, server: Server, alert_id: str, alert: Alert) -> None:
+        lines = [server.tables["entry"][alert_id, seq] for seq in range(1, alert.seq + 1)]
+        told = replay(alert_id, alert.person_id, lines)
+        if told != alert:
+            raise Broken(f"the timeline of {alert_id} gives {told}, and the records hold {alert}")
+
+    def _paged_in_time(self, cycle: tuple[str, int], began: float, first: float | None, now: float) -> None:
+        limit = began + FIRST_PAGE_S if self._weather.profile.calm else self._weather.calm_by(began, BOUND_S)
+        over = self._over.get(cycle, now)
+        if limit < min(over, now) and (first is None or first > limit):
+            raise Broken(f"cycle {cycle} began at {began:.1f} and paged nobody until {limit:.1f} ({first})")
+
+    def _round_in_time(self, key: tuple[str, int, int], began: float, reached: float | None, now: float) -> None:
+        """Each stage reaches somebody while it lasts: a bound that only holds where it lasts long enough."""
+        ends = min([at for (a, c, s), at in self._rounds.items() if (a, c) == key[:2] and at > began], default=now)
+        ends = min(ends, self._over.get(key[:2], now))
+        weather = self._weather
+        bound = BOUND_S if weather.profile.outages or weather.profile.node_losses else ROUND_S
+        limit = began + FIRST_PAGE_S if weather.profile.calm else weather.calm_by(began, bound)
+        if limit < ends and (reached is None or reached > limit):
+            raise Broken(f"stage {key} began at {began:.1f} and reached nobody until {limit:.1f} ({reached})")
+
+    def _no_duplicates(self) -> None:
+        weather = self._weather
+        for key, each in self.received.items():
+            extra = len(each) - 1
+            if extra and weather.profile.calm:
+                raise Broken(f"{key} came {len(each)} times though nothing failed")
+            if extra > weather.lost + weather.unanswered:
+                raise Broken(f"{key} came {len(each)} times, with {weather.lost} losses and {weather.unanswered} more")
+
+    def _no_page_stuck(self, server: Server) -> None:
+        counted = Counter(page.state.name for page in server.tables["page"].values())
+        self._note("pages", dict(counted))
+        for page in server.tables["page"].values():
+            if not page.open:
+                continue
+            due = ((page.lease_until or page.due_at) - START).total_seconds()
+            if self._weather.calm_by(max(due, 0.0), BOUND_S) < self._now():
+                raise Broken(f"page {page.page_id} is {page.state.name} since {due:.1f}")
+
+
+def _after(before: Rows, changes: Rows, alert_id: str) -> Alert:
+    row: AlertRow = changes.get("alert", {}).get(alert_id) or before["alert"][alert_id]
+    return row.alert
+
+
+def _next_stage(book: Book, number: int) -> int:
+    """The first stage from `number` on that reaches somebody, told from the policy without the service's own rules."""
+    policy = book.policies["default"]
+    rounds = list(policy.steps) * (policy.repeats + 1)
+    for place in range(max(number, 0), len(rounds)):
+        if any(target.responder_id in book.reachable for target in rounds[place].targets):
+            return place
+    return max(number, len(rounds))
