@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from haven.crisis.v1 import alert_service_pb2 as alert_pb
-from haven.crisis.v1 import alerts_pb2, people_pb2
+from haven.crisis.v1 import alerts_pb2, people_pb2, signals_pb2
 from haven.crisis.v1 import break_glass_service_pb2 as glass_pb
 from haven.crisis.v1.break_glass_service_pb2_grpc import BreakGlassServiceStub
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.crisis.v1.plan_service_pb2_grpc import PlanServiceStub
 from haven.sessions.v1 import events_pb2 as session_events
 
+from haven_crisis import texts
 from haven_kit import ids
 from haven_kit.errors import Denied, Invalid, NotFound, Refused, Stale
 
@@ -84,7 +85,13 @@ async def test_the_responder_has_everything_on_one_page(world: World, person_id:
     assert [each.number for each in view.emergency_lines] == ["911", "988"]
     assert view.present_facilitator_id == "facilitator-9"
     assert view.timeline[0].note == "panic"
-    assert view.pages[0].responder_id == "first"
+    assert "first" in {each.responder_id for each in view.pages}
+    assert [each.label for each in view.plan_parts] == [label for _, label in texts.PLAN_PARTS]
+    assert [list(each.lines) for each in view.plan_parts] == [["no sleep"], [], [], [], [], []]
+    assert any("making the surroundings safer" in each for each in view.cautions)
+    ages = {each.name: each.age_seconds for each in view.copies}
+    assert ages == dict.fromkeys(("card", "safety_plan", "contacts", "location", "presence"), 30 * 60)
+    assert view.names["first"] == "First"
     assert any("home" in each for each in view.cautions)
     with pytest.raises(NotFound):
         await world.alerts("outsider").GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
@@ -98,6 +105,42 @@ async def test_the_responder_has_everything_on_one_page(world: World, person_id:
     await world.crisis.react(left, key=session_id)
     view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
     assert not view.present_facilitator_id
+
+
+async def test_what_was_tried_stands_by_itself(world: World, person_id: str) -> None:
+    await world.plan()
+    raised = await world.signal(person_id)
+    desk = world.alerts()
+    await desk.AcknowledgeAlert(alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
+    for reached in (False, True):
+        await desk.RecordContact(
+            alert_pb.RecordContactRequest(alert_id=raised.alert_id, way="phone", reached=reached, note="rang twice")
+        )
+    view = await desk.GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
+    kinds = [alerts_pb2.ENTRY_KIND_CONTACT_TRIED, alerts_pb2.ENTRY_KIND_CONTACTED]
+    assert [(each.kind, each.note, each.facts["way"]) for each in view.tried] == [
+        (kind, "rang twice", "phone") for kind in kinds
+    ]
+
+
+async def test_the_person_is_told_whom_to_reach_where_they_are(world: World, person_id: str) -> None:
+    await world.plan()
+    mine = world.participant(person_id).stub(CrisisServiceStub)
+    ask = signals_pb2.GetMyHelpRequest(person_id=person_id)
+    assert [each.number for each in (await mine.GetMyHelp(ask)).help_lines] == ["988", "911"]
+    raised = await world.signal(person_id)
+    for country, region, numbers in (
+        ("GB", "NIR", ["0808 808 8000", "116 123", "999"]),
+        ("FR", "", ["3114", "112"]),
+        ("US", "CA", ["988", "911"]),
+        ("IS", "", ["112"]),
+    ):
+        world.clock.advance(timedelta(seconds=1))
+        place = people_pb2.Location(address="Somewhere 1", country=country, region=region)
+        await mine.ConfirmLocation(people_pb2.ConfirmLocationRequest(person_id=person_id, location=place))
+        assert [each.number for each in (await mine.GetMyHelp(ask)).help_lines] == numbers
+    view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
+    assert [each.number for each in view.emergency_lines] == ["112"]
 
 
 async def test_what_is_missing_is_said(world: World, person_id: str) -> None:

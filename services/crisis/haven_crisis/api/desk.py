@@ -75,7 +75,6 @@ class Desk:
             raise Refused(broken.rule, broken.message) from broken
         return await alerts.add(tx, self.parts.cipher, alert, entries, told)
 
-
     async def acknowledge(self, tx: Tx, alert_id: str, responder_id: str, channel: str) -> Alert:
         """`responder_id` takes the alert, as they said by `channel`: `link`, `sms`, `voice`, `push`.
 
