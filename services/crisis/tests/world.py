@@ -9,14 +9,17 @@ from typing import Any
 
 from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2, signals_pb2
+from haven.crisis.v1 import channel_service_pb2 as channel_pb
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 from haven.crisis.v1.alert_service_pb2_grpc import AlertServiceStub
+from haven.crisis.v1.channel_service_pb2_grpc import ChannelServiceStub
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 
 from haven_crisis.domain.alerts import replay
 from haven_crisis.store import alerts
-from haven_dev.receivers import SmtpReceiver, Webhook, WebhookReceiver
+from haven_dev.codes import Codes
+from haven_dev.receivers import Mail, SmtpReceiver, Webhook, WebhookReceiver
 from haven_kit import ids
 from haven_kit.clock import FakeClock
 from haven_kit.database import Tx
@@ -49,12 +52,7 @@ class World:
         admin = self.staff("admin", "administrator").stub(OnCallServiceStub)
         wanted = channels or {name: [name] for name in ("first", "second", "boss")}
         for name, ways in wanted.items():
-            held = await self._etag(admin.GetResponder, on_call_pb.GetResponderRequest(responder_id=name))
-            await admin.PutResponder(
-                on_call_pb.PutResponderRequest(
-                    responder_id=name, name=name.title(), channels=[self._channel(way) for way in ways], etag=held
-                )
-            )
+            await self.responder(name, ways)
         rotation_id = self.ids.setdefault("rotation", ids.new_id())
         held = await self._etag(admin.GetRotation, on_call_pb.GetRotationRequest(rotation_id=rotation_id))
         rotation = on_call_pb.Rotation(
@@ -80,6 +78,35 @@ class World:
             etag=held,
         )
         await admin.PutPolicy(on_call_pb.PutPolicyRequest(policy_id=policy_id, policy=policy))
+
+    async def responder(self, name: str, ways: list[str]) -> on_call_pb.Responder:
+        """Somebody with these channels, hooks and addresses, and an address of their own; all of them are verified."""
+        admin = self.staff("admin", "administrator")
+        held = await self._etag(
+            admin.stub(OnCallServiceStub).GetResponder, on_call_pb.GetResponderRequest(responder_id=name)
+        )
+        own = f"{name}@example.org"
+        saved: on_call_pb.Responder = await admin.stub(OnCallServiceStub).PutResponder(
+            on_call_pb.PutResponderRequest(
+                responder_id=name,
+                name=name.title(),
+                channels=[self._channel(way) for way in dict.fromkeys([*ways, own])],
+                etag=held,
+            )
+        )
+        return await self.verify(saved)
+
+    async def verify(self, responder: on_call_pb.Responder) -> on_call_pb.Responder:
+        """Give the codes that come to the responder's channels that are not verified yet."""
+        stub = self.staff("admin", "administrator").stub(ChannelServiceStub)
+        codes = Codes(self.hooks.values(), self.mail)
+        for each in responder.channels:
+            if not each.HasField("verified_at"):
+                at = {"responder_id": responder.responder_id, "channel_id": each.channel_id}
+                await stub.SendChannelCode(channel_pb.SendChannelCodeRequest(**at))
+                code = codes.take(each.webhook.url or each.email.address)
+                responder = await stub.VerifyChannel(channel_pb.VerifyChannelRequest(**at, code=code))
+        return responder
 
     async def _etag(self, get: Any, request: Any) -> str:
         from haven_kit.errors import NotFound
@@ -117,6 +144,12 @@ class World:
     async def paged(self, hook: str, alert_id: str, count: int = 1) -> list[dict[str, Any]]:
         await eventually(lambda: len(self.pages(hook, alert_id)) >= count)
         return self.pages(hook, alert_id)
+
+    async def mails(self, alert_id: str) -> list[Mail]:
+        """The emails about an alert: each names its page as its message id."""
+        found = await self.alerts("first").ListPages(alert_pb.ListPagesRequest(alert_id=alert_id))
+        pages = {each.page_id for each in found.pages}
+        return [each for each in self.mail.received if str(each.message["Message-ID"])[1:37] in pages]
 
     async def step(self, worker: str, replica: Running | None = None) -> None:
         """Have one loop do what is due now."""
