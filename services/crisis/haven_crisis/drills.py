@@ -79,8 +79,10 @@ class Drills:
         if due:
             await self._run()
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
-            failed = await store.last_outcome(tx) in ("not_paged", "left")
-        self._board.put(Finding.FAILED_DRILL, int(failed))
+            outcome, good_at = await store.last(tx)
+        self._board.put(Finding.FAILED_DRILL, int(outcome in ("not_paged", "left")))
+        if good_at is not None:
+            metrics.DRILL_LAST.set(good_at.timestamp())
         return False
 
     async def settle(self) -> None:
@@ -106,7 +108,6 @@ class Drills:
         metrics.DRILLS.labels("paged" if paged else "not_paged").inc()
         if paged:
             metrics.DRILL_SECONDS.observe(seconds)
-            metrics.DRILL_LAST.set(self._parts.clock.now().timestamp())
         _log.info("drill.ended", alert_id=alert_id, outcome="paged" if paged else "not_paged", ms=round(seconds * 1000))
 
     async def _end(self, tx: Tx, drill_id: str, alert_id: str, outcome: str, seconds: float | None) -> None:

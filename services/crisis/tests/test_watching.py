@@ -155,6 +155,7 @@ async def test_a_synthetic_drill_goes_the_whole_way_and_is_closed(world: World) 
     assert measured("haven_crisis_first_page_total") == real
     await world.step("drills")
     assert measured("haven_crisis_drills_total", outcome="paged") == good + 1
+    assert measured("haven_crisis_drill_last_good_timestamp_seconds") == world.clock.now().timestamp()
     await world.step("timelines")
     assert found(Finding.BROKEN_TIMELINES) == 0
 

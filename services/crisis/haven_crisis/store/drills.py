@@ -44,12 +44,13 @@ async def left(tx: Tx, before: datetime) -> list[asyncpg.Record]:
     )
 
 
-async def last_outcome(tx: Tx) -> str:
-    """How the last one that ended went; empty where there was none."""
+async def last(tx: Tx) -> tuple[str, datetime | None]:
+    """How the last one that ended went, empty where there was none; and when one last went well."""
     row = await tx.fetch_one(
-        "SELECT outcome FROM drill_run WHERE ended_at IS NOT NULL ORDER BY started_at DESC LIMIT 1"
+        """SELECT (SELECT max(ended_at) FROM drill_run WHERE outcome = 'paged') AS good_at,
+        (SELECT outcome FROM drill_run WHERE ended_at IS NOT NULL ORDER BY started_at DESC LIMIT 1) AS outcome"""
     )
-    return str(row["outcome"]) if row is not None else ""
+    return ("", None) if row is None else (row["outcome"] or "", row["good_at"])
 
 
 async def accepted(tx: Tx, alert_id: str) -> bool:
