@@ -285,6 +285,7 @@ class Platform:
             values |= {
                 "HAVEN_SMTP_PORT": str(self.smtp.port),
                 "HAVEN_CRISIS_URL": self.crisis_url,
+                "HAVEN_CRISIS_JOURNAL_DIR": str(self.state / "crisis-journal"),
                 "HAVEN_CRISIS_LAST_RESORT_WEBHOOK": self.webhook.url.replace("/page", "/last-resort"),
             }
         return values | dict(self._extra.get(part, {}))

@@ -83,7 +83,11 @@ class Trouble:
     async def whole(self, person_id: str, signals: int = 1) -> Any:
         """The person's alert, once its record is whole: it replays, and every page that came is in it once."""
         await self.complete()
-        (alert,) = await self.fetch("SELECT * FROM alert WHERE person_id = $1 AND state <> 6", person_id)
+
+        async def there() -> list[Any]:
+            return await self.fetch("SELECT * FROM alert WHERE person_id = $1 AND state <> 6", person_id)
+
+        (alert,) = await eventually(there, timeout=20)
         await self.world.replays(str(alert["alert_id"]))
         rows = await self.fetch("SELECT page_id::text FROM page WHERE alert_id = $1 AND state = 3", alert["alert_id"])
         told = {each.headers["webhook-id"] for each in self.received(person_id)}
@@ -397,11 +401,6 @@ async def test_what_the_journal_holds_is_taken_up_at_the_next_start(trouble: Tro
         await other.stop()
     assert await trouble.fetch("SELECT 1 FROM signal WHERE person_id = $1", person_id) == []
     again = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": folder})
-
-    async def there() -> bool:
-        return bool(await trouble.fetch("SELECT 1 FROM signal WHERE person_id = $1", person_id))
-
-    await eventually(there, timeout=20)
     await trouble.whole(person_id)
     assert len(world.pages("first", answer.alert_id)) == 1
     await again.stop()
@@ -416,11 +415,23 @@ async def test_a_replica_stays_ready_while_any_road_is_open(trouble: Trouble) ->
     await eventually(lambda: server.state["database"])
 
 
-async def test_it_starts_and_accepts_while_the_database_is_away(trouble: Trouble, person_id: str) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["who is on call is known", "nothing is known"])
+async def test_it_starts_and_accepts_while_the_database_is_away(
+    trouble: Trouble, person_id: str, known: bool, tmp_path: Path
+) -> None:
+    """With the sealed copy of an earlier run it pages who is on call, otherwise the last resort."""
+    await trouble.world.step("on-call")
+    await trouble.world.step("keeping")
+    folder = tmp_path / "journal"
+    if known:
+        folder.mkdir()
+        sealed = (trouble.journal / "on-call.sealed").read_bytes()
+        assert b"first" not in sealed
+        (folder / "on-call.sealed").write_bytes(sealed)
     async with trouble.away():
-        late = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": None})
+        late = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": folder})
         answer = await trouble.signal(person_id, caller=late.as_role("participant", person_id=person_id))
         assert answer.kept == pb.KEPT_STREAM
-        await trouble.world.paged("last", answer.alert_id)
-    await trouble.complete()
+        await trouble.world.paged("first" if known else "last", answer.alert_id)
+    await trouble.whole(person_id)
     await late.stop()

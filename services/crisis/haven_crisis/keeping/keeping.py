@@ -15,6 +15,7 @@ from haven_crisis.domain.severity import Severity
 from haven_crisis.journeys import JOURNEYS
 from haven_crisis.keeping.case import Acknowledged, Asked, Case, Kept, KeptSignal
 from haven_crisis.keeping.completing import Completer
+from haven_crisis.keeping.copy import OnCallCopy
 from haven_crisis.keeping.journal import Journal
 from haven_crisis.keeping.keeper import Held, Keeper
 from haven_crisis.keeping.paging import MemoryPager
@@ -61,9 +62,9 @@ class Keeping:
 
     def __init__(self, parts: Parts[CrisisSettings], directory: Directory, pager: Pager, database: Database) -> None:
         settings = parts.settings
-        journal = (
-            Journal(settings.crisis_journal_dir, settings.crisis_journal_bytes) if settings.crisis_journal_dir else None
-        )
+        folder = settings.crisis_journal_dir
+        journal = Journal(folder, settings.crisis_journal_bytes) if folder else None
+        self._copy = OnCallCopy(folder, parts.cipher, directory, parts.clock) if folder else None
         stream = Stream(parts.messaging, settings.crisis_keep_seconds)
         limits = Limits(
             lease=timedelta(seconds=settings.crisis_lease_seconds),
@@ -83,7 +84,9 @@ class Keeping:
         """When the database last answered, by the monotonic clock."""
 
     async def start(self) -> None:
-        """Take up what an earlier run has left."""
+        """Take up what an earlier run has left: cases, and who is on call."""
+        if self._copy is not None:
+            self._copy.restore()
         await self._keeper.open()
 
     async def stop(self) -> None:
@@ -219,6 +222,8 @@ class Keeping:
         await self._keeper.look()
         if await self._database_answers():
             await self._complete_all()
+            if self._copy is not None:
+                await self._copy.keep()
         else:
             await self._claim_overdue()
         for held in list(self._keeper.cases.values()):
