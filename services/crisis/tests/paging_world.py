@@ -12,8 +12,10 @@ from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2, channels_pb2
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 
+from haven_crisis.domain import replies
 from haven_crisis.store import on_call
 from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
+from haven_dev.providers.twilio import Message
 from haven_kit import ids
 from haven_kit.testing import eventually
 
@@ -95,6 +97,15 @@ class Phones:
         found = re.search(rf"{URL}/p/\S+", last.body)
         assert found is not None
         return found.group().replace(URL, self.edge)
+
+    async def over(self) -> None:
+        """No alert is open any more."""
+        async with self.world.transaction() as tx:
+            await tx.fetch("UPDATE alert SET state = 6, next_deadline = NULL")
+
+    def message(self, alert_id: str) -> Message:
+        """The first text message about an alert."""
+        return next(each for each in self.twilio.messages if f"reply {replies.code(alert_id)} " in each.body)
 
     def signal(self, person_id: str, **given: Any) -> Any:
         """Somebody calls for help."""

@@ -10,7 +10,7 @@ from haven.crisis.v1 import alerts_pb2
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 
 from haven_crisis.domain import replies
-from haven_dev.providers.twilio import Call, Message
+from haven_dev.providers.twilio import Call
 from haven_kit import ids
 from haven_kit.testing import eventually
 
@@ -32,16 +32,6 @@ async def paged(phones: Phones, person_id: str, first: list[on_call_pb.Channel] 
     return alert_id
 
 
-def message_of(phones: Phones, alert_id: str) -> Message:
-    return next(each for each in phones.twilio.messages if f"reply {replies.code(alert_id)} " in each.body)
-
-
-async def over(phones: Phones) -> None:
-    """No alert is open any more."""
-    async with phones.world.transaction() as tx:
-        await tx.fetch("UPDATE alert SET state = 6, next_deadline = NULL")
-
-
 async def holder(phones: Phones, alert_id: str) -> str:
     return (await phones.world.alert(alert_id)).responder_id
 
@@ -60,7 +50,7 @@ async def test_a_reply_with_the_code_takes_the_alert(phones: Phones, person_id: 
 
 
 async def test_a_plain_yes_takes_the_only_alert_and_asks_where_there_are_two(phones: Phones, person_id: str) -> None:
-    await over(phones)
+    await phones.over()
     one = await paged(phones, person_id)
     two = await paged(phones, ids.new_id())
     while replies.code(two) == replies.code(one):
@@ -69,7 +59,7 @@ async def test_a_plain_yes_takes_the_only_alert_and_asks_where_there_are_two(pho
     assert {await holder(phones, each) for each in (one, two)} == {""}
     await phones.twilio.reply(PHONES["first"], f"ok {replies.code(two)}")
     assert (await holder(phones, one), await holder(phones, two)) == ("", "first")
-    await over(phones)
+    await phones.over()
     three = await paged(phones, ids.new_id())
     assert "three digits" in (await phones.twilio.reply(PHONES["first"], "who is this")).words
     await phones.twilio.reply(PHONES["first"], "OK!")
@@ -118,7 +108,7 @@ async def test_voice_mail_that_answers_takes_nothing(phones: Phones, person_id: 
 
 async def test_a_message_that_arrived_is_delivered_whatever_is_told_then(phones: Phones, person_id: str) -> None:
     alert_id = await paged(phones, person_id)
-    message = message_of(phones, alert_id)
+    message = phones.message(alert_id)
     for status in ("queued", "sent", "delivered", "sent", "delivered", "queued"):
         assert (await phones.twilio.tell_message(message, status)).status == 204
     await phones.reached(alert_id, ("sms", "DELIVERED", ""))
@@ -131,7 +121,7 @@ async def test_a_message_that_did_not_arrive_starts_the_next_channel(
     phones: Phones, person_id: str, status: str
 ) -> None:
     alert_id = await paged(phones, person_id, [sms("first"), voice("first")])
-    message = message_of(phones, alert_id)
+    message = phones.message(alert_id)
     for told in ("queued", status, "sent", status):
         await phones.twilio.tell_message(message, told, "30003" if told == status else "")
     await phones.reached(
@@ -161,7 +151,7 @@ async def test_a_report_that_comes_before_the_page_is_noted_waits_for_it(phones:
         await tx.fetch(
             "UPDATE page SET state = 2, lease_until = $2 WHERE alert_id = $1", alert_id, tx.now + timedelta(seconds=5)
         )
-    await phones.twilio.tell_message(message_of(phones, alert_id), "delivered")
+    await phones.twilio.tell_message(phones.message(alert_id), "delivered")
     await phones.reached(alert_id, ("sms", "SENDING", ""))
     async with phones.world.transaction() as tx:
         await tx.fetch("UPDATE page SET state = 3, lease_until = NULL WHERE alert_id = $1", alert_id)
@@ -170,7 +160,7 @@ async def test_a_report_that_comes_before_the_page_is_noted_waits_for_it(phones:
 
 async def test_what_twilio_has_not_signed_is_refused(phones: Phones, person_id: str) -> None:
     alert_id = await paged(phones, person_id)
-    twilio, message = phones.twilio, message_of(phones, alert_id)
+    twilio, message = phones.twilio, phones.message(alert_id)
     fields = {"MessageSid": message.sid, "MessageStatus": "failed"}
     reply = {"From": PHONES["first"], "Body": replies.code(alert_id)}
     told = [

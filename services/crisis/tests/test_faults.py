@@ -71,7 +71,7 @@ async def test_a_secret_that_cannot_sign_moves_the_page_on(world: World, person_
         on_call_pb.PutResponderRequest(responder_id="first", name="First", channels=channels, etag=held.etag)
     )
     raised = await world.signal(person_id)
-    await eventually(lambda: [each for each in world.mail.received if raised.alert_id in str(each.message)])
+    await eventually(lambda: world.mails(raised.alert_id))
     await world.plan()
 
 

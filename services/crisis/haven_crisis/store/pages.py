@@ -89,12 +89,16 @@ _WANTED = f"""CASE WHEN {{stage}} BETWEEN {NAMED_STAGE} AND {LAST_OF_STEPS}
 _PAGE_WANTED = _WANTED.format(cycle="page.cycle", stage="page.stage")
 
 # What is not wanted any more is not made. With the alert locked it stays wanted until the commit.
+# One made before is looked for, not run into: a conflict would wait for whoever notes how that page went, and they may
+# wait for the alert, which is locked here.
 _CREATE = f"""INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent,
     due_at, lease_until, worker, traceparent, created_at, failure)
 SELECT page_id, $1::uuid, $2::int, $3, responder_id, place, channel, attempt, $4, resent, $5, $6, $7, $8, $9, ''
 FROM unnest($10::uuid[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::boolean[])
     AS draft (page_id, responder_id, place, channel, attempt, resent)
 WHERE EXISTS (SELECT 1 FROM alert WHERE alert_id = $1::uuid AND {_WANTED.format(cycle="$2::int", stage="$3::int")})
+AND NOT EXISTS (SELECT 1 FROM page AS made WHERE made.alert_id = $1::uuid AND made.cycle = $2::int AND made.stage = $3
+    AND made.responder_id = draft.responder_id AND made.place = draft.place AND made.attempt = draft.attempt)
 ON CONFLICT DO NOTHING RETURNING page_id::text"""
 
 
