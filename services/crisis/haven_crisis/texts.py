@@ -35,5 +35,6 @@ PLAN_PARTS = (
 """The six parts of a safety plan, in the order of its use: field of the contract, and heading."""
 NO_CONTACTS = "No crisis contacts are named."
 DANGER_AT_HOME = "Someone at home may be a danger. Ask whether it is safe to talk; tell nobody at home."
+REPORTED_BY_FAMILY = "A partner or family member reported this. Tell them, and anybody at home, nothing of it."
 NEVER_CONTACT = "At least one contact must never be told. They are marked."
 WITHDRAWN_CAUTION = "The person said that the last signal was a mistake. Make sure all the same."

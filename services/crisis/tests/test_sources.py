@@ -187,3 +187,63 @@ async def test_the_care_team_alone_says_who_is_at_risk_and_the_person_may_read_i
     async with world.transaction() as tx:
         (row,) = await tx.fetch("SELECT sealed FROM person_record WHERE person_id = $1", person_id)
     assert b"goodbye" not in row["sealed"]
+
+
+async def partner_of(world: World, person_id: str) -> Any:
+    partner = ids.new_id()
+    link = intake.PeopleLinked(
+        link_id=ids.new_id(), person_id=person_id, linked_person_id=partner, kind="couple", version=1
+    )
+    await world.crisis.react(link, key=person_id)
+    return world.crisis.as_role("partner", person_id=partner)
+
+
+async def test_a_partner_who_calls_learns_nothing_of_what_becomes_of_it(world: World, person_id: str) -> None:
+    await world.plan()
+    partner = await partner_of(world, person_id)
+    signal_id = ids.new_id()
+    answers = [await world.signal(person_id, partner, signal_id=signal_id)]
+    alert = await opened(world, person_id)
+    assert alert is not None
+    await world.signal(person_id)  # the person's own call joins, and is theirs alone
+    answers.append(await world.signal(person_id, partner, signal_id=signal_id))
+    async with world.transaction() as tx:
+        await tx.fetch(
+            "UPDATE alert SET state = 6, next_deadline = NULL, closed_at = $2 WHERE alert_id = $1",
+            alert.alert_id,
+            world.clock.now(),
+        )
+    answers.append(await world.signal(person_id, partner, signal_id=signal_id))
+    for each in answers:
+        each.ClearField("accepted_at")
+    assert answers[0] == answers[1] == answers[2]
+    assert (answers[0].signal_id, answers[0].alert_id) == (signal_id, "")
+    new = await opened(world, person_id)
+    assert new is not None
+    assert new.alert_id != alert.alert_id, "a call after the alert was closed is a new call all the same"
+
+
+async def test_what_a_partner_takes_back_is_not_the_persons_word(world: World, person_id: str) -> None:
+    from haven.crisis.v1 import alert_service_pb2 as alert_pb
+    from haven.crisis.v1 import people_pb2
+
+    await world.plan()
+    card = people_pb2.PutPersonCardRequest(person_id=person_id, version=1, danger_at_home=True)
+    await world.crisis.as_service("intake").stub(CrisisServiceStub).PutPersonCard(card)
+    partner = await partner_of(world, person_id)
+    raised = await world.signal(person_id, partner)
+    take_back = signals_pb2.WithdrawSignalRequest(signal_id=raised.signal_id, note="all is well here")
+    await partner.stub(CrisisServiceStub).WithdrawSignal(take_back)
+    alert = await opened(world, person_id)
+    assert alert is not None
+    assert not alert.withdrawn
+    view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=alert.alert_id))
+    assert [each.note for each in view.timeline if each.kind == pb.ENTRY_KIND_SIGNAL_WITHDRAWN] == ["all is well here"]
+    assert "Tell them, and anybody at home, nothing" in view.cautions[0]
+    assert "danger" in view.cautions[1]
+    await world.replays(alert.alert_id)
+    own = await world.signal(person_id)
+    mine = signals_pb2.WithdrawSignalRequest(signal_id=own.signal_id)
+    await world.participant(person_id).stub(CrisisServiceStub).WithdrawSignal(mine)
+    assert (await world.alert(alert.alert_id)).withdrawn
+    await world.replays(alert.alert_id)

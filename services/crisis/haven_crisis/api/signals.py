@@ -52,9 +52,11 @@ class CrisisApi:
         )
         taken = await self._desk.roads.take(OfCall(call), signal, linked=linked)
         message = _answer(source, person_id == call.principal.person_id)
+        # A partner or family member learns nothing of what became of it: not even whether it joined an alert of before,
+        # or whether one of before is closed by now.
         response = pb.RaiseSignalResponse(
-            signal_id=taken.signal_id,
-            alert_id=taken.alert_id,
+            signal_id=signal.signal_id if linked else taken.signal_id,
+            alert_id="" if linked else taken.alert_id,
             message=f"{message} {texts.CALL_AS_WELL}" if taken.kept is Kept.NOWHERE else message,
             help_lines=facts.help_lines(),
             withdraw=texts.HOW_TO_WITHDRAW,
@@ -72,7 +74,8 @@ class CrisisApi:
         policy.may_withdraw(call.principal, signal["person_id"], signal["principal_id"])
         call.about(signal["person_id"])
         alert = await alerts.of_signal(call.tx, request.signal_id, lock=True)
-        entries = withdraw(alert, call.principal.id, request.signal_id, call.now)
+        by_person = call.principal.is_service or call.principal.person_id == signal["person_id"]
+        entries = withdraw(alert, call.principal.id, request.signal_id, call.now, by_person=by_person)
         await alerts.add(call.tx, self._cipher, alert, entries, Told(request.note))
         return pb.WithdrawSignalResponse(message=texts.WITHDRAWN)
 

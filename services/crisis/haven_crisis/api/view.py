@@ -16,6 +16,8 @@ from haven_kit import etags
 from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
 
+BY_FAMILY = "partner_or_family"
+"""The source of a signal, as the timeline names it."""
 STALE_LOCATION = timedelta(hours=1)
 TRIED = frozenset({int(Kind.CONTACT_TRIED), int(Kind.CONTACTED), int(Kind.STABILISED)})
 
@@ -43,6 +45,8 @@ async def of(tx: Tx, cipher: Cipher, alert: Alert, directory: Directory) -> pb.R
         _copy(tx, view, "presence", presence["changed_at"])
     if card is not None and card.danger_at_home:
         view.cautions.insert(0, texts.DANGER_AT_HOME)
+    if any(each.facts.get("source") == BY_FAMILY for each in view.timeline):
+        view.cautions.insert(0, texts.REPORTED_BY_FAMILY)
     if alert.withdrawn:
         view.cautions.insert(0, texts.WITHDRAWN_CAUTION)
     return view

@@ -258,7 +258,7 @@ def _again(after: Alert, stage: int, deadline: datetime | None) -> Alert:
 
 _TOLD: Mapping[Kind, Callable[[Alert, Entry], Alert]] = {
     Kind.SIGNAL_JOINED: lambda after, entry: _joined(after, entry.facts),
-    Kind.SIGNAL_WITHDRAWN: lambda after, _: replace(after, withdrawn=True),
+    Kind.SIGNAL_WITHDRAWN: lambda after, entry: replace(after, withdrawn=after.withdrawn or _by_person(entry)),
     Kind.SEVERITY_CHANGED: lambda after, entry: replace(after, severity=Severity(int(entry.facts["severity"]))),
     Kind.HAND_OVER_OFFERED: lambda after, entry: replace(after, offered_to=entry.facts["responder_id"]),
     Kind.HAND_OVER_DECLINED: lambda after, _: replace(after, offered_to=""),
@@ -283,11 +283,19 @@ def until(at: datetime) -> dict[str, str]:
     return {"deadline": at.isoformat()}
 
 
-def withdraw(alert: Alert, by: str, signal_id: str, now: datetime) -> list[Entry]:
-    """The signal was a mistake, says who sent it. A human still makes sure."""
+def withdraw(alert: Alert, by: str, signal_id: str, now: datetime, *, by_person: bool = True) -> list[Entry]:
+    """The signal was a mistake, says who sent it. A human still makes sure.
+
+    Only the person's own word (`by_person`) is shown as theirs: what somebody else takes back is noted, no more.
+    """
     if alert.state is State.CLOSED:
         return []
-    return [Entry(Kind.SIGNAL_WITHDRAWN, now, by, {"signal_id": signal_id})]
+    facts = {"signal_id": signal_id} if by_person else {"signal_id": signal_id, "by_person": "false"}
+    return [Entry(Kind.SIGNAL_WITHDRAWN, now, by, facts)]
+
+
+def _by_person(entry: Entry) -> bool:
+    return entry.facts.get("by_person") != "false"
 
 
 def due(alert: Alert, stage: int, wait: timedelta, last_resort: bool, actor: str, now: datetime) -> list[Entry]:

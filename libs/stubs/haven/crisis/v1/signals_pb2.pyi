@@ -253,7 +253,7 @@ class RaiseSignalResponse(_message.Message):
     KEPT_FIELD_NUMBER: _builtins.int
     signal_id: _builtins.str
     alert_id: _builtins.str
-    """The open alert which the signal belongs to."""
+    """The open alert which the signal belongs to. Empty for a partner or family member: they learn nothing of it."""
     message: _builtins.str
     """Calm words for the person who sent the signal."""
     withdraw: _builtins.str
