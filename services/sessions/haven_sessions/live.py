@@ -126,11 +126,14 @@ async def show_call(tx: Tx, signal_id: str, session_id: str, person_id: str) -> 
         await show_help(tx, session_id, person_id, HelpState.CALLED)
 
 
-async def show_help(tx: Tx, session_id: str, person_id: str, state: HelpState, alert_id: str = "") -> None:
-    """Show staff how far help has come for somebody in their session. Nothing to show where they have no part in it."""
+async def show_help(
+    tx: Tx, session_id: str, person_id: str, state: HelpState, alert_id: str = "", *, lost: bool = False
+) -> None:
+    """Show staff how far help has come for somebody in their session, or that whoever had the alert has it no longer.
+    Nothing to show where they have no part in it."""
     session = await sessions.find(tx, session_id)
     if session is None:
         return
     if await sessions.has_seat(tx, session_id, person_id) or await people.was_in(tx, session_id, person_id):
         room = await rooms.lock(tx, session_id)
-        await happen(tx, session, room, rules.change_help(room, person_id, state, alert_id))
+        await happen(tx, session, room, rules.change_help(room, person_id, state, alert_id, lost=lost))

@@ -64,6 +64,17 @@ async def alert_acknowledged(tx: Tx, event: crisis.AlertAcknowledged) -> None:
     await _show(tx, event, HelpState.ACKNOWLEDGED)
 
 
+async def alert_escalated(tx: Tx, event: crisis.AlertEscalated) -> None:
+    """Staff see that people are called again where whoever had taken it made no contact in time."""
+    if event.lease_expired:
+        await _lost(tx, event.session_id, event.person_id, event.alert_id)
+
+
+async def alert_reassigned(tx: Tx, event: crisis.AlertReassigned) -> None:
+    """Staff see that nobody has it until one of the others takes it."""
+    await _lost(tx, event.session_id, event.person_id, event.alert_id)
+
+
 async def contact_made(tx: Tx, event: crisis.ContactMade) -> None:
     """Staff see that help has arrived."""
     await _show(tx, event, HelpState.CONTACT_MADE)
@@ -72,6 +83,11 @@ async def contact_made(tx: Tx, event: crisis.ContactMade) -> None:
 async def alert_closed(tx: Tx, event: crisis.AlertClosed) -> None:
     """Staff see that it is over."""
     await _show(tx, event, HelpState.CLOSED)
+
+
+async def _lost(tx: Tx, session_id: str, person_id: str, alert_id: str) -> None:
+    if session_id:
+        await show_help(tx, session_id, person_id, HelpState.ALERTED, alert_id, lost=True)
 
 
 async def _show(tx: Tx, event: AboutAlert, state: HelpState) -> None:
@@ -90,6 +106,8 @@ def reactions() -> tuple[Reaction[Any], ...]:
         Reaction(own.DistressSignalled, distress_signalled),
         Reaction(crisis.AlertRaised, alert_raised),
         Reaction(crisis.AlertAcknowledged, alert_acknowledged),
+        Reaction(crisis.AlertEscalated, alert_escalated),
+        Reaction(crisis.AlertReassigned, alert_reassigned),
         Reaction(crisis.ContactMade, contact_made),
         Reaction(crisis.AlertClosed, alert_closed),
     )

@@ -212,6 +212,25 @@ def test_late_news_of_an_alert_that_is_over_does_not_open_it_again() -> None:
         assert story.room.help["person-ana"].state is expected
 
 
+def test_help_that_is_lost_is_shown_as_such_and_a_call_after_contact_is_a_new_one() -> None:
+    story = Story()
+    alert = "alert-1"
+    steps: list[tuple[HelpState, str, bool, HelpState]] = [
+        (HelpState.ALERTED, alert, False, HelpState.ALERTED),
+        (HelpState.ACKNOWLEDGED, alert, False, HelpState.ACKNOWLEDGED),
+        (HelpState.ALERTED, "another", True, HelpState.ACKNOWLEDGED),
+        (HelpState.ALERTED, alert, True, HelpState.ALERTED),
+        (HelpState.CONTACT_MADE, alert, False, HelpState.CONTACT_MADE),
+        (HelpState.CALLED, "", False, HelpState.CALLED),
+        (HelpState.ALERTED, alert, True, HelpState.ALERTED),
+        (HelpState.CLOSED, alert, False, HelpState.CLOSED),
+        (HelpState.ALERTED, alert, True, HelpState.CLOSED),
+    ]
+    for state, alert_id, lost, expected in steps:
+        story.let(rules.change_help(story.room, "person-ana", state, alert_id, lost=lost))
+        assert story.room.help["person-ana"].state is expected
+
+
 def test_help_and_other_quiet_things_are_for_staff_alone(story: Story) -> None:
     quiet: list[Event] = [
         *(events.HelpChanged("person-ana", state) for state in HelpState),

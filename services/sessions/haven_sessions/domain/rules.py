@@ -154,10 +154,11 @@ def moderate(room: Room, member_id: str, action: Moderation, reason: str = "") -
 _RANK = {HelpState.CALLED: 0, HelpState.ALERTED: 1, HelpState.ACKNOWLEDGED: 2, HelpState.CONTACT_MADE: 3}
 
 
-def change_help(room: Room, person_id: str, state: HelpState, alert_id: str = "") -> list[Event]:
+def change_help(room: Room, person_id: str, state: HelpState, alert_id: str = "", *, lost: bool = False) -> list[Event]:
     """Note how far help has come. News that comes late does not set it back, nor open again what is over.
 
-    After the end, a new call or another alert begins anew.
+    After the end, a new call or another alert begins anew; a call after contact is a new call too. `lost`: whoever had
+    the alert has it no longer, and people are being called again.
     """
     known = room.help.get(person_id)
     if known is None:
@@ -165,7 +166,10 @@ def change_help(room: Room, person_id: str, state: HelpState, alert_id: str = ""
     if known.state in (HelpState.CLOSED, HelpState.WITHDRAWN):
         late = bool(alert_id) and alert_id == known.alert_id and state in _RANK
         return [] if late or known.state is state else [e.HelpChanged(person_id, state, alert_id)]
-    if state in _RANK and _RANK[state] <= _RANK[known.state]:
+    again = state is HelpState.CALLED and known.state is HelpState.CONTACT_MADE
+    if lost and alert_id == known.alert_id:
+        again = _RANK[known.state] > _RANK[state]
+    if state in _RANK and _RANK[state] <= _RANK[known.state] and not again:
         return []
     return [e.HelpChanged(person_id, state, alert_id or known.alert_id)]
 
