@@ -32,6 +32,7 @@ from haven_dev.pki import Pki
 from haven_dev.places import Places, Replica, name_of
 from haven_dev.process import Child, StartFailed
 from haven_dev.project import EDGES, GATEWAY, PARTS, SERVICES
+from haven_dev.providers import Doubles
 from haven_dev.receivers import SmtpReceiver, WebhookReceiver
 from haven_kit import migrations
 from haven_kit.cipher import create_keyset
@@ -87,6 +88,7 @@ class Platform:
         self.webhook = WebhookReceiver(port=last("webhook"))
         self.smtp = SmtpReceiver(port=last("smtp"))
         self.otlp = OtlpReceiver()
+        self.doubles = Doubles(state)
 
     async def __aenter__(self) -> Self:
         """Start everything; what was started is stopped again when something fails."""
@@ -154,6 +156,7 @@ class Platform:
             self.webhook.start(),
             self.smtp.start(),
             self.otlp.start(),
+            self.doubles.start(),
         )
         for part in self._parts:
             await self._prepare(part)
@@ -173,7 +176,8 @@ class Platform:
         try:
             await self.stop(GATEWAY)
             await asyncio.gather(*(self.stop(service) for service in SERVICES))
-            await asyncio.gather(self.otlp.stop(), self.smtp.stop(), self.webhook.stop(), self.issuer.stop())
+            taking = (self.otlp, self.smtp, self.webhook, self.doubles, self.issuer)
+            await asyncio.gather(*(each.stop() for each in taking))
             await asyncio.gather(self.nats.stop(), self.postgres.stop())
         finally:
             for child in self._children.values():
@@ -285,6 +289,7 @@ class Platform:
             values |= {
                 "HAVEN_SMTP_PORT": str(self.smtp.port),
                 "HAVEN_CRISIS_URL": self.crisis_url,
+                **self.doubles.environment(self.crisis_url),
                 "HAVEN_CRISIS_JOURNAL_DIR": str(self.state / "crisis-journal"),
                 "HAVEN_CRISIS_LAST_RESORT_WEBHOOK": self.webhook.url.replace("/page", "/last-resort"),
             }
