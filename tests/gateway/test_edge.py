@@ -53,6 +53,16 @@ async def test_an_address_beyond_its_rate_waits_even_before_its_token_is_looked_
         assert (await site.call("POST", "/v1/signals", json={}))[0] == 200
 
 
+async def test_an_address_beyond_its_rate_waits_beside_the_api_too_and_health_is_told_all_the_same(open_site):
+    async with open_site(address_rate=0.1, address_burst=2) as site:
+        assert [(await _get(site, "/problems/denied"))[0] for _ in range(3)] == [200, 200, 429]
+        _, headers, body = await _get(site, "/problems/denied")
+        assert "Retry-After" in headers
+        assert "/problems/too-many-requests" in body
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert [(await _get(site, path))[0] for path in ("/livez", "/readyz") * 3] == [200] * 6
+
+
 async def test_only_so_many_calls_of_one_account_run_at_once(open_site):
     entered, release = asyncio.Event(), asyncio.Event()
 

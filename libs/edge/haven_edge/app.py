@@ -15,9 +15,9 @@ from starlette.routing import BaseRoute, Route
 from haven_edge import docs, openapi
 from haven_edge.endpoints import Channels
 from haven_edge.limits import Limits
-from haven_edge.middleware import SecurityHeaders
+from haven_edge.middleware import Limited, SecurityHeaders
 from haven_edge.problems import Problem, encode, from_error
-from haven_edge.routes import Api
+from haven_edge.routes import PREFIX, Api
 from haven_edge.settings import EdgeSettings
 from haven_edge.surface import Surface
 from haven_kit import logs
@@ -37,6 +37,7 @@ _SENT = [
     "traceparent",
 ]
 _SHOWN = ["etag", "link", "retry-after", "traceparent", "x-request-id", "www-authenticate", "allow"]
+_HEALTH = ("/livez", "/readyz")
 _BY_STATUS = {404: "not_found", 405: "method_not_allowed"}
 _log = logs.get(__name__)
 
@@ -62,6 +63,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    limits = limits or Limits(settings)
     api = Api(surface, channels, verifier, settings, limits=limits)
     app.router.routes[:] = [api, *docs.routes(openapi.document(surface)), *_health(readiness), *more]
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -77,6 +79,7 @@ def create_app(
             expose_headers=_SHOWN,
             max_age=600,
         )
+    app.add_middleware(Limited, limits=limits, except_under=(PREFIX, *_HEALTH))
     app.add_middleware(SecurityHeaders, tls=settings.public_tls or settings.public_certificate is not None)
     return app, api
 
@@ -89,7 +92,7 @@ def _health(readiness: Readiness) -> list[Route]:
         parts = dict(readiness())
         return _json({"ready": all(parts.values()), "parts": parts}, 200 if all(parts.values()) else 503)
 
-    return [Route("/livez", live), Route("/readyz", ready)]
+    return [Route(path, answer) for path, answer in zip(_HEALTH, (live, ready), strict=True)]
 
 
 def _json(value: object, status: int) -> Response:

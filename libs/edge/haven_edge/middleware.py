@@ -1,8 +1,12 @@
-"""Headers that every answer carries (OWASP Secure Headers), on plain ASGI."""
+"""What every answer carries (OWASP Secure Headers), and the rates of routes beside the API, on plain ASGI."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from haven_edge.exchange import Exchange
+from haven_edge.limits import Limits
+from haven_edge.problems import Problem, encode
 
 Header = tuple[bytes, bytes]
 
@@ -43,3 +47,23 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class Limited:
+    """Holds client addresses to their rate on routes beside the API, which sees to its own, and beside health."""
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, except_under: tuple[str, ...]) -> None:
+        self._app = app
+        self._limits = limits
+        self._except_under = except_under
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 429."""
+        if scope["type"] == "http" and not scope["path"].startswith(self._except_under):
+            exchange = Exchange(scope, receive, send)
+            try:
+                self._limits.admit_address(exchange.client, for_help=False)
+            except Problem as problem:
+                await exchange.answer(problem.status, problem.headers(), encode(problem, ""))
+                return
+        await self._app(scope, receive, send)
