@@ -171,6 +171,28 @@ async def test_handing_over_pages_the_other_at_once_and_comes_back(world: World,
     await world.replays(raised.alert_id)
 
 
+async def test_an_attempt_that_reaches_nobody_leaves_the_follow_up_due(world: World, person_id: str) -> None:
+    await world.plan()
+    follow_up_id = await _closed(world, person_id)
+    desk = world.staff("first").stub(FollowUpServiceStub)
+    attempt = follow_pb.RecordFollowUpRequest(follow_up_id=follow_up_id, note="no answer")
+    tried = await desk.RecordFollowUp(attempt)
+    assert (tried.state, tried.attempts) == (follow_pb.FOLLOW_UP_STATE_DUE, 1)
+    attempt.reached = True
+    with pytest.raises(Invalid):
+        await desk.RecordFollowUp(attempt)  # reached, and no word on the risk
+    timeline = await world.alerts("first").GetAlertTimeline(pb.GetAlertTimelineRequest(alert_id=tried.alert_id))
+    entry = timeline.entries[-1]
+    assert (entry.kind, entry.facts["reached"], entry.note) == (
+        alerts_pb2.ENTRY_KIND_FOLLOWED_UP,
+        "false",
+        "no answer",
+    )
+    await world.replays(tried.alert_id)
+    await world.later(timedelta(hours=3))
+    assert [each for each in await world.crisis.told(events_pb2.FollowUpMissed) if each.person_id == person_id]
+
+
 async def test_only_a_human_lowers_the_severity(world: World, person_id: str) -> None:
     await world.plan()
     raised = await world.signal(person_id)

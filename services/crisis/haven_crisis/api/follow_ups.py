@@ -7,10 +7,12 @@ from haven.options.v1 import options_pb2 as options
 
 from haven_crisis import policy
 from haven_crisis.api.desk import Desk, after, micros
-from haven_crisis.store import follow_ups
+from haven_crisis.domain.alerts import Entry, Kind
+from haven_crisis.store import alerts, follow_ups
+from haven_crisis.store.alerts import Told
 from haven_kit import relations
 from haven_kit.call import Call
-from haven_kit.errors import NotFound, Refused
+from haven_kit.errors import Invalid, NotFound, Refused
 from haven_kit.paging import Page
 
 
@@ -47,6 +49,15 @@ class FollowUpApi:
             raise Refused("recorded", "This follow-up is recorded already.")
         if row["state"] == follow_ups.MISSED:
             raise Refused("missed", "This follow-up was missed and an alert was raised. Record the contact there.")
-        sealed = self._cipher.seal(request, context=f"follow_up/{request.follow_up_id}")
-        await follow_ups.record(call.tx, request.follow_up_id, call.principal.id, sealed)
+        if request.reached:
+            if not request.risk_level:
+                raise Invalid("risk_level", "required", "Say how you judge the risk now.")
+            sealed = self._cipher.seal(request, context=f"follow_up/{request.follow_up_id}")
+            await follow_ups.record(call.tx, request.follow_up_id, call.principal.id, sealed)
+        else:
+            await follow_ups.tried(call.tx, request.follow_up_id)
+        alert = await alerts.get(call.tx, row["alert_id"], lock=True)
+        told = {"follow_up_id": request.follow_up_id, "reached": str(request.reached).lower()}
+        entry = Entry(Kind.FOLLOWED_UP, call.now, call.principal.id, told)
+        await alerts.add(call.tx, self._cipher, alert, [entry], Told(request.note))
         return follow_ups.message(await follow_ups.get(call.tx, request.follow_up_id))

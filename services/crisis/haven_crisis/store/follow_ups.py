@@ -13,7 +13,7 @@ from haven_kit.errors import NotFound
 DUE, RECORDED, MISSED = 1, 2, 3
 """Numbers of haven.crisis.v1.FollowUpState."""
 _COLUMNS = """follow_up_id::text, alert_id::text, person_id::text, responder_id, state, due_at, recorded_by,
-recorded_at, COALESCE(new_alert_id::text, '') AS new_alert_id"""
+recorded_at, COALESCE(new_alert_id::text, '') AS new_alert_id, attempts"""
 
 
 def message(row: asyncpg.Record) -> pb.FollowUp:
@@ -26,6 +26,7 @@ def message(row: asyncpg.Record) -> pb.FollowUp:
         state=pb.FollowUpState.ValueType(row["state"]),
         recorded_by=row["recorded_by"],
         new_alert_id=row["new_alert_id"],
+        attempts=row["attempts"],
     )
     shown.due_at.FromDatetime(row["due_at"])
     if row["recorded_at"] is not None:
@@ -66,6 +67,11 @@ async def record(tx: Tx, follow_up_id: str, by: str, sealed: bytes) -> None:
         tx.now,
         sealed,
     )
+
+
+async def tried(tx: Tx, follow_up_id: str) -> None:
+    """Note an attempt that did not reach the person."""
+    await tx.fetch("UPDATE follow_up SET attempts = attempts + 1 WHERE follow_up_id = $1", follow_up_id)
 
 
 _VISIBLE = """SELECT {columns} FROM follow_up WHERE ($3 OR state = 1) AND ($2 OR responder_id = $1

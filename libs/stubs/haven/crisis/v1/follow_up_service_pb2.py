@@ -29,7 +29,7 @@ from haven.crisis.v1 import alerts_pb2 as haven_dot_crisis_dot_v1_dot_alerts__pb
 from haven.options.v1 import options_pb2 as haven_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'haven/crisis/v1/follow_up_service.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1chaven/crisis/v1/alerts.proto\x1a\x1ehaven/options/v1/options.proto\"\x92\x02\n\x08\x46ollowUp\x12\x14\n\x0c\x66ollow_up_id\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12\x11\n\tperson_id\x18\x03 \x01(\t\x12\x14\n\x0cresponder_id\x18\x04 \x01(\t\x12-\n\x05state\x18\x05 \x01(\x0e\x32\x1e.haven.crisis.v1.FollowUpState\x12*\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0brecorded_by\x18\x07 \x01(\t\x12/\n\x0brecorded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cnew_alert_id\x18\t \x01(\t\"i\n\x14ListFollowUpsRequest\x12\x14\n\x0cinclude_done\x18\x01 \x01(\x08\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x15ListFollowUpsResponse\x12-\n\nfollow_ups\x18\x01 \x03(\x0b\x32\x19.haven.crisis.v1.FollowUp\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xad\x01\n\x15RecordFollowUpRequest\x12\x1e\n\x0c\x66ollow_up_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07reached\x18\x02 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01\x12>\n\nrisk_level\x18\x03 \x01(\x0e\x32\x1a.haven.crisis.v1.RiskLevelB\x0e\xbaH\x07\x82\x01\x04\x10\x01 \x00\x90\xb5\x18\x01\x12\x1a\n\x04note\x18\x04 \x01(\tB\x0c\xbaH\x05r\x03\x18\xa0\x1f\x90\xb5\x18\x01*\x83\x01\n\rFollowUpState\x12\x1f\n\x1b\x46OLLOW_UP_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46OLLOW_UP_STATE_DUE\x10\x01\x12\x1c\n\x18\x46OLLOW_UP_STATE_RECORDED\x10\x02\x12\x1a\n\x16\x46OLLOW_UP_STATE_MISSED\x10\x03\x32\x85\x03\n\x0f\x46ollowUpService\x12\xae\x01\n\rListFollowUps\x12%.haven.crisis.v1.ListFollowUpsRequest\x1a&.haven.crisis.v1.ListFollowUpsResponse\"N\x8a\xb5\x18\x34\n\x07\x04\x05\x06\x07\x08\t\n\x12\x02\x06\x02\"%saw when somebody will look in on you\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/follow-ups\x12\xc0\x01\n\x0eRecordFollowUp\x12&.haven.crisis.v1.RecordFollowUpRequest\x1a\x19.haven.crisis.v1.FollowUp\"k\x8a\xb5\x18\x38\n\x07\x04\x05\x06\x07\x08\t\n\x12\x02\x06\x02\")looked in on you after your call for help\x82\xd3\xe4\x93\x02)\"$/v1/follow-ups/{follow_up_id}:record:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'haven/crisis/v1/follow_up_service.proto\x12\x0fhaven.crisis.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1chaven/crisis/v1/alerts.proto\x1a\x1ehaven/options/v1/options.proto\"\xa4\x02\n\x08\x46ollowUp\x12\x14\n\x0c\x66ollow_up_id\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12\x11\n\tperson_id\x18\x03 \x01(\t\x12\x14\n\x0cresponder_id\x18\x04 \x01(\t\x12-\n\x05state\x18\x05 \x01(\x0e\x32\x1e.haven.crisis.v1.FollowUpState\x12*\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0brecorded_by\x18\x07 \x01(\t\x12/\n\x0brecorded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cnew_alert_id\x18\t \x01(\t\x12\x10\n\x08\x61ttempts\x18\n \x01(\x05\"i\n\x14ListFollowUpsRequest\x12\x14\n\x0cinclude_done\x18\x01 \x01(\x08\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"_\n\x15ListFollowUpsResponse\x12-\n\nfollow_ups\x18\x01 \x03(\x0b\x32\x19.haven.crisis.v1.FollowUp\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa2\x01\n\x15RecordFollowUpRequest\x12\x1e\n\x0c\x66ollow_up_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0f\n\x07reached\x18\x02 \x01(\x08\x12<\n\nrisk_level\x18\x03 \x01(\x0e\x32\x1a.haven.crisis.v1.RiskLevelB\x0c\xbaH\x05\x82\x01\x02\x10\x01\x90\xb5\x18\x01\x12\x1a\n\x04note\x18\x04 \x01(\tB\x0c\xbaH\x05r\x03\x18\xa0\x1f\x90\xb5\x18\x01*\x83\x01\n\rFollowUpState\x12\x1f\n\x1b\x46OLLOW_UP_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46OLLOW_UP_STATE_DUE\x10\x01\x12\x1c\n\x18\x46OLLOW_UP_STATE_RECORDED\x10\x02\x12\x1a\n\x16\x46OLLOW_UP_STATE_MISSED\x10\x03\x32\x85\x03\n\x0f\x46ollowUpService\x12\xae\x01\n\rListFollowUps\x12%.haven.crisis.v1.ListFollowUpsRequest\x1a&.haven.crisis.v1.ListFollowUpsResponse\"N\x8a\xb5\x18\x34\n\x07\x04\x05\x06\x07\x08\t\n\x12\x02\x06\x02\"%saw when somebody will look in on you\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/follow-ups\x12\xc0\x01\n\x0eRecordFollowUp\x12&.haven.crisis.v1.RecordFollowUpRequest\x1a\x19.haven.crisis.v1.FollowUp\"k\x8a\xb5\x18\x38\n\x07\x04\x05\x06\x07\x08\t\n\x12\x02\x06\x02\")looked in on you after your call for help\x82\xd3\xe4\x93\x02)\"$/v1/follow-ups/{follow_up_id}:record:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,26 +42,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTFOLLOWUPSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
   _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['follow_up_id']._loaded_options = None
   _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['follow_up_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['reached']._loaded_options = None
-  _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['reached']._serialized_options = b'\272H\004j\002\010\001'
   _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['risk_level']._loaded_options = None
-  _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['risk_level']._serialized_options = b'\272H\007\202\001\004\020\001 \000\220\265\030\001'
+  _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['risk_level']._serialized_options = b'\272H\005\202\001\002\020\001\220\265\030\001'
   _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['note']._loaded_options = None
   _globals['_RECORDFOLLOWUPREQUEST'].fields_by_name['note']._serialized_options = b'\272H\005r\003\030\240\037\220\265\030\001'
   _globals['_FOLLOWUPSERVICE'].methods_by_name['ListFollowUps']._loaded_options = None
   _globals['_FOLLOWUPSERVICE'].methods_by_name['ListFollowUps']._serialized_options = b'\212\265\0304\n\007\004\005\006\007\010\t\n\022\002\006\002\"%saw when somebody will look in on you\202\323\344\223\002\020\022\016/v1/follow-ups'
   _globals['_FOLLOWUPSERVICE'].methods_by_name['RecordFollowUp']._loaded_options = None
   _globals['_FOLLOWUPSERVICE'].methods_by_name['RecordFollowUp']._serialized_options = b'\212\265\0308\n\007\004\005\006\007\010\t\n\022\002\006\002\")looked in on you after your call for help\202\323\344\223\002)\"$/v1/follow-ups/{follow_up_id}:record:\001*'
-  _globals['_FOLLOWUPSTATE']._serialized_start=872
-  _globals['_FOLLOWUPSTATE']._serialized_end=1003
+  _globals['_FOLLOWUPSTATE']._serialized_start=879
+  _globals['_FOLLOWUPSTATE']._serialized_end=1010
   _globals['_FOLLOWUP']._serialized_start=215
-  _globals['_FOLLOWUP']._serialized_end=489
-  _globals['_LISTFOLLOWUPSREQUEST']._serialized_start=491
-  _globals['_LISTFOLLOWUPSREQUEST']._serialized_end=596
-  _globals['_LISTFOLLOWUPSRESPONSE']._serialized_start=598
-  _globals['_LISTFOLLOWUPSRESPONSE']._serialized_end=693
-  _globals['_RECORDFOLLOWUPREQUEST']._serialized_start=696
-  _globals['_RECORDFOLLOWUPREQUEST']._serialized_end=869
-  _globals['_FOLLOWUPSERVICE']._serialized_start=1006
-  _globals['_FOLLOWUPSERVICE']._serialized_end=1395
+  _globals['_FOLLOWUP']._serialized_end=507
+  _globals['_LISTFOLLOWUPSREQUEST']._serialized_start=509
+  _globals['_LISTFOLLOWUPSREQUEST']._serialized_end=614
+  _globals['_LISTFOLLOWUPSRESPONSE']._serialized_start=616
+  _globals['_LISTFOLLOWUPSRESPONSE']._serialized_end=711
+  _globals['_RECORDFOLLOWUPREQUEST']._serialized_start=714
+  _globals['_RECORDFOLLOWUPREQUEST']._serialized_end=876
+  _globals['_FOLLOWUPSERVICE']._serialized_start=1013
+  _globals['_FOLLOWUPSERVICE']._serialized_end=1402
 # @@protoc_insertion_point(module_scope)

@@ -57,6 +57,7 @@ class FollowUp(_message.Message):
     RECORDED_BY_FIELD_NUMBER: _builtins.int
     RECORDED_AT_FIELD_NUMBER: _builtins.int
     NEW_ALERT_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     follow_up_id: _builtins.str
     alert_id: _builtins.str
     person_id: _builtins.str
@@ -66,6 +67,8 @@ class FollowUp(_message.Message):
     recorded_by: _builtins.str
     new_alert_id: _builtins.str
     """The alert raised because it was missed."""
+    attempts: _builtins.int
+    """How often it was tried without reaching the person. What was written with it is on the alert's timeline."""
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -82,10 +85,11 @@ class FollowUp(_message.Message):
         recorded_by: _builtins.str = ...,
         recorded_at: _timestamp_pb2.Timestamp | None = ...,
         new_alert_id: _builtins.str = ...,
+        attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "recorded_at", b"recorded_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "due_at", b"due_at", "follow_up_id", b"follow_up_id", "new_alert_id", b"new_alert_id", "person_id", b"person_id", "recorded_at", b"recorded_at", "recorded_by", b"recorded_by", "responder_id", b"responder_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "attempts", b"attempts", "due_at", b"due_at", "follow_up_id", b"follow_up_id", "new_alert_id", b"new_alert_id", "person_id", b"person_id", "recorded_at", b"recorded_at", "recorded_by", b"recorded_by", "responder_id", b"responder_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -150,8 +154,9 @@ class RecordFollowUpRequest(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     follow_up_id: _builtins.str
     reached: _builtins.bool
-    """The person was reached. A follow-up is recorded only when they were."""
+    """The person was reached. False: it was tried."""
     risk_level: _alerts_pb2.RiskLevel.ValueType
+    """Needed where the person was reached."""
     note: _builtins.str
     def __init__(
         self,

@@ -59,7 +59,8 @@ class FollowUpServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordFollowUp(self, request, context):
-        """Record the follow-up. One not recorded in time becomes an alert.
+        """Record the follow-up, or an attempt that did not reach the person: then it stays due. One that reached nobody in time
+        becomes an alert.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,9 @@ class FollowUpServiceStub:
     ListFollowUps: _aio.UnaryUnaryMultiCallable[_follow_up_service_pb2.ListFollowUpsRequest, _follow_up_service_pb2.ListFollowUpsResponse]
     """Follow-ups that are due, the earliest first: those of the caller's own alerts and care teams, or all while on duty."""
     RecordFollowUp: _aio.UnaryUnaryMultiCallable[_follow_up_service_pb2.RecordFollowUpRequest, _follow_up_service_pb2.FollowUp]
-    """Record the follow-up. One not recorded in time becomes an alert."""
+    """Record the follow-up, or an attempt that did not reach the person: then it stays due. One that reached nobody in time
+    becomes an alert.
+    """
 
 class FollowUpServiceServicer(metaclass=_abc_1.ABCMeta):
     """Looking in on the person after an alert was closed."""
@@ -38,6 +40,8 @@ class FollowUpServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _follow_up_service_pb2.RecordFollowUpRequest,
         context: _aio.ServicerContext[_follow_up_service_pb2.RecordFollowUpRequest, _abc.Awaitable[_follow_up_service_pb2.FollowUp]],
     ) -> _abc.Awaitable[_follow_up_service_pb2.FollowUp]:
-        """Record the follow-up. One not recorded in time becomes an alert."""
+        """Record the follow-up, or an attempt that did not reach the person: then it stays due. One that reached nobody in time
+        becomes an alert.
+        """
 
 def add_FollowUpServiceServicer_to_server(servicer: FollowUpServiceServicer, server: _aio.Server) -> None: ...

@@ -34,6 +34,7 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE UNIQUE INDEX review_open ON review (alert_id, kind) WHERE done_at IS NULL",
     "CREATE INDEX review_due ON review (due_at) WHERE state = 1",
     "CREATE INDEX review_order ON review (due_at, review_id)",
+    "ALTER TABLE follow_up ADD COLUMN attempts INT NOT NULL DEFAULT 0",
     "ALTER TABLE break_glass ADD COLUMN review_due_at TIMESTAMPTZ, ADD COLUMN told_late BOOLEAN NOT NULL DEFAULT FALSE",
     "UPDATE break_glass SET review_due_at = used_at + interval '72 hours'",
     "CREATE INDEX break_glass_due ON break_glass (review_due_at) WHERE reviewed_by = ''",
