@@ -15,7 +15,7 @@ from haven_dev.embedded.nats import configuration, passwords
 from haven_dev.pki import Pki
 
 POSTGRES_IMAGE = "postgres:18"
-NATS_IMAGE = "nats:2.14"
+NATS_IMAGE = "nats:2.15"
 PASSWORD = "test"  # noqa: S105  (of a server that lives as long as a test session)
 _MOUNT = "/haven"
 
