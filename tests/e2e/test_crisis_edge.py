@@ -112,3 +112,23 @@ async def test_a_replica_that_is_killed_takes_no_call_with_it(two: Platform, htt
         await two.start("crisis", replica=1)
     async with http.get(f"{two.http_url('crisis', replica=1)}/readyz") as got:
         assert got.status == 200
+
+
+async def test_a_replica_that_is_asked_to_end_ends_its_streams_and_answers_what_it_began(
+    two: Platform, http: aiohttp.ClientSession
+) -> None:
+    url = two.edge_url("crisis", replica=1)
+    responder = {"Authorization": f"Bearer {two.token('on_call_responder')}"}
+    async with http.get(f"{url}/v1/alerts:watch", headers=responder) as stream:
+        assert await stream.content.readuntil(b"\n\n")
+        stopping = asyncio.create_task(two.stop("crisis", replica=1))
+        rest = (await stream.content.read()).decode()
+    assert "event: problem" not in rest
+    await stopping
+    try:
+        said = two.log("crisis", replica=1).read_text().splitlines()
+        assert json.loads(said[-1])["event"] == "service.stopped"
+        async with http.post(f"{two.gateway_url}/v1/signals", json={"source": BUTTON}, headers=participant(two)) as got:
+            assert got.status == 200
+    finally:
+        await two.start("crisis", replica=1)
