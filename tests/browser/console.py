@@ -36,7 +36,12 @@ PLAN = {
     "professionals": ["Dr. Ito", "988, call or text"],
     "saferSurroundings": ["Ana keeps the medicine"],
 }
-HOME = {"address": "18 Elm Street, Apt 4, Chicago", "region": "IL", "country": "US", "accessNote": "Bell 4, third floor"}
+HOME = {
+    "address": "18 Elm Street, Apt 4, Chicago",
+    "region": "IL",
+    "country": "US",
+    "accessNote": "Bell 4, third floor",
+}
 CONTACTS = [
     {
         "name": "Ana Alvarez",
@@ -86,7 +91,13 @@ class Console:
 
     async def open(self, view: str) -> None:
         """Go to a view."""
-        await self.page.evaluate("view => { location.hash = view }", f"#/{view}")
+        await self.page.evaluate(
+            """view => new Promise((done) => {
+              location.hash = view;
+              requestAnimationFrame(() => requestAnimationFrame(done));
+            })""",
+            f"#/{view}",
+        )
 
     async def button(self, name: str) -> None:
         """Press a button."""
@@ -168,8 +179,8 @@ class Clinic:
     ) -> AsyncIterator[Console]:
         """A browser of its own in which this member of staff signs in.
 
-        Unless there is to be `trouble`, nothing may go wrong in it: no script fails, nothing breaks the security policy,
-        no request fails, and nobody outside is asked.
+        Unless there is to be `trouble`, nothing may go wrong in it: no script fails, nothing breaks the security
+        policy, no request fails, and nobody outside is asked.
         """
         context = await self.browser.new_context(
             **{"viewport": PHONE, "color_scheme": "dark", "locale": "en-US", "service_workers": "allow", **options}

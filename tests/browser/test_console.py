@@ -14,7 +14,10 @@ COUNT_TONES = """() => {
   const start = OscillatorNode.prototype.start;
   OscillatorNode.prototype.start = function (...when) { window.tones += 1; return start.apply(this, when); };
 }"""
-SHOWN = "async () => (await (await navigator.serviceWorker.ready).getNotifications()).map((each) => [each.title, each.body])"
+SHOWN = """async () => {
+  const shown = await (await navigator.serviceWorker.ready).getNotifications();
+  return shown.map((each) => [each.title, each.body]);
+}"""
 
 
 async def _kept(page: Page) -> str:
@@ -98,7 +101,10 @@ async def test_a_call_for_help_is_seen_through_from_the_first_sound_to_the_follo
 
 async def test_two_responders_tap_at_once_and_one_has_it(clinic: Clinic) -> None:
     first, second = clinic.day.first_responder, clinic.day.second_responder
-    async with clinic.console(first, trouble=True) as one, clinic.console(second, trouble=True, viewport=DESKTOP) as other:
+    async with (
+        clinic.console(first, trouble=True) as one,
+        clinic.console(second, trouble=True, viewport=DESKTOP) as other,
+    ):
         alert = await clinic.help()
         taps = [each.card(alert).get_by_role("button", name="Acknowledge") for each in (one, other)]
         await asyncio.gather(*(expect(each).to_be_visible(timeout=ENOUGH_MS) for each in taps))
@@ -150,7 +156,8 @@ async def test_a_pushed_page_acknowledges_without_the_console(clinic: Clinic) ->
               for (;;) {
                 const [found] = await self.registration.getNotifications({ tag: told.alert_id });
                 if (found?.actions.length) {
-                  self.dispatchEvent(new NotificationEvent("notificationclick", { notification: found, action: "acknowledge" }));
+                  const tap = { notification: found, action: "acknowledge" };
+                  self.dispatchEvent(new NotificationEvent("notificationclick", tap));
                   return [found.title, found.body, found.actions.map((each) => each.action)];
                 }
                 await new Promise((done) => setTimeout(done, 50));

@@ -33,7 +33,9 @@ _MEDIA = {
 
 
 @dataclass(frozen=True, slots=True)
-class _File:
+class File:
+    """A file of the console as it is served."""
+
     content: bytes
     media_type: str
     etag: str
@@ -42,7 +44,7 @@ class _File:
 def routes(web: Web) -> list[BaseRoute]:
     """The routes of the console."""
     settings = web.parts.settings
-    files = _read(resources.files("haven_crisis") / "console")
+    files = read(resources.files("haven_crisis") / "console")
     policy = _policy(settings)
     config = orjson.dumps(
         {
@@ -93,13 +95,14 @@ def _policy(settings: CrisisSettings) -> str:
     )
 
 
-def _read(folder: Traversable, prefix: str = "") -> dict[str, _File]:
-    found: dict[str, _File] = {}
+def read(folder: Traversable, prefix: str = "") -> dict[str, File]:
+    """Every file below a folder of the package, by its path."""
+    found: dict[str, File] = {}
     for each in folder.iterdir():
         if each.is_dir():
-            found |= _read(each, f"{prefix}{each.name}/")
+            found |= read(each, f"{prefix}{each.name}/")
         elif media_type := _MEDIA.get("." + each.name.rpartition(".")[2]):
             content = each.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            found[prefix + each.name] = _File(content, media_type, etag)
+            found[prefix + each.name] = File(content, media_type, etag)
     return found
