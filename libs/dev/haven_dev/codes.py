@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from haven_dev.receivers import SmtpReceiver, WebhookReceiver
 
+PATIENCE_S = 15.0
+PAUSE_S = 0.02
 _CODE = re.compile(r"\b\d{6}\b")
 
 
@@ -18,8 +22,17 @@ class Codes:
         self._webhooks = tuple(webhooks)
         self._smtp = smtp
 
-    def take(self, address: str) -> str:
-        """The code that came last to a webhook's URL or an email address. Raises LookupError where none did."""
+    async def take(self, address: str) -> str:
+        """The code that comes to a webhook's URL or an email address. Raises LookupError where none does."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not (code := self._look(address)):
+            if time.monotonic() > deadline:
+                raise LookupError(f"no code came to {address}")
+            await asyncio.sleep(PAUSE_S)
+        return code
+
+    def _look(self, address: str) -> str:
+        """The last code that came there, taken out; empty for none."""
         to = urlsplit(address)
         for receiver in self._webhooks:
             for call in reversed(receiver.received):
@@ -31,7 +44,7 @@ class Codes:
             if address in mail.recipients and "code is" in text:
                 self._smtp.received.remove(mail)
                 return _in(text)
-        raise LookupError(f"no code came to {address}")
+        return ""
 
 
 def _in(text: str) -> str:

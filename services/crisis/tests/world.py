@@ -104,7 +104,7 @@ class World:
             if not each.HasField("verified_at"):
                 at = {"responder_id": responder.responder_id, "channel_id": each.channel_id}
                 await stub.SendChannelCode(channel_pb.SendChannelCodeRequest(**at))
-                code = codes.take(each.webhook.url or each.email.address)
+                code = await codes.take(each.webhook.url or each.email.address)
                 responder = await stub.VerifyChannel(channel_pb.VerifyChannelRequest(**at, code=code))
         return responder
 

@@ -48,11 +48,11 @@ async def responder(day: Day, responder_id: str, name: str, channels: list[dict[
     for each in saved["channels"]:
         address = each["webhook"]["url"] if each.get("webhook") else each["email"]["address"]
         channel = {"channelId": each["channelId"]}
-        with suppress(
-            CallFailed
-        ):  # a call that is made again while a part is away may be told that a code is on its way
+        # A call that was made again while a part was away may be told that a code is on its way: then it comes.
+        with suppress(CallFailed):
             await day.administrator.post(f"{path}:sendCode", channel)
-        await day.administrator.post(f"{path}:verifyChannel", channel | {"code": codes.take(address)})
+        code = await codes.take(address)
+        await day.administrator.post(f"{path}:verifyChannel", channel | {"code": code})
 
 
 async def group(day: Day) -> None:

@@ -37,7 +37,7 @@ def _people(book: Book, rotation: Rotation, now: datetime) -> Iterator[str]:
 
 def unready(book: Book, responder_id: str) -> str:
     """Why somebody may not be put on call, and what would help. Empty when they may."""
-    if responder_id in book.reachable:
+    if responder_id in book.verified:
         return ""
     who = book.names.get(responder_id, responder_id)
     if responder_id not in book.reachable:
