@@ -103,7 +103,7 @@ class Acceptance:
             source=source,
             drill=signal.source == pb.SIGNAL_SOURCE_DRILL,
             severity=int(rules.of(source, signal.level)),
-            makes_immediate=rules.signals_make_immediate,
+            makes_immediate=rules.makes_immediate(source),
             alert_id=alert_id,
             entry_id=entry_id,
             sealed=alerts.seal(self._parts.cipher, entry_id, alerts.Told(signal.note)) if signal.note else None,

@@ -38,7 +38,8 @@ def severity_rules() -> SeverityRules:
         )
         for each in data["rules"]
     ]
-    return SeverityRules(rules, data["signals_make_immediate"])
+    repetition = data["repetition"]
+    return SeverityRules(rules, repetition["signals"], frozenset(repetition["of"]))
 
 
 @cache

@@ -278,3 +278,13 @@ async def test_many_signals_of_one_system_are_told_of_and_each_stays_a_call(
         rows = await tx.fetch("SELECT 1 FROM alert WHERE person_id = ANY($1::uuid[]) AND state <> 6", people)
     assert len(rows) == 61
     assert capsys.readouterr().out.count('"event":"system.sends_many_signals"') == 1
+
+
+async def test_a_sensor_that_repeats_itself_makes_nothing_worse(world: World, system: System, person_id: str) -> None:
+    for _ in range(4):
+        assert (await system.post({"person_id": person_id}))[0] == 202
+    (alert,) = (await world.alerts().ListAlerts(alert_pb.ListAlertsRequest(person_id=person_id))).alerts
+    assert alert.severity == alerts_pb2.SEVERITY_HIGH
+    await world.signal(person_id)
+    assert (await world.alert(alert.alert_id)).severity == alerts_pb2.SEVERITY_IMMEDIATE
+    await world.replays(alert.alert_id)

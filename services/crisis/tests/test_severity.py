@@ -41,6 +41,13 @@ def test_each_rule_is_named_once_with_source_and_version_and_speaks_of_signals_t
         assert each.signals <= SOURCES, each.rule_id
 
 
+def test_what_repeats_by_itself_is_no_more_severe_for_it() -> None:
+    rules = severity_rules()
+    assert rules.repeating <= SOURCES
+    assert {each for each in SOURCES if rules.makes_immediate(each) == 3} == rules.repeating
+    assert not rules.repeating & {"integrated_system", "check_in_trend", "no_show", "follow_up_missed"}
+
+
 def test_levels_and_severities_have_the_same_numbers() -> None:
     assert {each.name: int(each) for each in Severity} == {
         name.removeprefix("SIGNAL_LEVEL_"): number for name, number in signals_pb2.SignalLevel.items() if number
@@ -48,4 +55,4 @@ def test_levels_and_severities_have_the_same_numbers() -> None:
 
 
 def test_what_no_rule_speaks_of_is_high_rather_than_lost() -> None:
-    assert SeverityRules((), 3).of("something new") is Severity.HIGH
+    assert SeverityRules((), 3, frozenset()).of("something new") is Severity.HIGH

@@ -33,12 +33,23 @@ class SeverityRule:
         return signal in self.signals and level >= self.level
 
 
+NEVER = 2**31 - 1
+"""More signals than an alert has."""
+
+
 @dataclass(frozen=True, slots=True)
 class SeverityRules:
     """Where a signal starts, and how many signals of one alert make it immediate."""
 
     rules: Sequence[SeverityRule]
-    signals_make_immediate: int
+    repeated: int
+    """How many signals make an alert immediate."""
+    repeating: frozenset[str]
+    """By signals of which sources."""
+
+    def makes_immediate(self, signal: str) -> int:
+        """With how many signals an alert is immediate when one of this source joins."""
+        return self.repeated if signal in self.repeating else NEVER
 
     def of(self, signal: str, level: int = 0) -> Severity:
         """The severity of one signal. Where no rule fits it counts as high: the rules may not lose a call."""

@@ -60,6 +60,13 @@ class Completer:
         )
         after = await alerts.add(tx, self._cipher, alert, self._entries(case, alert))
         await self._carry_on(tx, case, after)
+        if case.acknowledged is not None:
+            with tx.as_of(case.acknowledged.at, Principal(case.acknowledged.responder_id)):
+                tx.audit(
+                    case.person_id,
+                    action=f"crisis/{case.acknowledged.channel}",
+                    seen_as="took your call for help",
+                )
         kept.done(tx, case.case_id, case.alert_id, alert_id, int(held.road), len(case.signals), case.raised_at)
         _tell(tx, case, alert_id, alert.session_id)
         for bell in ("pages", "escalations", "watch", "relay"):
@@ -79,7 +86,7 @@ class Completer:
             source=source,
             drill=each.drill,
             severity=each.severity,
-            makes_immediate=facts.severity_rules().signals_make_immediate,
+            makes_immediate=facts.severity_rules().makes_immediate(source),
             alert_id=case.alert_id,
             entry_id=each.entry_id,
             sealed=alerts.seal(self._cipher, each.entry_id, alerts.Told(signal.note)) if signal.note else None,
@@ -124,7 +131,10 @@ class Completer:
             ]
             if case.acknowledged is not None:
                 by = case.acknowledged
-                found.append(Entry(Kind.ACKNOWLEDGED, by.at, by.responder_id, until(by.at + self._limits.lease)))
+                how = {"channel": by.channel} if by.channel else {}
+                found.append(
+                    Entry(Kind.ACKNOWLEDGED, by.at, by.responder_id, {**how, **until(by.at + self._limits.lease)})
+                )
         return sorted(found, key=lambda each: each.at)
 
     async def _carry_on(self, tx: Tx, case: Case, alert: Alert) -> None:
