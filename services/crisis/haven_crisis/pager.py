@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Coroutine, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -24,12 +24,15 @@ from haven_crisis.settings import CrisisSettings
 from haven_crisis.store.pages import Draft, Job, PageState, Round, wanted
 from haven_kit import ids, logs, telemetry
 from haven_kit.database import Tx
+from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
 from haven_kit.service import Parts
 
 BATCH = 100
 NOTES_AT_ONCE = 2
 """Connections to the database that noting accepted pages may hold: calls for help that come in go first."""
+MOST_UNNOTED = 10_000
+"""Outcomes that wait for the record to come back; the oldest are forgotten, and their pages sent again."""
 BACKOFF = (timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=4))
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/pager")
@@ -52,6 +55,7 @@ class Pager:
         """For each provider its own, so that a slow one holds back no page of another's."""
         self._noting = asyncio.Semaphore(NOTES_AT_ONCE)
         self._running: set[asyncio.Task[None]] = set()
+        self._unnoted: deque[tuple[Job, Outcome]] = deque(maxlen=MOST_UNNOTED)
         self.worker_id = ids.new_id()
 
     def drafts(self, responders: Sequence[str], severity: int) -> list[Draft]:
@@ -133,7 +137,7 @@ class Pager:
         try:
             outcome = await self.deliver(job)
             if outcome is not None:
-                await self.note(job, outcome)
+                await self._note_now_or_later(job, outcome)
         except Exception:  # noqa: BLE001 - nobody else would hear of it
             # The page stays claimed; when its lease runs out it is sent again.
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
@@ -151,6 +155,17 @@ class Pager:
                     await self.page(tx, of, [Draft(job.responder_id, job.place + 1, channels[job.place + 1].kind)])
         except Exception:  # noqa: BLE001 - the page itself goes on, and starts the next channel when it fails
             _log.exception("page.next_not_begun", page_id=job.page_id, alert_id=job.alert_id)
+
+    async def _note_now_or_later(self, job: Job, outcome: Outcome) -> None:
+        try:
+            await self.note(job, outcome)
+        except (Unavailable, Overloaded):
+            self._unnoted.append((job, outcome))
+
+    async def note_late(self) -> None:
+        """Write down what could not be while the record was away, so that nobody takes those pages for lost."""
+        for _ in range(len(self._unnoted)):
+            await self._note_now_or_later(*self._unnoted.popleft())
 
     async def deliver(self, job: Job) -> Outcome | None:
         """Hand a page to its provider, whether or not there is a record of it. None where its lease left no time."""

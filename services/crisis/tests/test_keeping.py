@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from haven.crisis.v1 import signals_pb2 as pb
@@ -107,8 +108,13 @@ class Trouble:
     async def signal(self, person_id: str, **given: Any) -> pb.RaiseSignalResponse:
         """The person calls for help."""
         answer = await self.world.signal(person_id, **given)
-        self._alerts.setdefault(person_id, set()).add(answer.alert_id)
+        self._alerts.setdefault(person_id, set()).add(answer.alert_id or self.kept_alert(person_id))
         return answer
+
+    def kept_alert(self, person_id: str) -> str:
+        """The alert that is kept for a person."""
+        cases = self.keeping._keeper.cases.items()
+        return next(alert_id for alert_id, held in cases if held.case.person_id == person_id)
 
     def __post_init__(self) -> None:
         self._alerts: dict[str, set[str]] = {}
@@ -122,8 +128,9 @@ async def trouble(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Trouble]:
     hooks = {name: WebhookReceiver() for name in ("first", "second", "boss", "last")}
-    for hook in hooks.values():
-        await hook.start()
+    mail = SmtpReceiver()
+    for each in (*hooks.values(), mail):
+        await each.start()
     clock = FakeClock()
     database = Proxy(await haven.database_url("crisis"))
     await database.start()
@@ -132,14 +139,15 @@ async def trouble(
         "clock": clock,
         "database_url": database.url,
         "crisis_last_resort_webhook": hooks["last"].url,
+        "smtp_port": mail.port,
         "crisis_journal_dir": journal,
     }
     crisis = await serve(SPEC, **settings)
-    world = World(crisis, clock, hooks, SmtpReceiver())
+    world = World(crisis, clock, hooks, mail)
     await world.plan()
     yield Trouble(world, database, nats_server, serve, settings, journal)
-    for hook in hooks.values():
-        await hook.stop()
+    for each in (*hooks.values(), mail):
+        await each.stop()
 
 
 async def _known_on_call(trouble: Trouble) -> None:
@@ -279,8 +287,10 @@ async def test_a_provider_that_fails_moves_on_to_the_next_and_is_tried_again(tro
     finally:
         world.hooks["first"].status = 204
     await trouble.complete()
-    rows = await trouble.fetch("SELECT state, attempt FROM page WHERE alert_id = $1 ORDER BY attempt", answer.alert_id)
-    assert [tuple(row) for row in rows if row["attempt"] < 3] == [(4, 1), (3, 2)]
+    rows = await trouble.fetch(
+        "SELECT place, attempt, state FROM page WHERE alert_id = $1 ORDER BY place, attempt", answer.alert_id
+    )
+    assert [tuple(row) for row in rows] == [(0, 1, 4), (0, 2, 3), (1, 1, 3)]
     await world.replays(answer.alert_id)
 
 
@@ -315,14 +325,37 @@ async def test_a_responder_takes_it_while_the_record_is_away(trouble: Trouble, p
     async with trouble.away():
         answer = await trouble.signal(person_id)
         await world.paged("first", answer.alert_id)
-        assert not await trouble.keeping.acknowledge(answer.alert_id, "somebody-else")
-        assert await trouble.keeping.acknowledge(answer.alert_id, "first")
-        assert await trouble.keeping.acknowledge(answer.alert_id, "first")
+        assert not await trouble.keeping.acknowledge(answer.alert_id, "somebody-else", "link")
+        assert await trouble.keeping.acknowledge(answer.alert_id, "first", "link")
+        assert await trouble.keeping.acknowledge(answer.alert_id, "first", "link")
         world.clock.advance(WAIT * 2)
         await world.step("keeping")
     alert = await trouble.whole(person_id)
     assert (alert["state"], alert["responder_id"]) == (3, "first")
     assert world.pages("second", answer.alert_id) == []
+
+
+async def test_a_tap_on_the_link_takes_it_while_the_record_is_away(trouble: Trouble, person_id: str) -> None:
+    await _known_on_call(trouble)
+    world = trouble.world
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        (page,) = await world.paged("first", answer.alert_id)
+        edge = world.crisis.process.edge
+        assert edge is not None
+        link = f"http://127.0.0.1:{edge.port}/p/" + page["link"].rpartition("/")[2]
+        async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as http:
+            async with http.get(link) as opened:
+                told = await opened.json()
+            assert told["state"] == "open"
+            async with http.post(link, data={"tap": told["tap"]}) as tapped:
+                assert (await tapped.json())["state"] == "yours"
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "first")
+    audited = await trouble.fetch(
+        "SELECT principal_id FROM audit_entry WHERE person_id = $1 AND action = 'crisis/push'", person_id
+    )
+    assert [row[0] for row in audited] == ["first"]
 
 
 async def test_a_link_that_cannot_be_looked_up_refuses_nobody_and_is_looked_up_later(trouble: Trouble) -> None:
@@ -339,7 +372,7 @@ async def test_a_link_that_cannot_be_looked_up_refuses_nobody_and_is_looked_up_l
             who = trouble.world.crisis.as_role("partner", person_id=caller)
             answer = await trouble.signal(person, caller=who)
             assert answer.kept == pb.KEPT_STREAM
-            await trouble.world.paged("first", answer.alert_id)
+            await trouble.world.paged("first", trouble.kept_alert(person))
     for person, found in ((about, "found"), (other, "not_found")):
         alert = await trouble.whole(person)
         (entry,) = await trouble.fetch(

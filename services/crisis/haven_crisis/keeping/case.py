@@ -93,6 +93,8 @@ class Acknowledged:
 
     at: datetime
     responder_id: str
+    channel: str = ""
+    """By which they said so: `link`, `voice`, `push`."""
 
 
 @dataclass(slots=True)
@@ -126,6 +128,10 @@ class Case:
     def open_pages(self) -> Iterator[KeptPage]:
         """Pages that have not ended."""
         return (each for each in self.pages if each.state in OPEN)
+
+    def page(self, page_id: str) -> KeptPage | None:
+        """The page of that id, where it is one of these."""
+        return next((each for each in self.pages if each.page_id == page_id), None)
 
     def has(self, signal_id: str) -> KeptSignal | None:
         """The signal of that id, where it is one of these."""

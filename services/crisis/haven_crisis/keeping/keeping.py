@@ -44,6 +44,7 @@ first."""
 MOST_SIGNALS = 100
 """Of one case; more begin another one, which is joined with it in the record."""
 COMPLETED_AT_ONCE = 4
+_TRIES = 3
 _PRINCIPAL = system("crisis/keeping")
 _log = logs.get(__name__)
 
@@ -55,6 +56,18 @@ class Taken:
     signal_id: str
     alert_id: str
     kept: Kept
+
+
+@dataclass(frozen=True, slots=True)
+class OnPage:
+    """What a page is about that was sent without a record."""
+
+    alert_id: str
+    responder_id: str
+    channel: str
+    drill: bool
+    taken_by: str
+    """Empty while nobody has taken it."""
 
 
 class Keeping:
@@ -191,10 +204,21 @@ class Keeping:
             traceparent=plan.traceparent,
         )
 
-    async def acknowledge(self, alert_id: str, responder_id: str) -> bool:
+    def on_page(self, page_id: str) -> OnPage | None:
+        """What a page is about that was sent without a record; None for any other."""
+        for held in self._keeper.cases.values():
+            page = held.case.page(page_id)
+            if page is not None and held.became is None:
+                by = held.case.acknowledged
+                return OnPage(
+                    held.case.alert_id, page.responder_id, page.channel, held.case.drill, by.responder_id if by else ""
+                )
+        return None
+
+    async def acknowledge(self, alert_id: str, responder_id: str, channel: str) -> bool:
         """A responder who was paged takes an alert that is not in the record. False where this replica knows no such
-        case, they were not paged for it, or it cannot be written down."""
-        for _ in range(3):
+        case, a colleague has it, they were not paged for it, or it cannot be written down."""
+        for _ in range(_TRIES):
             held = await self._keeper.get(alert_id)
             if held is None:
                 return False
@@ -205,11 +229,14 @@ class Keeping:
                 if case.acknowledged is not None:
                     return case.acknowledged.responder_id == responder_id
                 now = self._clock.now()
-                case.take(Acknowledged(now, responder_id), now + self._limits.lease)
+                case.take(Acknowledged(now, responder_id, channel), now + self._limits.lease)
                 try:
-                    return await self._keeper.keep(held) is not Kept.NOWHERE
+                    if await self._keeper.keep(held) is Kept.NOWHERE:
+                        _log.error("kept.acknowledgement_in_memory_alone", alert_id=alert_id)
                 except Changed:
                     self._keeper.cases.pop(alert_id, None)
+                    continue
+                return True
         return False
 
     async def step(self) -> bool:
@@ -221,6 +248,7 @@ class Keeping:
     async def _step(self) -> None:
         await self._keeper.look()
         if await self._database_answers():
+            await self._pager.note_late()
             await self._complete_all()
             if self._copy is not None:
                 await self._copy.keep()

@@ -87,6 +87,11 @@ class TwilioCallbacks:
         page_id = _page_id(request)
         if fields.get("Digits") != "1":
             return _twiml(self._ask_again(page_id, "Press 1 to take the alert."))
+        keeping = self._web.desk.roads.keeping
+        if (kept := keeping.on_page(page_id)) is not None:
+            # The record is away, or was a moment ago: it is written down with what is kept.
+            mine = await keeping.acknowledge(kept.alert_id, kept.responder_id, "voice")
+            return _twiml(f"<Say>{escape(_TAKEN_NOW if mine else _BY_RULE['taken'])}</Say>")
         try:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 page = await deliveries.page(tx, page_id)

@@ -95,13 +95,26 @@ class LinkPages:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 page = await deliveries.page(tx, page_id)
                 if page is None:
-                    return Seen(State.NOT_YET)
+                    return self._kept(page_id) or Seen(State.NOT_YET)
                 alert = await alerts.get(tx, page.alert_id)
         except (Unavailable, Overloaded):
-            return Seen(State.AWAY)
+            return self._kept(page_id) or Seen(State.AWAY)
         return Seen(_state(alert, page.responder_id), page, alert.drill)
 
+    def _kept(self, page_id: str) -> Seen | None:
+        """How things stand with a page that was sent while the record was away."""
+        found = self._web.desk.roads.keeping.on_page(page_id)
+        if found is None:
+            return None
+        page = Paged(page_id, found.alert_id, found.responder_id, found.channel)
+        if found.taken_by:
+            return Seen(State.YOURS if found.taken_by == found.responder_id else State.TAKEN, page, found.drill)
+        return Seen(State.CONSOLE if found.responder_id == LAST_RESORT_ID else State.OPEN, page, found.drill)
+
     async def _take(self, page: Paged, channel: str) -> Seen:
+        if (kept := self._kept(page.page_id)) is not None:
+            await self._web.desk.roads.keeping.acknowledge(page.alert_id, page.responder_id, channel)
+            return self._kept(page.page_id) or kept
         try:
             async with self._web.parts.database.transaction(Principal(page.responder_id)) as tx:
                 alert = await self._web.desk.acknowledge(tx, page.alert_id, page.responder_id, channel)
