@@ -130,8 +130,8 @@ async def show_help(
     tx: Tx, session_id: str, person_id: str, state: HelpState, alert_id: str = "", *, lost: bool = False
 ) -> None:
     """Show staff how far help has come for somebody in their session, or that whoever had the alert has it no longer.
-    Nothing to show where they have no part in it."""
-    session = await sessions.find(tx, session_id)
+    Nothing to show where they have no part in it, and for a call from outside of any session (an empty id)."""
+    session = await sessions.find(tx, session_id) if session_id else None
     if session is None:
         return
     if await sessions.has_seat(tx, session_id, person_id) or await people.was_in(tx, session_id, person_id):

@@ -86,13 +86,11 @@ async def alert_closed(tx: Tx, event: crisis.AlertClosed) -> None:
 
 
 async def _lost(tx: Tx, session_id: str, person_id: str, alert_id: str) -> None:
-    if session_id:
-        await show_help(tx, session_id, person_id, HelpState.ALERTED, alert_id, lost=True)
+    await show_help(tx, session_id, person_id, HelpState.ALERTED, alert_id, lost=True)
 
 
 async def _show(tx: Tx, event: AboutAlert, state: HelpState) -> None:
-    if event.session_id:  # an alert may have begun outside of any session
-        await show_help(tx, event.session_id, event.person_id, state, event.alert_id)
+    await show_help(tx, event.session_id, event.person_id, state, event.alert_id)
 
 
 def reactions() -> tuple[Reaction[Any], ...]:

@@ -292,6 +292,14 @@ async def test_staff_follow_how_far_help_has_come(neighbours: Neighbours) -> Non
     assert not (await ana.room()).help
 
 
+async def test_a_call_from_outside_of_any_session_is_shown_in_none(neighbours: Neighbours) -> None:
+    person_id, signal_id = new_id(), new_id()
+    async with neighbours.running.parts.database.transaction(system("test")) as tx:
+        assert await people.call_for_help(tx, signal_id, person_id, new_id(), None)
+    await neighbours.running.react(told.DistressSignalled(signal_id=signal_id, person_id=person_id))
+    await neighbours.running.react(crisis.AlertRaised(alert_id=new_id(), person_id=person_id))
+
+
 async def test_staff_see_when_whoever_was_coming_is_not(neighbours: Neighbours) -> None:
     group = await plan(neighbours)
     await group.start()
