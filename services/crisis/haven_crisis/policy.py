@@ -34,6 +34,8 @@ async def may_see(call: Call, alert: Alert, book: Book) -> None:
     caller = call.principal.id
     if sees_all(call, book) or caller in (alert.responder_id, *alert.observers):
         return
+    if alert.drill and call.principal.has(options.ROLE_ON_CALL_RESPONDER):
+        return  # about nobody: whoever is to learn may take it
     if await pages.was_paged(call.tx, alert.alert_id, caller):
         return
     held = await relations.of(call.tx, call.principal, alert.person_id)
