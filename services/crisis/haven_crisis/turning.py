@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import wraps
 
 from haven_kit.workers import Worker
 
@@ -34,6 +35,7 @@ class Turning:
         self._limits[worker.name] = (3 * worker.every + SLACK).total_seconds()
         self._turned[worker.name] = self._clock()
 
+        @wraps(worker.step)
         async def step() -> bool:
             more = await worker.step()
             self._turned[worker.name] = self._clock()

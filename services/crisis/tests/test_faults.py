@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import defaultdict
 from datetime import timedelta
 from typing import Any
@@ -231,7 +232,7 @@ async def test_a_slow_provider_holds_back_no_page_of_another(
 
     monkeypatch.setattr(Channels, "send", send)
     sweep: Any = next(each for each in world.crisis.process.service.workers if each.name == "pages").step
-    pager = sweep.__self__
+    pager = inspect.unwrap(sweep).__self__
     monkeypatch.setattr(pager, "_rooms", defaultdict(lambda: asyncio.Semaphore(1)))
     await world.plan(channels={"first": ["first@example.org"], "second": ["second"], "boss": ["boss"]})
     await world.signal(ids.new_id())  # waits at the mail server

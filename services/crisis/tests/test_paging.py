@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -59,7 +60,8 @@ async def test_a_provider_that_says_later_that_it_failed_moves_the_page_on(world
     raised = await world.signal(person_id)
     [body] = await world.paged("first", raised.alert_id)
     await eventually(lambda: _ended(world, raised.alert_id, 1))
-    pager = next(each for each in world.crisis.process.service.workers if each.name == "pages").step.__self__
+    sweep: Any = next(each for each in world.crisis.process.service.workers if each.name == "pages").step
+    pager = inspect.unwrap(sweep).__self__
 
     async def told(page_id: str) -> bool:
         async with world.transaction() as tx:

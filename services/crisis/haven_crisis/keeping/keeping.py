@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 
 from haven_crisis import metrics
 from haven_crisis.directory import Directory
@@ -265,6 +266,7 @@ class Keeping:
         """A worker's step that goes after this: when the database comes back, what was done meanwhile is written into
         the record before anybody acts on what the record says. It waits a few seconds at most."""
 
+        @wraps(step)
         async def after() -> bool:
             if self._back_since is None or self.cases:
                 await self.step()
