@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from datetime import timedelta
+from typing import TypeVar
 
 import asyncpg
 
@@ -13,7 +14,6 @@ from haven_crisis.directory import Channel, Directory
 from haven_crisis.pager import Pager
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import deliveries
-from haven_crisis.store.deliveries import Sent
 from haven_crisis.store.pages import PageState
 from haven_kit import logs
 from haven_kit.database import Database
@@ -24,6 +24,7 @@ from haven_kit.service import Parts
 BATCH = 200
 AGAIN = timedelta(seconds=10)
 TRIES = 20
+T = TypeVar("T")
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/deliveries")
 
@@ -45,18 +46,20 @@ class Deliveries:
         return kept or brought or told
 
     async def keep(self) -> bool:
-        """Write down what was handed to providers since the last time."""
-        sends = self._channels.sends
-        batch: deque[Sent] = deque(sends.popleft() for _ in range(min(BATCH, len(sends))))
-        if not batch:
+        """Write down what was handed to providers since the last time, and what they said. True when there is more."""
+        sends, reports = _first(self._channels.sends), _first(self._channels.reports)
+        if not sends and not reports:
             return False
         try:
             async with self._database.transaction(_PRINCIPAL) as tx:
-                await deliveries.sent(tx, batch)
+                await deliveries.sent(tx, sends)
+                for each in reports:
+                    await deliveries.report(tx, each)
         except BaseException:
-            sends.extendleft(reversed(batch))
+            self._channels.sends.extendleft(reversed(sends))
+            self._channels.reports.extendleft(reversed(reports))
             raise
-        return len(batch) == BATCH
+        return BATCH in (len(sends), len(reports))
 
     async def finish(self) -> None:
         """Write down the rest, where the database can be reached."""
@@ -105,3 +108,8 @@ class Deliveries:
         channels = self._directory.channels(responder_id)
         found = channels[place] if place < len(channels) else None
         return found if found is not None and (found.kind, found.provider) == (kind, provider) else None
+
+
+def _first(held: deque[T]) -> list[T]:
+    """A batch from the left."""
+    return [held.popleft() for _ in range(min(BATCH, len(held)))]

@@ -22,7 +22,7 @@ from haven_crisis.channels.web_push import WebPush
 from haven_crisis.channels.webhook import Webhook
 from haven_crisis.directory import Channel
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store.deliveries import Sent
+from haven_crisis.store.deliveries import Report, Sent
 from haven_crisis.store.pages import PageState
 from haven_kit import logs
 from haven_kit.clock import Clock
@@ -45,6 +45,8 @@ class Channels:
         self._health = Health()
         self.sends: deque[Sent] = deque(maxlen=REMEMBERED)
         """Pages that were handed to providers and are not written down yet. The oldest are forgotten."""
+        self.reports: deque[Report] = deque(maxlen=REMEMBERED)
+        """What providers said about pages and is not written down yet."""
         self._http = Http(self._timeout)
         self._apprise = Apprise(self._timeout)
         account = Account(self._http, settings)

@@ -30,6 +30,17 @@ class Sent:
     """The provider keeps it open until it is told that somebody has the alert."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider says about a page it took: DELIVERED or FAILED."""
+
+    page_id: str
+    reference: str
+    state: PageState
+    reason: str
+    """Its word for how it ended, and its number for why."""
+
+
 _SENT = """INSERT INTO delivery (page_id, channel, provider, reference, sent_at, open_at_provider)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[])
 ON CONFLICT (page_id) DO UPDATE SET channel = excluded.channel, provider = excluded.provider,
@@ -57,13 +68,12 @@ VALUES ($1, $2, $3, $4, $5, FALSE)
 ON CONFLICT (page_id) DO UPDATE SET
     reported = excluded.reported, reported_at = excluded.reported_at, reason = excluded.reason, applied = FALSE,
     reference = COALESCE(NULLIF(d.reference, ''), excluded.reference)
-WHERE d.reported = 0 OR (excluded.reported = 7 AND d.reported <> 7)
-RETURNING 1"""
+WHERE d.reported = 0 OR (excluded.reported = 7 AND d.reported <> 7)"""
 
 
-async def report(tx: Tx, page_id: str, reference: str, state: PageState, reason: str) -> bool:
-    """Keep how a page ended, as its provider says. False where that was known."""
-    return await tx.fetch_one(_REPORT, page_id, reference, int(state), tx.now, reason) is not None
+async def report(tx: Tx, told: Report) -> None:
+    """Keep how a page ended, as its provider says; nothing where that was known."""
+    await tx.fetch(_REPORT, told.page_id, told.reference, int(told.state), tx.now, told.reason)
 
 
 async def unapplied(tx: Tx, limit: int) -> list[asyncpg.Record]:

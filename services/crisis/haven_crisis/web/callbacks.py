@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from haven_crisis.channels import twilio
 from haven_crisis.domain import replies
 from haven_crisis.store import deliveries
-from haven_crisis.store.deliveries import Paged
+from haven_crisis.store.deliveries import Paged, Report
 from haven_crisis.store.pages import PageState
 from haven_edge import bodies
 from haven_edge.problems import Problem
@@ -76,10 +76,17 @@ class TwilioCallbacks:
         state = _ENDED.get(told)
         if state is not None:
             reference = fields.get("MessageSid") or fields.get("CallSid", "")
-            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
-                if await deliveries.report(tx, _page_id(request), reference[:64], state, _reason(told, fields)):
-                    tx.wake("deliveries")
+            await self._keep(Report(_page_id(request), reference[:64], state, _reason(told, fields)))
         return Response(status_code=204)
+
+    async def _keep(self, told: Report) -> None:
+        try:
+            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
+                await deliveries.report(tx, told)
+                tx.wake("deliveries")
+        except (Unavailable, Overloaded):
+            # Twilio says it once. It is written down when the record is back.
+            self._web.channels.reports.append(told)
 
     async def key(self, request: Request) -> Response:
         """A key was pressed in a call: 1 takes the alert."""
@@ -87,11 +94,9 @@ class TwilioCallbacks:
         page_id = _page_id(request)
         if fields.get("Digits") != "1":
             return _twiml(self._ask_again(page_id, "Press 1 to take the alert."))
-        keeping = self._web.desk.roads.keeping
-        if (kept := keeping.on_page(page_id)) is not None:
-            # The record is away, or was a moment ago: it is written down with what is kept.
-            mine = await keeping.acknowledge(kept.alert_id, kept.responder_id, "voice")
-            return _twiml(f"<Say>{escape(_TAKEN_NOW if mine else _BY_RULE['taken'])}</Say>")
+        page = self._kept(page_id)
+        if page is not None:
+            return _twiml(f"<Say>{escape(await self._take(page, 'voice'))}</Say>")
         try:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 page = await deliveries.page(tx, page_id)
@@ -106,20 +111,32 @@ class TwilioCallbacks:
         return _twiml(f"<Message>{escape(await self._reply(fields.get('From', ''), fields.get('Body', '')))}</Message>")
 
     async def _reply(self, number: str, text: str) -> str:
+        directory = self._web.desk.directory
+        away = [page for sent in self._web.channels.sends if (page := self._kept(sent.page_id)) is not None]
+        paged = [each for each in away if each.responder_id in directory.reached_by(number)]
         try:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
-                await self._web.desk.directory.read(tx)
-                who = self._web.desk.directory.reached_by(number)
-                paged = await deliveries.open_alerts(tx, who, tx.now - ANSWERED_WITHIN)
+                await directory.read(tx)
+                paged += await deliveries.open_alerts(tx, directory.reached_by(number), tx.now - ANSWERED_WITHIN)
         except (Unavailable, Overloaded):
-            return _AWAY
+            if not paged:
+                return _AWAY
         if not paged:
             return _NO_ALERT
         meant = replies.meant(text, sorted({each.alert_id for each in paged}))
         page = next((each for each in paged if each.alert_id == meant), None)
         return await self._take(page, "sms") if page is not None else _WHICH
 
+    def _kept(self, page_id: str) -> Paged | None:
+        """The page, where it was sent while the record was away: who takes it is written down with what is kept."""
+        found = self._web.desk.roads.keeping.on_page(page_id)
+        return Paged(page_id, found.alert_id, found.responder_id, found.channel) if found is not None else None
+
     async def _take(self, page: Paged, channel: str) -> str:
+        if self._kept(page.page_id) is not None:
+            keeping = self._web.desk.roads.keeping
+            mine = await keeping.acknowledge(page.alert_id, page.responder_id, channel)
+            return _TAKEN_NOW if mine else _BY_RULE["taken"]
         try:
             async with self._web.parts.database.transaction(Principal(page.responder_id)) as tx:
                 await self._web.desk.acknowledge(tx, page.alert_id, page.responder_id, channel)
