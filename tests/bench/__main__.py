@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import around
 import uvloop
 from load import closed, open_loop, percentile
 from sides import Side, World
@@ -27,14 +28,18 @@ from haven_dev import project
 
 AT_ONCE = (1, 32)
 SIGNAL_RATES = (1, 50, 200)
+KEPT_RATE = 50
+BUSY_AT_ONCE = 8
+"""Callers that keep each of intake and billing busy."""
 EVENT_RATE = 50
 WARM_S = 1.0
 PATIENCE_S = 20.0
 
-SHOWN = ("per_s", "p50_ms", "p99_ms", "cpu_ms")
+SHOWN = ("per_s", "durable_p50_ms", "durable_p99_ms", "p50_ms", "p99_ms", "cpu_ms")
 
 Numbers = dict[str, float]
 Measure = Callable[[Side, int], Awaitable[Numbers]]
+Around = Callable[[World, Side], contextlib.AbstractAsyncContextManager[None]]
 
 
 def say(text: str) -> None:
@@ -73,7 +78,13 @@ class Bench:
         measures = [(f"check-in, {at_once} at once", self._command(at_once, Side.check_in)) for at_once in AT_ONCE]
         measures.append((f"consent, {AT_ONCE[-1]} at once", self._command(AT_ONCE[-1], Side.consent)))
         measures += [(f"signal to page, {rate}/s", self._signals(rate)) for rate in SIGNAL_RATES]
+        most = SIGNAL_RATES[-1]
+        measures.append((f"signal to page, {most}/s, two replicas", self._among(around.two_replicas, most)))
+        measures.append((f"signal to page, {most}/s, others busy", self._while_busy(most)))
         measures.append((f"commit to consumed, {EVENT_RATE}/s", self._events))
+        # Last: PostgreSQL is another process afterwards.
+        for name, away in (("NATS", around.without_database), ("disk", around.without_both)):
+            measures.append((f"signal kept by {name}, {KEPT_RATE}/s", self._among(away, KEPT_RATE, cpu=False)))
         return measures
 
     async def _alternating(self, name: str, measure: Measure) -> dict[str, Any]:
@@ -105,21 +116,57 @@ class Bench:
 
         return measure
 
-    def _signals(self, rate: float) -> Measure:
+    def _signals(self, rate: float, *, cpu: bool = True) -> Measure:
         async def measure(side: Side, repeat: int) -> Numbers:
             sent: dict[str, float] = {}
-            before = side.cpu()
+            answered: list[float] = []
+            before = side.cpu() if cpu else {}
 
             async def send() -> None:
                 at = time.perf_counter()
-                sent[await side.signal()] = at
+                alert = await side.signal()
+                answered.append((time.perf_counter() - at) * 1000)
+                sent[alert] = at
 
             await open_loop(send, rate=rate, seconds=self._seconds, seed=repeat)
             taken: dict[str, float] = {}
             async with asyncio.timeout(PATIENCE_S):
                 while not sent.keys() <= taken.keys():
                     taken |= await self._world.taken()
-            return _spread([(taken[alert] - at) * 1000 for alert, at in sent.items()]) | _used(side, before, len(sent))
+            durable = {f"durable_{key}": value for key, value in _spread(answered).items()}
+            paged = _spread([(taken[alert] - at) * 1000 for alert, at in sent.items()])
+            return durable | paged | (_used(side, before, len(sent)) if cpu else {})
+
+        return measure
+
+    def _among(
+        self,
+        made: Callable[[World, Side], contextlib.AbstractAsyncContextManager[None]],
+        rate: float,
+        *,
+        cpu: bool = True,
+    ) -> Measure:
+        """Signals amid what is made of the platform; the bare path as ever."""
+        signals = self._signals(rate, cpu=cpu)
+
+        async def measure(side: Side, repeat: int) -> Numbers:
+            async with made(self._world, side):
+                return await signals(side, repeat)
+
+        return measure
+
+    def _while_busy(self, rate: float) -> Measure:
+        """Signals while callers keep two other services as busy as they can be."""
+        signals = self._signals(rate)
+
+        async def measure(side: Side, repeat: int) -> Numbers:
+            busy = [
+                asyncio.ensure_future(closed(work, at_once=BUSY_AT_ONCE, seconds=self._seconds))
+                for work in (side.check_in, side.bill)
+            ]
+            found = await signals(side, repeat)
+            await asyncio.gather(*busy)
+            return found
 
         return measure
 

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -21,12 +21,13 @@ import bare
 import psutil
 
 from haven_dev import ports, project
+from haven_dev.codes import Codes
 from haven_dev.process import Child
 from haven_dev.runner import Platform
 
 PEOPLE = 32
 """Participants who take turns, so that no call waits for another's record."""
-PARTS = ("crisis", "intake", "gateway")
+PARTS = ("crisis", "intake", "billing", "gateway")
 SAMPLE_RATIO = "0.05"
 """The default of a deployment; crisis keeps every trace."""
 _OUTSIDE = ("collector", "webhook")
@@ -40,8 +41,8 @@ _AGREED = {"kind": "CONSENT_KIND_TREATMENT", "documentVersion": "2026-01", "sign
 class Services(Platform):
     """The platform as it would be deployed: its clock is the machine's, its collector elsewhere."""
 
-    def environment(self, part: str) -> dict[str, str]:
-        values = super().environment(part)
+    def environment(self, part: str, *, replica: int = 0) -> dict[str, str]:
+        values = super().environment(part, replica=replica)
         del values["HAVEN_CLOCK_FILE"]
         return values
 
@@ -72,6 +73,7 @@ class Side:
     """From the commit of each consent given since to the commit of its event's effect, in ms."""
     processes: dict[str, psutil.Process]
     """What works for this side; PostgreSQL works for one side at a time."""
+    biller: dict[str, str] = field(default_factory=dict)
     _turn: int = 0
 
     async def check_in(self) -> None:
@@ -83,6 +85,15 @@ class Side:
         """One command that tells an event."""
         person, headers = self._next()
         await self.post(f"/v1/people/{person}/consents", _AGREED, headers)
+
+    async def bill(self) -> None:
+        """One question to billing; where there is none, one more check-in."""
+        if not self.biller:
+            await self.check_in()
+            return
+        async with self.http.get(f"{self.url}/v1/ledger/trial-balance", headers=self.biller) as answer:
+            if answer.status != 200:
+                raise RuntimeError(f"{self.name}: trial balance: {answer.status} {await answer.text()}")
 
     async def signal(self) -> str:
         """One call for help, for somebody who has none open. Returns its alert."""
@@ -119,7 +130,9 @@ class World:
         self._state = project.home() / "bench"
         self._collector, self._webhook, self._gateway, self._service, self._nats = (ports.free_port() for _ in range(5))
         shutil.rmtree(self._state, ignore_errors=True)
-        self.platform = Services(self._state, parts=(), environment=_settings(self._collector), say=say)
+        self.platform = Services(
+            self._state, parts=(), replicas={"crisis": 2}, environment=_settings(self._collector), say=say
+        )
         names = ("collector", "webhook", "nats", "service", "consumer", "gateway")
         self._children = {name: Child(f"bare-{name}", self._state) for name in names}
         self._connections: list[asyncpg.Connection] = []
@@ -144,7 +157,7 @@ class World:
         await self._answers(f"{self._receiver}/taken")
         for part in PARTS:
             self._say(f"{part}: starting")
-            await self.platform.start(part)
+            await self.platform.start(part, replica=0)
         await self._start_bare()
         self.sides = (await self._bare(), await self._haven())
 
@@ -243,6 +256,7 @@ class World:
             _bearer(token("facilitator", "administrator")),
             commits,
             self._processes("", "nats", *PARTS),
+            _bearer(token("biller")),
         )
         desk = _bearer(token("care_coordinator"))
         for number in range(PEOPLE):
@@ -253,12 +267,13 @@ class World:
         await self._on_call()
         return side
 
+    def process_of(self, file: str) -> psutil.Process:
+        """The process that a pid file names."""
+        return psutil.Process(json.loads((self._state / f"{file}.pid").read_text())["pid"])
+
     def _processes(self, prefix: str, *names: str) -> dict[str, psutil.Process]:
         files = {"postgres": "postgres"} | {name: f"{prefix}{name}" for name in names if name not in _OUTSIDE}
-        return {
-            name: psutil.Process(json.loads((self._state / f"{file}.pid").read_text())["pid"])
-            for name, file in files.items()
-        }
+        return {name: self.process_of(file) for name, file in files.items()}
 
     async def _on_call(self) -> None:
         """One responder, paged by webhook, who is given longer to answer than the run takes."""
@@ -266,14 +281,27 @@ class World:
         responder = str(uuid.uuid4())
         step = {"targets": [{"responderId": responder}], "wait": "900s"}
         policy = {"policyId": _POLICY, "name": "On call", "steps": [step], "lastResort": step, "isDefault": True}
-        channel = {"webhook": {"url": f"{self._receiver}/page"}}
-        for path, body in (
-            (f"/v1/on-call/responders/{responder}", {"name": "Responder", "channels": [channel]}),
-            (f"/v1/on-call/policies/{_POLICY}", {"policy": policy}),
-        ):
-            async with self.http.put(self.platform.gateway_url + path, json=body, headers=office) as answer:
-                if answer.status != 200:
-                    raise RuntimeError(f"{path}: {answer.status} {await answer.text()}")
+        channels = [{"webhook": {"url": f"{self._receiver}/page"}}, {"email": {"address": "on-call@example.org"}}]
+        path = f"/v1/on-call/responders/{responder}"
+        saved = await self._office("PUT", path, {"name": "Responder", "channels": channels}, office)
+        codes = Codes([], self.platform.smtp)
+        for each in saved["channels"]:
+            channel = {"channelId": each["channelId"]}
+            await self._office("POST", f"{path}:sendCode", channel, office)
+            code = await self._code() if each.get("webhook") else await codes.take(each["email"]["address"])
+            await self._office("POST", f"{path}:verifyChannel", channel | {"code": code}, office)
+        await self._office("PUT", f"/v1/on-call/policies/{_POLICY}", {"policy": policy}, office)
+
+    async def _code(self) -> str:
+        async with self.http.get(f"{self._receiver}/code") as answer:
+            return await answer.text()
+
+    async def _office(self, method: str, path: str, body: Any, office: dict[str, str]) -> Any:
+        url = self.platform.gateway_url + path
+        async with self.http.request(method, url, json=body, headers=office) as answer:
+            if answer.status != 200:
+                raise RuntimeError(f"{path}: {answer.status} {await answer.text()}")
+            return await answer.json()
 
     async def _answers(self, url: str) -> None:
         async with asyncio.timeout(_READY_S):

@@ -16,6 +16,7 @@ from effects import connected
 
 from haven_crisis.domain.alerts import replay
 from haven_crisis.store import alerts
+from haven_dev.codes import Codes
 from haven_dev.receivers import Webhook
 from haven_dev.runner import Platform
 from haven_kit.clock import SystemClock
@@ -55,7 +56,6 @@ class Calls:
 
     async def on_call(self) -> None:
         """One responder with two channels, who is given longer to answer than a test takes."""
-        office = _bearer(self.platform.token("administrator"))
         responder = str(uuid.uuid4())
         step = {"targets": [{"responderId": responder}], "wait": "900s"}
         policy = {"policyId": _POLICY, "name": "On call", "steps": [step], "lastResort": step, "isDefault": True}
@@ -63,12 +63,22 @@ class Calls:
             {"webhook": {"url": self.platform.webhook.url.replace("/page", "/page/on-call")}},
             {"email": {"address": "on-call@example.org"}},
         ]
-        for path, body in (
-            (f"/v1/on-call/responders/{responder}", {"name": "Responder", "channels": channels}),
-            (f"/v1/on-call/policies/{_POLICY}", {"policy": policy}),
-        ):
-            async with self.http.put(self.edges[0] + path, json=body, headers=office) as answer:
-                assert answer.status == 200, await answer.text()
+        path = f"/v1/on-call/responders/{responder}"
+        saved = await self._office("PUT", path, {"name": "Responder", "channels": channels})
+        codes = Codes([self.platform.webhook], self.platform.smtp)
+        for each in saved["channels"]:
+            channel = {"channelId": each["channelId"]}
+            await self._office("POST", f"{path}:sendCode", channel)
+            address = each["webhook"]["url"] if each.get("webhook") else each["email"]["address"]
+            await self._office("POST", f"{path}:verifyChannel", channel | {"code": await codes.take(address)})
+        await self._office("PUT", f"/v1/on-call/policies/{_POLICY}", {"policy": policy})
+
+    async def _office(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        headers = _bearer(self.platform.token("administrator"))
+        async with self.http.request(method, self.edges[0] + path, json=body, headers=headers) as answer:
+            text = await answer.text()
+            assert answer.status == 200, text
+            return orjson.loads(text)
 
     async def call(self, source: str = "SIGNAL_SOURCE_HELP_BUTTON") -> Call:
         """Somebody new calls for help; tries the replicas in turn until one has taken it."""

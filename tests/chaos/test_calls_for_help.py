@@ -171,6 +171,7 @@ class Warm:
         await self._http.close()
 
 
+@pytest.mark.timeout(900)
 async def test_replicas_are_killed_at_random_moments(platform: Platform, calls: Calls, rng: random.Random) -> None:
     """None is lost, at most one page more for each kill, and a page comes within ten seconds across a kill."""
     await platform.stop("crisis")
