@@ -255,7 +255,7 @@ def _mistake(world: World, alert_id: str) -> pb.CloseAlertRequest:
 
 async def test_danger_to_life_pages_on_every_channel_at_once(world: World, person_id: str) -> None:
     """Today, not at the next stage; by a judgement as by repeated calls; nobody twice on one channel."""
-    await world.plan(channels={"first": ["first", "f@example.org"], "second": ["second"], "boss": ["boss"]})
+    await world.plan(channels={"first": ["first", "first@example.org"], "second": ["second"], "boss": ["boss"]})
     judged = await world.signal(person_id)
     await world.paged("first", judged.alert_id)
     change = pb.ChangeSeverityRequest(
@@ -275,7 +275,7 @@ async def test_danger_to_life_pages_on_every_channel_at_once(world: World, perso
 
 
 async def test_nobody_is_paged_anew_where_somebody_has_it(world: World, person_id: str) -> None:
-    await world.plan(channels={"first": ["first", "f@example.org"], "second": ["second"], "boss": ["boss"]})
+    await world.plan(channels={"first": ["first", "first@example.org"], "second": ["second"], "boss": ["boss"]})
     raised = await world.signal(person_id)
     await world.paged("first", raised.alert_id)
     await world.alerts("first").AcknowledgeAlert(pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))

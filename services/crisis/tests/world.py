@@ -80,17 +80,18 @@ class World:
         await admin.PutPolicy(on_call_pb.PutPolicyRequest(policy_id=policy_id, policy=policy))
 
     async def responder(self, name: str, ways: list[str]) -> on_call_pb.Responder:
-        """Somebody with these channels, hooks and addresses, and an address of their own; all of them are verified."""
+        """Somebody with these channels, hooks and addresses, at least one of each; all of them are verified."""
         admin = self.staff("admin", "administrator")
         held = await self._etag(
             admin.stub(OnCallServiceStub).GetResponder, on_call_pb.GetResponderRequest(responder_id=name)
         )
-        own = f"{name}@example.org"
+        own = [] if any("@" in way for way in ways) else [f"{name}@example.org"]
+        own += [] if any("@" not in way for way in ways) else [name]
         saved: on_call_pb.Responder = await admin.stub(OnCallServiceStub).PutResponder(
             on_call_pb.PutResponderRequest(
                 responder_id=name,
                 name=name.title(),
-                channels=[self._channel(way) for way in dict.fromkeys([*ways, own])],
+                channels=[self._channel(way) for way in [*ways, *own]],
                 etag=held,
             )
         )
