@@ -26,6 +26,7 @@ PARTS = ("intake", "crisis", "gateway")
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 ENOUGH_MS = 10_000
+ROTATION = "0197c0de-0000-7000-8000-000000000002"
 NOTE = "I do not feel safe tonight."
 
 PLAN = {
@@ -139,6 +140,15 @@ class Clinic:
         for name, roles in STAFF.items():
             day.sign_in(name, *roles)
         await before.on_call(day)
+        turns = {
+            "name": "Evening on call",
+            "responderIds": [day.first_responder.sub, day.second_responder.sub],
+            "shiftDays": 1,
+            "timeZone": "America/Chicago",
+            "handOver": "08:00",
+            "firstDay": "2026-01-05",
+        }
+        await day.administrator.put(f"/v1/on-call/rotations/{ROTATION}", {"rotation": turns | {"rotationId": ROTATION}})
         return cls(day, browser, Web(platform, http, clock.now))
 
     async def person(self, given: str = "Rosa") -> Actor:

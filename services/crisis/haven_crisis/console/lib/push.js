@@ -18,9 +18,3 @@ export async function subscribe() {
   const { endpoint, keys } = made.toJSON();
   return { endpoint, p256dh: keys.p256dh, auth: keys.auth };
 }
-
-/** End this browser's subscription. */
-export async function unsubscribe() {
-  const shown = await navigator.serviceWorker?.getRegistration();
-  await (await shown?.pushManager?.getSubscription())?.unsubscribe();
-}

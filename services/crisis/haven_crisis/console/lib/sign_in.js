@@ -7,7 +7,7 @@
  */
 import * as oauth from "../vendor/oauth4webapi.js";
 import { signal } from "./html.js";
-import { config } from "./settings.js";
+import { config, forgetDevice } from "./settings.js";
 
 const TOKENS = "haven.tokens";
 const PENDING = "haven.signing-in";
@@ -81,9 +81,12 @@ export async function refused() {
   return (await renew()) || false;
 }
 
-/** Sign out in every tab: tokens, drafts and everything shown are gone. */
-export function signOut() {
+/** Sign out in every tab: tokens, drafts, notifications, all that is kept and everything shown are gone. */
+export async function signOut() {
   tabs.postMessage({ kind: "signed-out" });
+  forgetDevice();
+  const shown = await navigator.serviceWorker?.getRegistration();
+  for (const each of (await shown?.getNotifications()) ?? []) each.close();
   leave();
 }
 

@@ -4,11 +4,11 @@ import { get } from "../lib/api.js";
 import { waits } from "../lib/calling.js";
 import { alerts, noteAlert } from "../lib/live.js";
 import { Title, Trouble } from "../lib/parts.js";
-import { learn, nameOf } from "../lib/people.js";
+import { learn } from "../lib/people.js";
 import { session } from "../lib/sign_in.js";
 import { ago, clock, now, SEVERITIES, span, STATES, word } from "../lib/words.js";
 import { Actions } from "./alert_actions.js";
-import { deadline, take } from "./alerts.js";
+import { deadline, holder, take } from "./alerts.js";
 import { BreakGlass } from "./break_glass.js";
 import { Cautions, Contacts, Lines, Person, Place, Plan } from "./person.js";
 import { Pages, Timeline, Tried } from "./timeline.js";
@@ -42,9 +42,9 @@ export function Alert({ id }) {
     <${Cautions} cautions=${view.cautions} />
     <${Actions} alert=${alert} again=${read} acknowledge=${() => take(alert)} />
     <div class="columns">
+      <${Person} person=${view.person} />
       <${Lines} lines=${view.emergencyLines} />
       <${Place} location=${view.location} age=${view.locationAgeSeconds} at=${at} facilitator=${view.presentFacilitatorId} />
-      <${Person} person=${view.person} />
       <${Contacts} contacts=${view.contacts} />
       <${Plan} plan=${view.safetyPlan} parts=${view.planParts} />
       <${Tried} entries=${view.tried} />
@@ -63,7 +63,7 @@ function Standing({ alert, at }) {
     </p>
     <p>
       Raised ${ago(alert.raisedAt)} ago, at ${clock(alert.raisedAt)}.
-      ${alert.responderId ? ` ${mine ? "You have it." : `${nameOf(alert.responderId)} has it.`}` : waits(alert) ? " Nobody has it yet." : ""}
+      ${alert.responderId ? ` ${holder(alert)}` : waits(alert) ? " Nobody has it yet." : ""}
     </p>
     ${alert.nextDeadline && html`<p><strong>${deadline(alert, mine)}</strong></p>`}
     <p class="quiet">Read ${span(now.value - at)} ago.</p>

@@ -26,7 +26,7 @@ export function Alerts() {
       ${open.map((each) => html`<li key=${each.alertId}><${Card} alert=${each} /></li>`)}
     </ul>
     ${closed.length > 0 &&
-    html`<h2>Closed since you opened the console</h2>
+    html`<h2>Closed lately</h2>
       <ul class="cards">
         ${closed.map((each) => html`<li key=${each.alertId}><${Card} alert=${each} /></li>`)}
       </ul>`}`;
@@ -55,7 +55,7 @@ function Card({ alert }) {
       ${alert.withdrawn && html`<span>Said it was a mistake</span>`}
     </p>
     <p>Raised ${ago(alert.raisedAt)} ago, at ${clock(alert.raisedAt)}.</p>
-    ${alert.responderId && html`<p>${mine ? "You have it." : `${nameOf(alert.responderId)} has it.`}</p>`}
+    ${alert.responderId && html`<p>${holder(alert)}</p>`}
     ${alert.nextDeadline && html`<p>${deadline(alert, mine)}</p>`}
     <p class="actions">
       ${waits(alert) &&
@@ -71,6 +71,13 @@ function Card({ alert }) {
 
 function label(alert) {
   return `${alert.drill ? "Drill, " : ""}${word(SEVERITY, alert.severity)}, ${word(STATES, alert.state)}, raised at ${clock(alert.raisedAt)}`;
+}
+
+/** Who has it, or had it. */
+export function holder({ responderId, state }) {
+  const name = nameOf(responderId);
+  if (state === "ALERT_STATE_CLOSED") return `Closed by ${name === "You" ? "you" : name}.`;
+  return name === "You" ? "You have it." : `${name} has it.`;
 }
 
 /** What happens next unless somebody acts. */

@@ -39,10 +39,10 @@ function Report({ lines }) {
     ${lines.map(
       (each) => html`<li class="card">
         <p><strong>${each.channel}</strong>${each.provider ? `, ${each.provider}` : ""}</p>
-        <dl>
+        <dl class="even">
           ${each.counts.map((count) => html`<dt>${word(PAGES, count.state)}</dt><dd>${count.pages}</dd>`)}
-          <dt>Taken</dt><dd>${latency(each.toAccepted)}</dd>
-          <dt>Delivered</dt><dd>${latency(each.toDelivered)}</dd>
+          <dt>How soon taken</dt><dd>${latency(each.toAccepted)}</dd>
+          <dt>How soon delivered</dt><dd>${latency(each.toDelivered)}</dd>
         </dl>
       </li>`
     )}
