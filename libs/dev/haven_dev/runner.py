@@ -217,13 +217,16 @@ class Platform:
         began = time.monotonic()
         password = self._password(service)
         url = await self.postgres.create_database(f"haven_{service}", f"haven_{service}", password)
-        await migrations.migrate(url, f"haven_{service}")
         self._database_urls[service] = url
         keys = self._keys(service)
         if not keys.exists():
             keys.parent.mkdir(parents=True, exist_ok=True)
             create_keyset(keys)
+        await self._migrate(service)
         self._say(f"database of {service}: migrated ({time.monotonic() - began:.1f} s)")
+
+    async def _migrate(self, service: str) -> None:
+        await migrations.migrate(self._database_urls[service], f"haven_{service}")
 
     def _keys(self, service: str) -> Path:
         return self.state / "keys" / f"{service}.json"
@@ -250,10 +253,9 @@ class Platform:
 
     def _spawn(self, replica: Replica) -> None:
         part, number = replica
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HAVEN_")}
         self._children[replica].spawn(
             [sys.executable, "-m", f"haven_{part}"],
-            environment=inherited | self.environment(part, replica=number),
+            environment=inherited() | self.environment(part, replica=number),
             folder=self.state,
         )
 
@@ -340,6 +342,11 @@ class Platform:
             shutil.rmtree(self.state, ignore_errors=True)
         self._lock.close()
         self._lock = None
+
+
+def inherited() -> dict[str, str]:
+    """The environment of this process without settings of Haven."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HAVEN_")}
 
 
 def called_by(part: str) -> list[str]:
