@@ -247,3 +247,23 @@ async def test_what_a_partner_takes_back_is_not_the_persons_word(world: World, p
     await world.participant(person_id).stub(CrisisServiceStub).WithdrawSignal(mine)
     assert (await world.alert(alert.alert_id)).withdrawn
     await world.replays(alert.alert_id)
+
+
+async def test_signals_of_every_source_are_one_alert_with_each_on_its_timeline(world: World, person_id: str) -> None:
+    from haven.crisis.v1.alert_service_pb2 import GetAlertTimelineRequest
+
+    await world.plan()
+    mine = signals_pb2.SIGNAL_SOURCE_DRILL, signals_pb2.SIGNAL_SOURCE_FOLLOW_UP_MISSED
+    sources = [each for each in signals_pb2.SignalSource.values() if each and each not in mine]
+    sessions_service = world.crisis.as_service("sessions")
+    raised = [await world.signal(person_id, sessions_service, source=each, note=f"note {each}") for each in sources]
+    (alert_id,) = {each.alert_id for each in raised}
+    ask = GetAlertTimelineRequest(alert_id=alert_id, page_size=200)
+    entries = [each for each in (await world.alerts().GetAlertTimeline(ask)).entries if "signal_id" in each.facts]
+    assert [each.facts["source"] for each in entries] == [
+        signals_pb2.SignalSource.Name(each).removeprefix("SIGNAL_SOURCE_").lower() for each in sources
+    ]
+    assert [each.note for each in entries] == [f"note {each}" for each in sources]
+    severities = [int(each.facts["severity"]) for each in entries]
+    assert severities == sorted(severities), "it only rises by itself"
+    await world.replays(alert_id)

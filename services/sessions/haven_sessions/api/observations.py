@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from haven.crisis.v1 import signals_pb2
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.sessions.v1 import events_pb2
@@ -68,7 +70,7 @@ class ObservationApi:
             ],
         )
         if level := distress.level(signs, call_help=request.call_help):
-            observation.signal_id = new_id()
+            observation.signal_id = _signal_id(call)
             self._tell_all(call, observation, level)
             observation.reached_crisis = await self._tell_crisis(observation, level)
         await observations.add(call.tx, self._cipher, observation)
@@ -162,3 +164,10 @@ class ObservationApi:
         if distress.Suggestion.GROUNDING in suggested:
             answer.exercise.CopyFrom(next(iter(facts.exercises.values())))
         return answer
+
+
+def _signal_id(call: Call) -> str:
+    """The same for a call that is sent again: crisis may have been told before the record here failed."""
+    if not call.idempotency_key:
+        return new_id()
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{call.principal.id}/{call.idempotency_key}"))
