@@ -40,6 +40,7 @@ class Deliveries:
 
     async def step(self) -> bool:
         """Keep what was sent, bring reports into the record, tell providers what is over. True when there is more."""
+        await self._channels.prepare(self._directory.kinds)
         kept = await self.keep()
         brought = await self._bring()
         told = await self._tell()

@@ -109,6 +109,11 @@ class Directory:
         found = self._responders.get(responder_id)
         return notifying.pages_of(len(found.channels), found.rules, severity) if found is not None else []
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of channels that anybody has."""
+        return frozenset(channel.kind for each in self._responders.values() for channel in each.channels)
+
     def reached_by(self, number: str) -> list[str]:
         """Who is paged by text message or call at this number."""
         return [

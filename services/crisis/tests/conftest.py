@@ -12,6 +12,7 @@ from haven_crisis.__main__ import SPEC
 from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
 from haven_dev.receivers import SmtpReceiver, WebhookReceiver
 from haven_kit.clock import FakeClock
+from haven_kit.testing.proxy import Proxy
 
 from .paging_world import URL, Phones
 from .world import World
@@ -49,7 +50,7 @@ def person_id() -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def phones(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[Phones]:
+async def phones(haven: Any, serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[Phones]:
     """A crisis service whose responders are paged by the doubles of real providers."""
     twilio, pager_duty, alertmanager, push = Twilio(automatic=False), PagerDuty(), Alertmanager(), PushService()
     last = WebhookReceiver()
@@ -57,9 +58,12 @@ async def phones(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[Phones]:
     for each in servers:
         await each.start()
     clock = FakeClock()
+    database = Proxy(await haven.database_url("crisis"))
+    await database.start()
     crisis = await serve(
         SPEC,
         clock=clock,
+        database_url=database.url,
         crisis_url=URL,
         crisis_last_resort_webhook=last.url,
         twilio_url=twilio.url,
@@ -68,7 +72,8 @@ async def phones(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[Phones]:
         twilio_from=twilio.number,
         pager_duty_url=pager_duty.url,
     )
-    made = Phones(World(crisis, clock, {"last": last}, SmtpReceiver()), twilio, pager_duty, alertmanager, push)
+    world = World(crisis, clock, {"last": last}, SmtpReceiver())
+    made = Phones(world, twilio, pager_duty, alertmanager, push, database)
     twilio.reach_for, twilio.reach_by = URL, made.edge
     twilio.message_url = f"{URL}/callbacks/twilio/message"
     yield made

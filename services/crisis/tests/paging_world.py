@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
 from haven_dev.providers.twilio import Message
 from haven_kit import ids
 from haven_kit.testing import eventually
+from haven_kit.testing.proxy import Proxy
 
 from .world import World, step
 
@@ -35,6 +37,7 @@ class Phones:
     pager_duty: PagerDuty
     alertmanager: Alertmanager
     push: PushService
+    database: Proxy
     policy_id: str = field(default_factory=ids.new_id)
 
     @property
@@ -66,6 +69,15 @@ class Phones:
             await on_call.make_default(tx, self.policy_id, True)
             await tx.fetch("UPDATE on_call_version SET version = version + 1")
         await self.world.step("on-call")
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """The database is away in the block, and back after it."""
+        await self.database.refuse()
+        try:
+            yield
+        finally:
+            await self.database.start()
 
     async def pages(self, alert_id: str) -> list[alerts_pb2.Page]:
         """The pages of an alert."""

@@ -87,6 +87,7 @@ async def providers(world: World) -> AsyncIterator[Providers]:
         await each.start()
     made.settings = settings(world, made)
     made.channels = Channels(made.settings, SystemClock())
+    await made.channels.prepare({"apprise"})
     yield made
     await made.channels.close()
     for each in servers:
@@ -147,6 +148,19 @@ async def test_what_twilio_refuses_is_named_by_its_number(providers: Providers, 
     providers.twilio.refusing.unsubscribed.add("+15550001610")
     outcome = await providers.channels.send(Channel("sms", number), page())
     assert (outcome.state, outcome.reason) == (PageState.FAILED, why)
+
+
+@pytest.mark.parametrize("kind", ["sms", "voice"])
+async def test_a_message_that_was_taken_without_an_answer_is_not_sent_twice_by_itself(
+    providers: Providers, kind: str
+) -> None:
+    for _ in range(2):
+        await providers.channels.send(providers.channel(kind), page())
+    providers.twilio.trouble = Trouble(drops_after=True)
+    asked = providers.twilio.asked
+    outcome = await providers.channels.send(providers.channel(kind), page())
+    providers.twilio.trouble = Trouble()
+    assert (outcome.state, providers.twilio.asked - asked) == (PageState.UNKNOWN, 1)
 
 
 async def test_a_wrong_token_is_refused(world: World, providers: Providers) -> None:

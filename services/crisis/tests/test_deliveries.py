@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from haven.crisis.v1 import delivery_service_pb2 as pb
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 from haven.crisis.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 
+from haven_crisis.domain import replies
 from haven_dev.providers import Trouble
 from haven_kit import ids
 from haven_kit.errors import Denied, Invalid
@@ -98,6 +101,19 @@ async def test_beside_a_provider_that_is_not_well_the_next_channel_is_tried_at_o
 
 async def _no_longer_sending(phones: Phones, alert_id: str) -> bool:
     return all(state != "SENDING" for _, state, _ in await phones.states(alert_id))
+
+
+async def test_three_hundred_alerts_at_once_are_three_hundred_pages(phones: Phones) -> None:
+    """No throttle and no bundling: everybody's provider and telephone are the same here."""
+    await phones.over()
+    await phones.seat({name: [sms(name)] for name in PHONES})
+    seen = len(phones.twilio.messages)
+    raised = await asyncio.gather(*(phones.signal(ids.new_id()) for _ in range(300)))
+    await eventually(lambda: len(phones.twilio.messages) - seen >= 300, timeout=60)
+    links = {re.search(r"/p/(\S+)", each.body) for each in phones.twilio.messages[seen:]}
+    assert len({each.group(1) for each in links if each is not None}) == 300
+    codes = [replies.code(each.alert_id) for each in raised]
+    assert sorted(codes) == sorted(each.body.partition("reply ")[2][:3] for each in phones.twilio.messages[seen:])
 
 
 async def test_the_report_counts_by_channel_provider_and_outcome(phones: Phones) -> None:

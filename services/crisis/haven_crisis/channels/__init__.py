@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from haven.crisis.v1.page_pb2 import PageText
 
@@ -76,6 +76,11 @@ class Channels:
     async def send_over(self, channel: Channel, reference: str) -> Outcome:
         """Tell a provider that keeps a page open that somebody has the alert; accepted by those that keep none."""
         return await self._try(channel, "", lambda adapter: _over(adapter, channel, reference))
+
+    async def prepare(self, kinds: Collection[str]) -> None:
+        """Make ready for the kinds that there are, before a page waits for it."""
+        if "apprise" in kinds:
+            await self._apprise.prepare()
 
     def healthy(self, provider: str) -> bool:
         """Whether a send to this provider may be expected to go well. One that is not well is tried beside the next

@@ -38,30 +38,33 @@ class Http:
             await self._session.close()
 
     async def post(self, url: str, **request: Any) -> Outcome:
-        """POST, where the status says it all: the body of the answer is not waited for."""
-        answer = await self._ask(url, request, read=False)
+        """POST what the provider knows when it comes twice. The status says it all: no body is waited for."""
+        answer = await self._ask(url, request)
         return answer.outcome if isinstance(answer, Answer) else answer
 
-    async def ask(self, url: str, **request: Any) -> Answer | Outcome:
-        """POST, and the answer with its body; an Outcome where there is none."""
-        return await self._ask(url, request, read=True)
+    async def ask_once(self, url: str, headers: dict[str, str], **request: Any) -> Answer | Outcome:
+        """POST what the provider would do twice, and the answer with its body; an Outcome where there is none.
 
-    async def _ask(self, url: str, request: dict[str, Any], *, read: bool) -> Answer | Outcome:
+        On a connection of its own: a kept one may have been closed, and nobody would know whether it was taken.
+        """
+        return await self._last_time(url, {"headers": headers | {"connection": "close"}, **request}, read=True)
+
+    async def _ask(self, url: str, request: dict[str, Any]) -> Answer | Outcome:
         try:
-            return await self._once(url, request, read)
+            return await self._once(url, request, read=False)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # As a rule a kept connection that the provider had closed. The same message goes once more.
-            return await self._once_more(url, request, read)
+            return await self._last_time(url, request, read=False)
         except (aiohttp.ClientError, TimeoutError):
             return NO_ANSWER
 
-    async def _once_more(self, url: str, request: dict[str, Any], read: bool) -> Answer | Outcome:
+    async def _last_time(self, url: str, request: dict[str, Any], *, read: bool) -> Answer | Outcome:
         try:
-            return await self._once(url, request, read)
+            return await self._once(url, request, read=read)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return NO_ANSWER
 
-    async def _once(self, url: str, request: dict[str, Any], read: bool) -> Answer | Outcome:
+    async def _once(self, url: str, request: dict[str, Any], *, read: bool) -> Answer | Outcome:
         try:
             async with self._open().post(url, allow_redirects=False, **request) as answer:
                 return Answer(answer.status, await answer.content.read(MAX_ANSWER) if read else b"")

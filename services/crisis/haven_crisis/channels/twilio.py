@@ -56,7 +56,7 @@ class Account:
         if not self._headers:
             return failed("not set up")
         fields = urlencode([("To", to), ("From", self._from), *form]).encode()
-        answer = await self._http.ask(f"{self._base}/{resource}.json", data=fields, headers=self._headers)
+        answer = await self._http.ask_once(f"{self._base}/{resource}.json", self._headers, data=fields)
         return _outcome(answer) if isinstance(answer, Answer) else answer
 
 
