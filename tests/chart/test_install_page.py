@@ -1,0 +1,81 @@
+"""docs/operate/install.md, followed: its files are written, its commands run as far as they can without a cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from rendering import HELM, ROOT
+
+PAGE = ROOT / "docs" / "operate" / "install.md"
+KUBECTL = HELM.with_name("kubectl")
+ON_A_CLUSTER = (
+    re.compile(r"kubectl --namespace \S+ (get pods|port-forward service/haven-\w+-http \d+:\d+)"),
+    re.compile(r"helm test haven --namespace haven-crisis --logs"),
+)
+"""What only a cluster can answer. `make kube-test` has the same pods, ports and drill."""
+BY_OTHERS = re.compile(r"make images")
+
+
+def blocks(kind: str) -> list[str]:
+    """The fenced blocks of a kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    """Every command of the page, in order."""
+    lines = [line.split("#")[0].strip() for block in blocks("") for line in block.splitlines()]
+    return [line for line in lines if re.match(r"(helm|kubectl|haven|make) ", line)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder with the files that the page has one write, beside the chart."""
+    made = tmp_path_factory.mktemp("install")
+    (made / "deploy").symlink_to(ROOT / "deploy")
+    for block in blocks("yaml"):
+        name = block.splitlines()[0].removeprefix("# ")
+        (made / name).write_text(block)
+    return made
+
+
+def _run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}", "KUBECONFIG": "/dev/null"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_command_of_the_page_works(folder: Path) -> None:
+    seen = set()
+    for line in commands():
+        if any(each.fullmatch(line) for each in ON_A_CLUSTER) or BY_OTHERS.fullmatch(line):
+            continue
+        words = shlex.split(line)
+        seen.add(words[0])
+        if words[0] == "helm":
+            named, chart, rest = words[2], words[3], [each for each in words[4:] if each != "--create-namespace"]
+            done = _run(folder, str(HELM), "template", named, chart, *rest)
+        elif words[0] == "kubectl":
+            done = _run(folder, str(KUBECTL), *words[1:], "--dry-run=client", "--output=yaml")
+        else:
+            done = _run(folder, *words)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert seen == {"helm", "kubectl", "haven"}
+
+
+def test_the_additional_values_fit(folder: Path) -> None:
+    done = _run(
+        folder, str(HELM), "template", "haven", "deploy/helm/haven", "-f", "deploy/helm/haven/presets/crisis-only.yaml",
+        "-f", "crisis.yaml", "-f", "crisis-metrics.yaml",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "haven_crisis_oldest_page_seconds" in done.stdout
+
+
+def test_what_only_a_cluster_can_answer_is_about_services_that_the_chart_makes() -> None:
+    ports = set(re.findall(r"service/(haven-\w+-http) \d+:(\d+)", PAGE.read_text()))
+    assert ports == {("haven-gateway-http", "8080"), ("haven-crisis-http", "8080")}
+    assert {line for line in commands() if any(each.fullmatch(line) for each in ON_A_CLUSTER)}
