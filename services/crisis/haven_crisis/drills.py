@@ -12,6 +12,7 @@ from haven.crisis.v1 import signals_pb2 as pb
 
 from haven_crisis import metrics
 from haven_crisis.acceptance import Acceptance
+from haven_crisis.api import tell
 from haven_crisis.channels import Channels
 from haven_crisis.directory import Channel, Directory, Responder
 from haven_crisis.domain.alerts import Entry, Kind, State
@@ -116,4 +117,5 @@ class Drills:
         alert = await alerts.get(tx, alert_id, lock=True)
         if alert.state is not State.CLOSED:
             closed = Entry(Kind.CLOSED, tx.now, _PRINCIPAL.id, {"follow_up_id": ""})
-            await alerts.add(tx, self._parts.cipher, alert, [closed])
+            after = await alerts.add(tx, self._parts.cipher, alert, [closed])
+            tell.closed(tx, after, tx.now, await alerts.chain_head(tx, alert_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from haven.crisis.v1.page_pb2 import PageText
 
@@ -24,6 +24,7 @@ EVERY = timedelta(seconds=10)
 AGAIN_AFTER = timedelta(hours=1)
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/telling")
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Telling:
@@ -34,6 +35,8 @@ class Telling:
         self._directory = directory
         self._channels = channels
         self._board = board
+        self._told: dict[Finding, datetime] = {}
+        """What this replica told while there was no database to note it in."""
 
     async def step(self) -> bool:
         """Tell what is to be told. Never more to do at once."""
@@ -44,10 +47,19 @@ class Telling:
         return False
 
     async def _is_mine(self, finding: Finding) -> bool:
-        async with self._parts.database.transaction(_PRINCIPAL) as tx:
-            return await audit.tell(tx, finding.value, tx.now - AGAIN_AFTER)
+        """Whether nobody has told it lately. Replicas that cannot ask each other, for want of a database, all tell."""
+        now = self._parts.clock.now()
+        try:
+            async with self._parts.database.transaction(_PRINCIPAL) as tx:
+                return await audit.tell(tx, finding.value, now - AGAIN_AFTER)
+        except Unavailable:
+            if now - self._told.get(finding, _NEVER) < AGAIN_AFTER:
+                return False
+        self._told[finding] = now
+        return True
 
     async def _give_back(self, finding: Finding) -> None:
+        self._told.pop(finding, None)
         try:
             async with self._parts.database.transaction(_PRINCIPAL) as tx:
                 await audit.untell(tx, finding.value)

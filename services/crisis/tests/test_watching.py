@@ -14,12 +14,16 @@ from haven.crisis.v1 import alerts_pb2, signals_pb2
 from prometheus_client import REGISTRY
 
 from haven_crisis.__main__ import SPEC
+from haven_crisis.channels import Channels
+from haven_crisis.directory import Directory
 from haven_crisis.domain.signals import NOBODY
 from haven_crisis.findings import Board, Finding
 from haven_crisis.heartbeat import Heartbeat
+from haven_crisis.telling import Telling
 from haven_crisis.turning import Turning
 from haven_dev.receivers import Webhook, WebhookReceiver
 from haven_kit.clock import FakeClock
+from haven_kit.database import Database
 from haven_kit.identity import system
 from haven_kit.testing import eventually
 from haven_kit.testing.running import Running
@@ -341,3 +345,25 @@ def test_what_looks_late_for_a_moment_is_not_told() -> None:
     assert board.urgent() == [Finding.STUCK_PAGES]
     board.put(Finding.STUCK_PAGES, 0)
     assert board.urgent() == []
+
+
+async def test_what_is_wrong_is_told_without_a_database_too_once_an_hour(
+    world: World, receiver: WebhookReceiver
+) -> None:
+    clock = FakeClock()
+    settings = world.crisis.parts.settings.model_copy(update={"crisis_last_resort_webhook": receiver.url})
+    nowhere = Database("postgresql://nobody:none@127.0.0.1:1/none", clock=clock, application="test")
+    parts = replace(world.crisis.parts, settings=settings, database=nowhere, clock=clock)
+    channels, board = Channels(settings, clock), Board()
+    telling = Telling(parts, Directory(parts.cipher, settings), channels, board)
+    board.put(Finding.STUCK_LOOPS, 1)
+    try:
+        for _ in range(2):
+            await telling.step()
+        assert told(receiver, Finding.STUCK_LOOPS) == 1
+        clock.advance(timedelta(minutes=61))
+        await telling.step()
+        assert told(receiver, Finding.STUCK_LOOPS) == 2
+    finally:
+        await channels.close()
+        await nowhere.close()
