@@ -5,10 +5,11 @@ Known from memory, so that a signal waits for no query and is taken while the da
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from haven_crisis import metrics
 from haven_crisis.settings import CrisisSettings
@@ -19,8 +20,14 @@ from haven_kit.errors import HavenError
 from haven_kit.identity import system as system_principal
 from haven_kit.service import Parts
 
-FRESH_S = 5.0
-"""How old a copy may be; an older one is read anew before it is used, where the database answers."""
+EVERY = timedelta(seconds=5)
+"""How often what is known is renewed."""
+READ_S = 1.0
+"""How long a signal of a system that is not known waits for a look into the database."""
+READ_AGAIN_S = 1.0
+"""After which one that is not known is looked for again."""
+MOST = 10_000
+"""As many systems are known."""
 MANY_A_MINUTE = 60
 """Signals of one system within a minute that are more than a healthy one sends: somebody looks at the system."""
 _PRINCIPAL = system_principal("crisis/systems")
@@ -44,18 +51,27 @@ class Systems:
         self._parts = parts
         self._known: dict[str, System] = {}
         self._people: dict[tuple[str, bytes], str] = {}
-        self._read_at = -FRESH_S
+        self._read_at = -READ_AGAIN_S
+        self._links: dict[str, int] = {}
+        self._changed = False
         self._counts: defaultdict[str, _Count] = defaultdict(_Count)
 
     async def find(self, system_id: str) -> System | None:
-        """A system. Where the database does not answer, as it was known last."""
-        if time.monotonic() - self._read_at >= FRESH_S:
-            try:
-                await self._read()
-            except HavenError as error:
-                self._read_at = time.monotonic()
-                _log.warning("systems.not_read", reason=error.reason)
+        """A system, as it is known: a signal of one that is known waits for no query."""
+        if system_id not in self._known or self._changed:
+            await self._read_soon()
         return self._known.get(system_id)
+
+    async def _read_soon(self) -> None:
+        """Read anew, unless that was just done or takes too long."""
+        if not self._changed and time.monotonic() - self._read_at < READ_AGAIN_S:
+            return
+        self._read_at = time.monotonic()
+        try:
+            async with asyncio.timeout(READ_S):
+                await self._read()
+        except (HavenError, TimeoutError) as error:
+            _log.warning("systems.not_read", error=type(error).__name__)
 
     def person(self, system_id: str, external_id: str) -> str:
         """Whom a system means by a name; empty: nobody knows."""
@@ -67,14 +83,16 @@ class Systems:
 
     def forget(self) -> None:
         """Something changed: read anew before the next use."""
-        self._read_at = -FRESH_S
+        self._changed = True
 
     async def _read(self) -> None:
+        self._changed = False
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
-            known = await systems.page(tx, self._parts.cipher, None, 10_000)
-            self._people = await systems.people(tx)
+            known = await systems.page(tx, self._parts.cipher, None, MOST)
+            links = {each.system_id: each.links for each in known}
+            if links != self._links:
+                self._people, self._links = await systems.people(tx), links
         self._known = {each.system_id: each for each in known}
-        self._read_at = time.monotonic()
 
     def took(self, system_id: str, now: datetime) -> None:
         """A signal of the system was taken. Says once when they become many; each of them stays a call for help."""
@@ -97,8 +115,13 @@ class Systems:
         count.last_refusal = reason
         _log.warning("system.refused", system_id=system.system_id, reason=reason)
 
-    async def write_down(self) -> bool:
-        """Write down what was heard, a few seconds late; the metrics are at once."""
+    async def step(self) -> bool:
+        """Read what other replicas changed, and write down what was heard here."""
+        await self._read()
+        await self._write_down()
+        return False
+
+    async def _write_down(self) -> None:
         heard = [
             Heard(system_id, each.last_seen_at, each.accepted, each.refused, each.last_refusal)
             for system_id, each in self._counts.items()
@@ -112,4 +135,3 @@ class Systems:
                 count.accepted -= each.accepted
                 count.refused -= each.refused
                 count.last_refusal = "" if not count.refused else count.last_refusal
-        return False

@@ -11,6 +11,7 @@ from haven_crisis.escalator import Escalator
 from haven_crisis.keeping.keeping import Keeping
 from haven_crisis.late import LateReviews
 from haven_crisis.pager import Pager
+from haven_crisis.systems import EVERY as SYSTEMS_EVERY
 from haven_crisis.systems import Systems
 from haven_kit.workers import Worker
 
@@ -35,5 +36,5 @@ def workers(
         Worker("deliveries", deliveries.step, every=_SWEEP, wake="deliveries"),
         Worker("keeping", keeping.step, every=_SWEEP, wake="keeping"),
         Worker("calendars", calendars.step, every=timedelta(minutes=1)),
-        Worker("systems", systems.write_down, every=timedelta(seconds=5)),
+        Worker("systems", systems.step, every=SYSTEMS_EVERY),
     )

@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from haven.crisis.v1 import signals_pb2 as pb
+from haven.crisis.v1.integration_service_pb2 import CreateSystemRequest
 
 from haven_crisis.__main__ import READINESS, SPEC
 from haven_crisis.store.pages import PageState
@@ -30,6 +31,7 @@ from haven_kit.testing.proxy import Proxy
 from haven_kit.testing.running import Running
 from haven_kit.testing.servers import Road
 
+from .test_inbound import System, admin
 from .world import WAIT, World
 
 
@@ -468,3 +470,24 @@ async def test_it_starts_and_accepts_while_the_database_is_away(
         await trouble.world.paged("first" if known else "last", answer.alert_id)
     await trouble.whole(person_id)
     await late.stop()
+
+
+async def test_the_signal_of_another_system_is_kept_like_any_other(trouble: Trouble, person_id: str) -> None:
+    world = trouble.world
+    await world.plan()
+    async with aiohttp.ClientSession() as http:
+        made = await admin(world).CreateSystem(CreateSystemRequest(name="Night sensor"))
+        system = System(world, http, made)
+        assert (await system.post({"person_id": ids.new_id()}))[0] == 202
+        async with trouble.away():
+            status, body = await system.post({"person_id": person_id, "note": "No movement."}, message_id="evt-9")
+            assert (status, body["identified"]) == (202, True)
+            alert_id = trouble.kept_alert(person_id)
+            await world.paged("first", alert_id)
+        await trouble.complete()
+        again = await system.post({"person_id": person_id}, message_id="evt-9")
+    assert again[1]["signal_id"] == body["signal_id"]
+    (row,) = await trouble.fetch("SELECT signals FROM alert WHERE person_id = $1", person_id)
+    assert row["signals"] == 1
+    noted = await trouble.fetch("SELECT principal_id FROM audit_entry WHERE person_id = $1", person_id)
+    assert f"system:crisis/inbound/{system.system_id}" in {each["principal_id"] for each in noted}

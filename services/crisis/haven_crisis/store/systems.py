@@ -15,7 +15,7 @@ from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 
-_COLUMNS = """system_id::text AS system_id, version, disabled, sealed, last_seen_at, accepted, refused, last_refusal"""
+_COLUMNS = """system_id::text AS system_id, version, disabled, sealed, last_seen_at, accepted, refused, last_refusal, links"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class System:
     accepted: int = 0
     refused: int = 0
     last_refusal: str = ""
+    links: int = 0
+    """Counts the changes of whom it means by its names."""
 
     def secrets(self, now: datetime) -> list[str]:
         """Those that are good now."""
@@ -121,11 +123,13 @@ def _system(cipher: Cipher, row: asyncpg.Record) -> System:
         accepted=row["accepted"],
         refused=row["refused"],
         last_refusal=row["last_refusal"],
+        links=row["links"],
     )
 
 
 async def link(tx: Tx, system_id: str, external: bytes, person_id: str) -> None:
-    """Whom a system means by a name; empty: nobody any more."""
+    """Whom a system means by a name; empty: nobody any more. The system must be locked."""
+    await tx.fetch("UPDATE integrated_system SET links = links + 1 WHERE system_id = $1", system_id)
     if not person_id:
         await tx.fetch("DELETE FROM external_person WHERE system_id = $1 AND external = $2", system_id, external)
         return

@@ -22,7 +22,8 @@ STATEMENTS: tuple[str, ...] = (
         last_seen_at TIMESTAMPTZ,
         accepted BIGINT NOT NULL DEFAULT 0,
         refused BIGINT NOT NULL DEFAULT 0,
-        last_refusal TEXT NOT NULL DEFAULT ''
+        last_refusal TEXT NOT NULL DEFAULT '',
+        links BIGINT NOT NULL DEFAULT 0
     )""",
     # How a system names people: keyed hashes.
     """CREATE TABLE external_person (
