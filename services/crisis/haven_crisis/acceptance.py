@@ -40,6 +40,8 @@ class Accepted:
     alert_id: str
     raised: bool
     """It opened the alert. False: it joined one, or was known already."""
+    place: bytes | None = None
+    """Where the person is, sealed, as far as it is known."""
 
 
 class Acceptance:
@@ -83,13 +85,14 @@ class Acceptance:
             self._pager.post(tx, chosen)
             if row["version"] != planned_by:
                 await self._page_newcomers(tx, of, row, plan)
+            await self._pager.follow(tx, of, {draft.responder_id for _, draft in plan.pages}, row["severity"])
         elif row["severity"] == Severity.IMMEDIATE:
             await self._pager.widen(tx, row["alert_id"])
         if row["raised"]:
             tx.after_commit(lambda: JOURNEYS.raised(row["alert_id"], row["severity"], drill=plan.drill))
             tx.wake("relay")
         tx.wake("watch")
-        return Accepted(signal.signal_id, row["alert_id"], row["raised"])
+        return Accepted(signal.signal_id, row["alert_id"], row["raised"], row.get("place"))
 
     def plan(self, signal: Signal, now: datetime) -> Plan:
         """All that accepting the signal will write, from memory."""
@@ -121,6 +124,8 @@ class Acceptance:
         stage = stage_from(book, book.policy(), 0, tx.now, turn_of(plan.alert_id))
         had = {draft.responder_id for _, draft in plan.pages}
         newcomers = [each for each in stage.paged if each not in had]
+        # The signal is durable by now, and somebody may have answered: whoever pages takes turns with them.
+        await self._records.alerts.get(tx, of.alert_id, lock=True)
         await self._pager.page(tx, of, self._pager.drafts(newcomers, row["severity"]))
 
     async def _known(self, tx: Tx, signal: Signal) -> Accepted | str:

@@ -122,6 +122,14 @@ class Directory:
             if any(ch.kind in ("sms", "voice") and ch.address == number for ch in each.channels)
         ]
 
+    def later_pages_of(self, responder_id: str, severity: int) -> list[tuple[int, int]]:
+        """Those of `pages_of` that only the responder's own rules ask for."""
+        found = self._responders.get(responder_id)
+        if found is None or not found.rules:
+            return []
+        at_once = notifying.pages_of(len(found.channels), (), severity)
+        return [page for page in self.pages_of(responder_id, severity) if page not in at_once]
+
     def name(self, responder_id: str) -> str:
         """The name somebody works under; empty where it is not known."""
         found = self._responders.get(responder_id)

@@ -76,11 +76,9 @@ class Escalator:
         stage = stage_from(book, book.policy(), next_stage(alert), tx.now, turn_of(alert.alert_id))
         entries = due(alert, stage.number, stage.wait, stage.last_resort, _PRINCIPAL.id, tx.now)
         after = await self._records.alerts.add(tx, self._parts.cipher, alert, entries)
-        await self._pager.page(
-            tx,
-            Round(after.alert_id, after.cycle, after.stage, after.drill, after.raised_at, telemetry.traceparent()),
-            self._pager.drafts(stage.paged, after.severity),
-        )
+        of = Round(after.alert_id, after.cycle, after.stage, after.drill, after.raised_at, telemetry.traceparent())
+        await self._pager.page(tx, of, self._pager.drafts(stage.paged, after.severity))
+        await self._pager.follow(tx, of, stage.paged, after.severity)
         event = events_pb2.AlertEscalated(
             alert_id=alert.alert_id,
             step=stage.number,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,8 @@ NOTES_AT_ONCE = 2
 """Connections to the database that noting accepted pages may hold: calls for help that come in go first."""
 MOST_UNNOTED = 10_000
 """Outcomes that wait for the record to come back; the oldest are forgotten, and their pages sent again."""
+BY_RULE = 0
+"""The attempt of a page that a responder's own rule asked for: it takes no other page's place."""
 BACKOFF = (timedelta(seconds=1), timedelta(seconds=2), timedelta(seconds=4))
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/pager")
@@ -74,6 +76,15 @@ class Pager:
     async def page(self, tx: Tx, of: Round, drafts: Sequence[Draft]) -> None:
         """Make pages, and send them right after the commit. The alert must be locked."""
         self.post(tx, await self._records.pages.create(tx, of, drafts, self.worker_id, self.lease_until(tx.now)))
+
+    async def follow(self, tx: Tx, of: Round, responders: Iterable[str], severity: int) -> None:
+        """Queue the further channels that responders asked for by rules of their own: each is paged when its time comes
+        and nobody has answered. They are no attempts of the escalation, which goes through the channels as ever."""
+        for each in responders:
+            for place, after in self._directory.later_pages_of(each, severity):
+                draft = Draft(each, place, self._directory.channels(each)[place].kind, attempt=BY_RULE)
+                await self._records.pages.queue(tx, of, [draft], tx.now + timedelta(seconds=after))
+                tx.wake("pages")
 
     async def widen(self, tx: Tx, alert_id: str) -> None:
         """Life is in danger: those who are being paged are paged on all their channels at once. Once each, however
@@ -223,9 +234,7 @@ class Pager:
         async with turn, self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
                 alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
-                ended = await self._records.pages.ended(
-                    tx, job.page_id, self.worker_id, outcome.state, outcome.reason
-                )
+                ended = await self._records.pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason)
                 # A drill in somebody's quiet hours is not sent, and has not failed.
                 if ended and outcome.state is not PageState.NOT_NEEDED:
                     await self._move_on(tx, alert, job, outcome)

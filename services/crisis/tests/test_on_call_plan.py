@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from haven.crisis.v1 import alert_service_pb2 as alert_pb
+from haven.crisis.v1 import alerts_pb2, layers_pb2, team_service_pb2
 from haven.crisis.v1 import calendar_feed_service_pb2 as feed_pb
 from haven.crisis.v1 import channel_service_pb2 as channel_pb
 from haven.crisis.v1 import duty_service_pb2 as duty_pb
-from haven.crisis.v1 import layers_pb2, team_service_pb2
 from haven.crisis.v1 import on_call_service_pb2 as pb
 from haven.crisis.v1 import plan_change_service_pb2 as change_pb
 from haven.crisis.v1 import swap_service_pb2 as swap_pb
@@ -31,6 +32,7 @@ from haven_crisis.directory import Directory
 from haven_dev.codes import Codes
 from haven_kit import ids
 from haven_kit.errors import Invalid, NotFound, Refused
+from haven_kit.testing import eventually
 from haven_kit.times import stamp
 
 from .world import World, step
@@ -469,3 +471,42 @@ async def _read(world: World, url: str) -> tuple[int, str]:
     at = url.replace("https://crisis.example", f"http://127.0.0.1:{edge.port}")
     async with aiohttp.ClientSession() as session, session.get(at) as answer:
         return answer.status, await answer.text()
+
+
+async def test_a_responders_own_rule_adds_a_channel_while_nobody_has_answered(world: World, person_id: str) -> None:
+    await world.plan()
+    office = _as(world, "first", OnCallServiceStub)
+    held = await office.GetResponder(pb.GetResponderRequest(responder_id="first"))
+    wanted = pb.PutResponderRequest(responder_id="first", name="First", channels=held.channels, etag=held.etag)
+    wanted.rules.add(channel=2, after_seconds=20)
+    with pytest.raises(Invalid):
+        await office.PutResponder(wanted)
+    wanted.rules[0].channel = 1
+    saved = await office.PutResponder(wanted)
+    assert saved.rules[0].after_seconds == 20
+    raised = await world.signal(person_id)
+    await world.paged("first", raised.alert_id)
+    assert await _channels(world, raised.alert_id) == ["webhook"]
+    await world.later(timedelta(seconds=19))
+    assert await _channels(world, raised.alert_id) == ["webhook"]
+    await world.later(timedelta(seconds=2))
+    await eventually(lambda: _are(world, raised.alert_id, ["webhook", "email"]))
+    world.hooks["first"].status = 503
+    failing = await world.signal(ids.new_id())
+    await eventually(lambda: _are(world, failing.alert_id, ["email"]))  # at once, whatever the rule says
+    world.hooks["first"].status = 204
+    held = await office.GetResponder(pb.GetResponderRequest(responder_id="first"))
+    await office.PutResponder(
+        pb.PutResponderRequest(responder_id="first", name="First", channels=held.channels, etag=held.etag)
+    )
+
+
+async def _channels(world: World, alert_id: str) -> list[str]:
+    """The channels on which `first` has got pages of an alert."""
+    listed = await world.alerts("first").ListPages(alert_pb.ListPagesRequest(alert_id=alert_id))
+    taken = (alerts_pb2.PAGE_STATE_ACCEPTED, alerts_pb2.PAGE_STATE_DELIVERED)
+    return [each.channel for each in listed.pages if each.responder_id == "first" and each.state in taken]
+
+
+async def _are(world: World, alert_id: str, wanted: list[str]) -> bool:
+    return await _channels(world, alert_id) == wanted

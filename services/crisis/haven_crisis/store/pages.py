@@ -286,9 +286,11 @@ async def was_paged(tx: Tx, alert_id: str, responder_id: str) -> bool:
 
 
 async def being_paged(tx: Tx, alert_id: str, cycle: int) -> list[tuple[int, str, int]]:
-    """Stage, responder and place of the channel of the pages of a cycle, each once, in order."""
+    """Stage, responder and place of the channel of the pages of a cycle, each once, in order. Those that only a rule of
+    the responder asked for are left out: they may be due later."""
     rows = await tx.fetch(
-        "SELECT DISTINCT stage, responder_id, place FROM page WHERE alert_id = $1 AND cycle = $2 ORDER BY 1, 2, 3",
+        """SELECT DISTINCT stage, responder_id, place FROM page WHERE alert_id = $1 AND cycle = $2 AND attempt > 0
+        ORDER BY 1, 2, 3""",
         alert_id,
         cycle,
     )
