@@ -6,8 +6,10 @@ PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard servic
 TESTS ?=
 REPEATS ?= 5
 SECONDS ?= 3
+SCHEDULES ?= 200000
+SEED ?=
 
-.PHONY: help setup lock protos protos-check lint format test demo capabilities run openapi events settings bench clean
+.PHONY: help setup lock protos protos-check lint format test chaos demo capabilities run openapi events settings bench simulate screenshots clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +39,9 @@ format: setup ## Fix what ruff can fix by itself
 test: setup ## Run all tests (TESTS=path for some)
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
+chaos: setup ## End services, PostgreSQL and NATS at random moments, and see that nothing is lost (CHAOS_KILLS=200)
+	@$(BIN)/python -m pytest tests/chaos
+
 demo: setup ## Play the day in the program from referral to claim, show its trace, stop
 	@exec $(BIN)/python -m haven_dev.demo
 
@@ -48,6 +53,12 @@ run: setup ## Start the platform and keep it running; Ctrl-C stops it
 
 bench: setup ## Measure the platform beside the bare path (REPEATS=5 SECONDS=3)
 	@exec $(BIN)/python tests/bench --repeats $(REPEATS) --seconds $(SECONDS)
+
+simulate: setup ## Look for broken promises of the crisis path in simulated schedules (SCHEDULES=200000, or SEED= for one)
+	@cd services/crisis && exec ../../$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--schedules $(SCHEDULES))
+
+screenshots: setup ## Take the pictures of the console that its guide shows (needs Chromium)
+	@PYTHONPATH=. exec $(BIN)/python -m tests.browser.screenshots
 
 clean: ## Stop leftovers and remove all that was made here, the environment too
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m haven_dev.clean; fi

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import nats
 import orjson
 from effects import connected
+from nats.js.api import ConsumerInfo
 
 from haven_crisis.domain.alerts import replay
 from haven_crisis.store import alerts
@@ -22,7 +24,9 @@ from haven_dev.runner import Platform
 from haven_kit.clock import SystemClock
 from haven_kit.database import Database
 from haven_kit.identity import system
+from haven_kit.messaging import NATS_HOST
 from haven_kit.testing import eventually
+from haven_kit.tls import Folder
 
 PATIENCE_S = 30.0
 """How long a client tries."""
@@ -92,7 +96,7 @@ class Calls:
             made.tries += 1
             answer = await self._try(f"{url}/v1/signals", body, headers)
             if answer is not None:
-                made.kept, made.alert_id = answer["kept"], answer["alertId"]
+                made.kept, made.alert_id = answer.get("kept", ""), answer["alertId"]
                 return made
             assert time.monotonic() < until, f"{made} was never taken"
             await asyncio.sleep(pause)
@@ -119,6 +123,23 @@ class Calls:
             return await self.call()
 
         return await asyncio.gather(*(later(number) for number in range(count)))
+
+    async def consumer(self, stream: str, name: str) -> ConsumerInfo:
+        """How far a service has come with the events of another."""
+        nats_server = self.platform.nats
+        folder = Folder(self.platform.pki.issue("intake"))
+        client = await nats.connect(
+            nats_server.url,
+            user="admin",
+            password=nats_server.password("admin"),
+            tls=folder.client_context(),
+            tls_hostname=NATS_HOST,
+        )
+        try:
+            info: ConsumerInfo = await client.jetstream().consumer_info(stream, name)
+            return info
+        finally:
+            await client.close()
 
     def pages(self, calls: list[Call]) -> dict[str, list[tuple[float, str]]]:
         """When pages for these calls were received, and their ids, by the alert that they told."""
@@ -197,6 +218,13 @@ class Calls:
                     assert replay(alert_id, person_id, await alerts.entries(tx, alert_id)) == alert
         finally:
             await database.close()
+
+
+def referral() -> dict[str, Any]:
+    """Somebody new is referred: a command of another service, to be done once."""
+    word = "".join(chr(97 + int(each, 16)) for each in uuid.uuid4().hex[:12])
+    person = {"givenName": word[:6].title(), "familyName": word[6:].title(), "birthDate": "1980-02-03"}
+    return {"person": person, "kind": "REFERRAL_KIND_HOSPITAL", "reason": "Rollout"}
 
 
 def _alert_of(received: Webhook) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from haven_dev.runner import SERVICES, Platform
+from haven_dev.project import SERVICES
+from haven_dev.runner import Platform
 from haven_kit import contract
 from haven_kit.audit import verify
 from haven_kit.clock import SystemClock

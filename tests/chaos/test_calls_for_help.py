@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 import pytest_asyncio
-from calls import Calls
+from calls import Call, Calls
+from effects import connected
+from haven.intake.v1.events_pb2 import ConcernRaised
+from replicas import Warm
 from trouble import SEED
 
 from haven_dev.day.play import FAST
 from haven_dev.project import PARTS
 from haven_dev.runner import Platform
+from haven_kit import ids
+from haven_kit.clock import SystemClock
+from haven_kit.database import Database
+from haven_kit.identity import system
 from haven_kit.testing import eventually
 
 REPLICAS = 2
@@ -119,58 +123,6 @@ async def test_every_replica_is_killed_while_the_database_is_away(platform: Plat
     assert calls.twice(made) <= len(made)
 
 
-class Warm:
-    """Replicas of crisis that start in a moment."""
-
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-        self._pids: dict[int, int] = {}
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
-        self._mother = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("warm.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
-        assert self._mother.stdout is not None
-        assert self._mother.stdout.readline() == "warm\n"
-
-    async def start(self, replica: int) -> None:
-        """Start a replica and wait until it takes calls."""
-        assert self._mother.stdin is not None
-        assert self._mother.stdout is not None
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HAVEN_")}
-        wanted = {
-            "environment": inherited | self._platform.environment("crisis", replica=replica),
-            "folder": str(self._platform.state),
-            "log": str(self._platform.log("crisis", replica=replica)),
-        }
-        self._mother.stdin.write(json.dumps(wanted) + "\n")
-        self._mother.stdin.flush()
-        self._pids[replica] = int(await asyncio.to_thread(self._mother.stdout.readline))
-        url = f"{self._platform.http_url('crisis', replica=replica)}/readyz"
-
-        async def ready() -> bool:
-            try:
-                async with self._http.get(url) as answer:
-                    return answer.status == 200
-            except (aiohttp.ClientError, TimeoutError):
-                return False
-
-        await eventually(ready, timeout=60)
-
-    def kill(self, replica: int) -> None:
-        """End a replica as a crash would."""
-        os.kill(self._pids[replica], signal.SIGKILL)
-
-    async def close(self) -> None:
-        """End all of it."""
-        os.killpg(self._mother.pid, signal.SIGKILL)
-        await asyncio.to_thread(self._mother.wait)
-        await self._http.close()
-
-
 @pytest.mark.timeout(900)
 async def test_replicas_are_killed_at_random_moments(platform: Platform, calls: Calls, rng: random.Random) -> None:
     """None is lost, at most one page more for each kill, and a page comes within ten seconds across a kill."""
@@ -202,3 +154,45 @@ async def test_replicas_are_killed_at_random_moments(platform: Platform, calls: 
     assert len(made) == int(KILLS * SIGNALS_A_KILL)
     assert calls.twice(made) <= KILLS
     assert p99 <= PAGED_WITHIN_S
+
+
+async def test_a_replica_is_killed_between_a_reaction_and_its_acknowledgement(platform: Platform, calls: Calls) -> None:
+    """The event comes again, and the inbox knows it: one signal, one alert, and nothing waits."""
+    await platform.stop("crisis")
+    warm = Warm(platform)
+    concern = ConcernRaised(person_id=ids.new_id(), signal_id=ids.new_id())
+    concern.raised_at.GetCurrentTime()
+
+    async def rows(sql: str, *args: object) -> list[asyncpg.Record]:
+        async with connected(platform, "crisis") as connection:
+            found: list[asyncpg.Record] = await connection.fetch(sql, *args)
+        return found
+
+    async def reacted() -> bool:
+        return bool(await rows("SELECT 1 FROM inbox WHERE event_id = $1", event_id))
+
+    async def nothing_waits() -> bool:
+        told = await calls.consumer("HAVEN_INTAKE", "crisis")
+        return told.num_pending == 0 and told.num_ack_pending == 0
+
+    try:
+        await warm.start(0, dies_before_ack=True)
+        intake = Database(platform.database_url("intake"), clock=SystemClock())
+        async with intake.transaction(system("test/chaos")) as tx:
+            event_id = tx.emit(concern, key=concern.person_id)
+        await intake.close()
+        await eventually(lambda: not warm.runs(0), timeout=20)
+        assert await reacted()
+        assert not await nothing_waits()
+        await warm.start(0)
+        await eventually(nothing_waits, timeout=30)
+        (alert,) = await rows("SELECT alert_id::text, signals FROM alert WHERE person_id = $1", concern.person_id)
+        assert alert["signals"] == 1
+        assert len(await rows("SELECT 1 FROM inbox WHERE event_id = $1", event_id)) == 1
+        assert len(await rows("SELECT 1 FROM signal WHERE person_id = $1", concern.person_id)) == 1
+        made = Call(concern.person_id, concern.signal_id, time.time(), alert_id=alert["alert_id"])
+        await calls.paged([made])
+        assert calls.twice([made]) <= 1
+    finally:
+        await warm.close()
+        await platform.start("crisis")

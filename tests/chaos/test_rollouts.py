@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
-from calls import Calls
+from calls import Calls, referral
 
 from haven_dev.day.play import FAST
 from haven_dev.project import GATEWAY, PARTS
@@ -63,7 +63,7 @@ class Balancer:
 
 
 async def _work(platform: Platform, http: aiohttp.ClientSession, ways: Balancer, over: asyncio.Event) -> Counter[str]:
-    """Reads of every service and groups that are made, steadily, until it is over. What became of each."""
+    """Reads of every service and referrals that are made, steadily, until it is over. What became of each."""
     seen: Counter[str] = Counter()
     tokens = {role: platform.token(role) for role in {*READS.values(), "care_coordinator"}}
     running: set[asyncio.Task[None]] = set()
@@ -78,17 +78,11 @@ async def _work(platform: Platform, http: aiohttp.ClientSession, ways: Balancer,
         except (aiohttp.ClientError, TimeoutError) as error:
             seen[f"{verb} {path} {type(error).__name__}"] += 1
 
-    group = {
-        "details": {
-            "title": "Rollout", "track": "iop-adult-trauma", "kind": "GROUP_KIND_THERAPY", "challenges": ["trauma"],
-            "modalities": ["cbt"], "language": "qaa-rollout", "format": "FORMAT_VIRTUAL", "capacity": 8,
-        }
-    }  # fmt: skip
-    todo = [*READS.items(), ("/v1/groups", "care_coordinator")]
+    todo = [*READS.items(), ("/v1/referrals", "care_coordinator")]
     turn = 0
     while not over.is_set():
         path, role = todo[turn % len(todo)]
-        task = asyncio.create_task(one(path, role, group if turn % len(todo) == len(READS) else None))
+        task = asyncio.create_task(one(path, role, referral() if turn % len(todo) == len(READS) else None))
         running.add(task)
         task.add_done_callback(running.discard)
         turn += 1
@@ -135,23 +129,23 @@ async def test_every_service_is_replaced_and_nobody_notices(platform: Platform) 
         seen = await working
         await calls.paged(calls.made, timeout=60)
         await calls.whole(calls.made, timeout=120)
-        made = await _groups(platform, http, ways.gateways[0])
+        made = await _referrals(platform, http, ways.gateways[0])
     print(f"\n  {len(calls.made)} calls for help, {seen.total()} other calls: {dict(seen)}")  # noqa: T201
     assert {key: count for key, count in seen.items() if not key.endswith(" 200")} == {}
     assert [each for each in calls.made if each.tries != 1] == []
     assert calls.twice(calls.made) == 0
-    assert made == seen["POST /v1/groups 200"], "each group was made once"
+    assert made == seen["POST /v1/referrals 200"], "each referral was made once"
 
 
-async def _groups(platform: Platform, http: aiohttp.ClientSession, gateway: str) -> int:
-    """How many groups there are that the rollout made."""
+async def _referrals(platform: Platform, http: aiohttp.ClientSession, gateway: str) -> int:
+    """How many referrals there are."""
     headers = {"Authorization": f"Bearer {platform.token('care_coordinator')}"}
     found, token = 0, ""
     while True:
         query = {"pageSize": "200", "pageToken": token} if token else {"pageSize": "200"}
-        async with http.get(f"{gateway}/v1/groups", params=query, headers=headers) as answer:
+        async with http.get(f"{gateway}/v1/referrals", params=query, headers=headers) as answer:
             page = await answer.json()
-        found += sum(1 for each in page.get("groups", []) if each["details"]["title"] == "Rollout")
+        found += len(page.get("referrals", []))
         token = page.get("nextPageToken", "")
         if not token:
             return found

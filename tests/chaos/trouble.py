@@ -15,7 +15,8 @@ import effects
 
 from haven_dev.day.day import Day, Who
 from haven_dev.day.play import STEPS, prepare
-from haven_dev.runner import PARTS, Platform
+from haven_dev.project import PARTS
+from haven_dev.runner import Platform
 from haven_kit.testing import eventually
 
 SETTLE_S = 60.0

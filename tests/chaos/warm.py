@@ -3,6 +3,9 @@
 A start costs a second or two of imports; two hundred of them, twice as many minutes. The forked process is one of its
 own and runs what `python -m haven_crisis` runs. Reads lines of JSON (`environment`, `folder`, `log`) from its input and
 writes the process id of each replica to its output; ends its replicas when its input ends.
+
+A replica that `dies_before_ack` is killed when it is about to tell NATS that an event is done: the reaction is
+committed by then.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import os
 import signal
 import sys
 from typing import Any
+
+from nats.aio.msg import Msg
 
 PR_SET_PDEATHSIG = 1
 
@@ -32,8 +37,14 @@ def replica(wanted: dict[str, Any]) -> None:
     from haven_crisis.__main__ import SPEC
     from haven_kit.service import main
 
+    if wanted["dies_before_ack"]:
+        Msg.ack = _die  # type: ignore[assignment, method-assign]  # dies where a crash would hurt most
     main(SPEC, [])
     os._exit(0)
+
+
+async def _die(_: Msg) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def serve() -> None:
