@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2, signals_pb2
 from prometheus_client import REGISTRY
 
@@ -255,6 +256,23 @@ async def test_each_leg_is_measured_by_severity_and_drills_apart(world: World, p
     await eventually(lambda: counts(**(labels | {"drill": "yes"})) == [each + 1 for each in drills_before])
     assert drill.alert_id != raised.alert_id
     assert measured("haven_crisis_first_page_total") == total + 1
+
+
+async def test_answering_and_contact_are_measured(world: World, person_id: str) -> None:
+    names = ("haven_crisis_alert_to_acknowledged_seconds_count", "haven_crisis_alert_to_contact_seconds_count")
+
+    def counts() -> list[float]:
+        return [measured(name, severity="high", drill="no") for name in names]
+
+    before = counts()
+    raised = await world.signal(person_id)
+    await world.paged("first", raised.alert_id)
+    first = world.alerts("first")
+    for _ in range(2):
+        await first.AcknowledgeAlert(alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
+    assert counts() == [before[0] + 1, before[1]]
+    await first.RecordContact(alert_pb.RecordContactRequest(alert_id=raised.alert_id, reached=True, way="phone"))
+    assert counts() == [before[0] + 1, before[1] + 1]
 
 
 async def test_the_page_that_waits_longest_is_measured(world: World, person_id: str) -> None:
