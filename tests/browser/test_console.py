@@ -181,7 +181,14 @@ async def test_a_drill_is_marked_everywhere_and_seen_to_go_through(clinic: Clini
         await console.says("You have it.")
         await console.open("alerts")
         drill = console.page.locator("article.card").filter(has_text="You have it.").filter(has_text="Drill")
-        await expect(drill.first).to_be_visible()
+        await drill.first.get_by_role("link", name="Open").click()
+        await console.button("Record contact")
+        await console.page.get_by_label("Yes, we spoke").check()
+        await console.choose("How", "By phone")
+        await console.button("Record it")
+        await console.button("Close")
+        await console.page.get_by_role("form").get_by_role("button", name="Close the alert").click()
+        await expect(console.page.get_by_role("region", name="Where it stands")).to_contain_text("Closed by you.")
 
 
 async def test_signing_out_clears_every_tab(clinic: Clinic) -> None:

@@ -3,6 +3,7 @@ import { html, useSignal } from "../lib/html.js";
 import { get, post, put } from "../lib/api.js";
 import { subscribe } from "../lib/push.js";
 import { Form, Loaded, tell, Title } from "../lib/parts.js";
+import { config } from "../lib/settings.js";
 import { session } from "../lib/sign_in.js";
 import { moment } from "../lib/words.js";
 
@@ -83,7 +84,7 @@ function Add({ responder, address, again }) {
   };
   return html`<section class="part" aria-labelledby="add">
     <h2 id="add">One more</h2>
-    <p class="actions"><button type="button" onClick=${browser}>Notifications of this browser</button></p>
+    ${config.webPushKey && html`<p class="actions"><button type="button" onClick=${browser}>Notifications of this browser</button></p>`}
     <${Form}
       name="channel"
       label="Add a channel"

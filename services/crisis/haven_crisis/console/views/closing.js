@@ -8,50 +8,75 @@ import { DISPOSITIONS, GROUNDS, local, RISKS } from "../lib/words.js";
 
 const HOUR_MS = 3_600_000;
 const MOST_TOLD = 20;
+const DRILL = "DISPOSITION_DRILL";
+const ENDINGS = Object.fromEntries(Object.entries(DISPOSITIONS).filter(([each]) => each !== DRILL));
+const NOTE = { name: "note", label: "Note for those who help", kind: "area", maxlength: 8000 };
+
+const hence = (hours) => new Date(Date.now() + hours * HOUR_MS);
 
 export function Closing({ alert, done, cancel }) {
+  const close = async (body) => done(await post(`/v1/alerts/${alert.alertId}:close`, body));
+  const form = { form: `${alert.alertId}/close`, label: "Close the alert", cancel };
+  return alert.drill ? html`<${OfDrill} ...${form} close=${close} />` : html`<${OfAlert} ...${form} close=${close} />`;
+}
+
+/** A drill is about nobody: there is nothing to judge, nobody to tell, and nobody to look in on. */
+function OfDrill({ form, label, cancel, close }) {
+  const ended = { disposition: DRILL, riskLevel: "RISK_LEVEL_LOW", nobodyTold: true, followUpDueAt: hence(20).toISOString() };
+  return html`<${Form} name=${form} label=${label} submit=${label} cancel=${cancel} fields=${[NOTE]} send=${({ note }) => close({ ...ended, note })} />`;
+}
+
+function OfAlert({ form, label, cancel, close }) {
   const colleagues = Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
-  return html`<${ClosingForm}
-    form=${`${alert.alertId}/close`}
-    label="Close the alert"
-    drill=${alert.drill}
-    cancel=${cancel}
-    more=${[
-      {
-        name: "followUpDueAt", label: "Look in again by", kind: "datetime-local", required: true, value: local(new Date(Date.now() + 20 * HOUR_MS)),
-        max: local(new Date(Date.now() + 24 * HOUR_MS)), help: "Within 24 hours, in this device's time. One that is missed raises an alert.",
-      },
-      { name: "coSignerId", label: "Second clinician, where one is needed", kind: "select", options: colleagues, help: "After a severe alert a second clinician signs. Left open: any who may." },
-      { name: "note", label: "Note for those who help", kind: "area", maxlength: 8000 },
-    ]}
-    send=${async ({ followUpDueAt, coSignerId, note }, ended) =>
-      done(await post(`/v1/alerts/${alert.alertId}:close`, { ...ended, followUpDueAt: new Date(followUpDueAt).toISOString(), coSignerId, note }))}
-  />`;
+  const more = [
+    {
+      name: "followUpDueAt",
+      label: "Look in again by",
+      kind: "datetime-local",
+      required: true,
+      value: local(hence(20)),
+      max: local(hence(24)),
+      help: "Within 24 hours, in this device's time. One that is missed raises an alert.",
+    },
+    {
+      name: "coSignerId",
+      label: "Second clinician, where one is needed",
+      kind: "select",
+      options: colleagues,
+      help: "After a severe alert a second clinician signs. Left open: any who may.",
+    },
+    NOTE,
+  ];
+  const send = ({ followUpDueAt, coSignerId, note }, ended) =>
+    close({ ...ended, followUpDueAt: new Date(followUpDueAt).toISOString(), coSignerId, note });
+  return html`<${ClosingForm} form=${form} label=${label} cancel=${cancel} more=${more} send=${send} />`;
 }
 
 /** What every closing says: `send(values, ended)` is given it as the contract has it. */
-export function ClosingForm({ form, label, drill, more, cancel, send }) {
+export function ClosingForm({ form, label, more, cancel, send }) {
   const told = draft(form).told ?? 0;
+  const each = Array.from({ length: told }, (_, index) => index);
   const fields = [
-    { name: "disposition", label: "How it ended", kind: "select", options: DISPOSITIONS, value: drill ? "DISPOSITION_DRILL" : "", required: true },
+    { name: "disposition", label: "How it ended", kind: "select", options: ENDINGS, required: true },
     { name: "riskLevel", label: "Risk now, as you judge it", kind: "choice", options: RISKS, required: true },
     told === 0 && { name: "nobodyTold", label: "Nobody was told", kind: "check", required: true },
-    ...Array.from({ length: told }, (_, index) => [
+    ...each.flatMap((index) => [
       { name: `told${index}`, label: `Who was told (${index + 1})`, required: true, maxlength: 200 },
       { name: `ground${index}`, label: `On what ground (${index + 1})`, kind: "select", options: GROUNDS, required: true },
-    ]).flat(),
+    ]),
     ...more,
   ].filter(Boolean);
   const ended = (values) => ({
     disposition: values.disposition,
     riskLevel: values.riskLevel,
     nobodyTold: told === 0 && Boolean(values.nobodyTold),
-    disclosures: Array.from({ length: told }, (_, index) => ({ told: values[`told${index}`], ground: values[`ground${index}`] })),
+    disclosures: each.map((index) => ({ told: values[`told${index}`], ground: values[`ground${index}`] })),
   });
+  const tell = (count) => () => setDraft(form, { told: Math.min(MOST_TOLD, Math.max(0, count)) });
   return html`<${Form} name=${form} label=${label} submit=${label} fields=${fields} send=${(values) => send(values, ended(values))} cancel=${cancel}>
     <div class="actions">
-      <button type="button" aria-disabled=${told >= MOST_TOLD} onClick=${() => told < MOST_TOLD && setDraft(form, { told: told + 1 })}>Somebody was told</button>
-      ${told > 0 && html`<button type="button" onClick=${() => setDraft(form, { told: told - 1 })}>Take the last one away</button>`}
+      <button type="button" aria-disabled=${told >= MOST_TOLD} onClick=${tell(told + 1)}>Somebody was told</button>
+      ${told > 0 && html`<button type="button" onClick=${tell(told - 1)}>Take the last one away</button>`}
     </div>
   <//>`;
 }
