@@ -15,7 +15,8 @@ from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 
-_COLUMNS = """system_id::text AS system_id, version, disabled, sealed, last_seen_at, accepted, refused, last_refusal, links"""
+_COLUMNS = """system_id::text AS system_id, version, disabled, sealed, last_seen_at, accepted, refused, last_refusal,
+    links"""
 
 
 @dataclass(frozen=True, slots=True)
