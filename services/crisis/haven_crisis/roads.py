@@ -98,7 +98,7 @@ class Roads:
                 await policy.require_link(tx, call.principal, signal.person_id)
             call.note(tx, signal.person_id)  # now, so that it is part of the one statement
             accepted = await self._acceptance.accept(tx, signal, plans)
-        return Taken(accepted.signal_id, accepted.alert_id, Kept.DATABASE)
+        return Taken(accepted.signal_id, accepted.alert_id, Kept.DATABASE, accepted.place)
 
     async def open(self) -> bool:
         """Whether any road is open, for readiness. A database that answers and is not migrated is none, and is waited

@@ -63,6 +63,8 @@ class Signals:
                 "raised": after.signals == 1,
                 "paging": paging,
                 "version": self._version(),
+                "place": None,  # nobody's place is kept here
+                "place": None,
             }
 
         return await memory(tx).final(work)
@@ -140,6 +142,7 @@ def _told(view: View, after: Alert, plan: Plan, now: datetime, paging: bool) -> 
         "stage": str(plan.stage),
         "deadline": plan.deadline.isoformat(),
         "reopens": str(paging and not raised).lower(),
+        **plan.facts,
     }
     entry = Entry(Kind.RAISED if raised else Kind.SIGNAL_JOINED, now, signal.actor, facts)
     write_entry(view, after.alert_id, after.seq, entry)

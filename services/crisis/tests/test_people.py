@@ -139,6 +139,16 @@ async def test_the_person_is_told_whom_to_reach_where_they_are(world: World, per
         place = people_pb2.Location(address="Somewhere 1", country=country, region=region)
         await mine.ConfirmLocation(people_pb2.ConfirmLocationRequest(person_id=person_id, location=place))
         assert [each.number for each in (await mine.GetMyHelp(ask)).help_lines] == numbers
+        assert [each.number for each in (await world.signal(person_id)).help_lines] == numbers
+    other = await world.signal(person_id, world.staff("first"))
+    assert [each.number for each in other.help_lines] == ["988", "911"]  # says nothing of where the person is
+    async with world.transaction() as tx:
+        await tx.fetch("UPDATE person_record SET sealed = 'damaged' WHERE person_id = $1", person_id)
+    assert [each.number for each in (await world.signal(person_id)).help_lines] == ["988", "911"]
+    async with world.transaction() as tx:
+        await tx.fetch("DELETE FROM person_record WHERE person_id = $1", person_id)
+    place = people_pb2.Location(address="Somewhere 1", country="IS")
+    await mine.ConfirmLocation(people_pb2.ConfirmLocationRequest(person_id=person_id, location=place))
     view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
     assert [each.number for each in view.emergency_lines] == ["112"]
 

@@ -16,10 +16,12 @@ from haven_crisis.entrances import OfCall
 from haven_crisis.keeping.case import Kept
 from haven_crisis.store import alerts, people
 from haven_crisis.store.alerts import Told
-from haven_kit import etags, ids, relations
+from haven_kit import etags, ids, logs, relations
 from haven_kit.call import Call, own_transactions
+from haven_kit.cipher import CannotOpen
 from haven_kit.errors import Invalid, NotFound
 
+_log = logs.get(__name__)
 MOST_OF_A_NOTE = 2000
 MOST_OF_AN_ID = 255
 OLDEST = timedelta(days=30)
@@ -58,12 +60,21 @@ class CrisisApi:
             signal_id=signal.signal_id if linked else taken.signal_id,
             alert_id="" if linked else taken.alert_id,
             message=f"{message} {texts.CALL_AS_WELL}" if taken.kept is Kept.NOWHERE else message,
-            help_lines=facts.help_lines(),
+            help_lines=self._lines(person_id, taken.place if person_id == call.principal.person_id else None),
             withdraw=texts.HOW_TO_WITHDRAW,
             kept=pb.Kept.ValueType(taken.kept),
         )
         response.accepted_at.FromDatetime(now)
         return response
+
+    def _lines(self, person_id: str, place: bytes | None) -> tuple[pb.HelpLine, ...]:
+        """Whom the person can reach meanwhile, where they are. Whatever is wrong with the place, there are some."""
+        try:
+            where = people.open_place(self._cipher, person_id, place) if place else people_pb.Location()
+        except CannotOpen:
+            _log.error("place.unreadable")
+            where = people_pb.Location()
+        return facts.lines_for_person(where.country, where.region)
 
     async def withdraw_signal(self, call: Call, request: pb.WithdrawSignalRequest) -> pb.WithdrawSignalResponse:
         signal = await call.tx.fetch_one(

@@ -57,6 +57,8 @@ class Taken:
     signal_id: str
     alert_id: str
     kept: Kept
+    place: bytes | None = None
+    """Where the person is, sealed, as far as the record could say."""
 
 
 @dataclass(frozen=True, slots=True)

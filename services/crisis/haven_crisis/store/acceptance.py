@@ -66,7 +66,8 @@ _ACCEPT = """WITH signal AS (
     INSERT INTO outbox (event_id, key, subject, payload, traceparent, occurred_at)
     SELECT $26::uuid, $27, $28, $29, $30, $31 FROM joined WHERE raised
 )
-SELECT alert_id::text, cycle, severity, raised_at, raised, paging, (SELECT version FROM on_call_version) AS version
+SELECT alert_id::text, cycle, severity, raised_at, raised, paging, (SELECT version FROM on_call_version) AS version,
+    (SELECT sealed FROM person_record WHERE person_id = $2::uuid AND kind = 'location') AS place
 FROM joined"""
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 from google.protobuf.message import Message
-from haven.crisis.v1 import signals_pb2
+from haven.crisis.v1 import people_pb2, signals_pb2
 
 from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
@@ -103,6 +103,11 @@ async def at_risk(tx: Tx, cipher: Cipher, person_id: str, after_alert: timedelta
         return True
     watch, _, _ = await get(tx, cipher, person_id, RISK_WATCH, signals_pb2.RiskWatch)
     return watch is not None and watch.until.ToDatetime(UTC) > tx.now
+
+
+def open_place(cipher: Cipher, person_id: str, sealed: bytes) -> people_pb2.Location:
+    """The place in a sealed record of kind `location`. Raises CannotOpen."""
+    return cipher.open(people_pb2.Location, sealed, context=_context(person_id, LOCATION))
 
 
 def _context(person_id: str, kind: str) -> str:
