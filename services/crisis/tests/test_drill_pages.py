@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from haven.crisis.v1 import channels_pb2, signals_pb2
+from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
+from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 from haven.crisis.v1.page_pb2 import PageText
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from haven_crisis.domain.quiet import Quiet
 from haven_crisis.settings import CrisisSettings
 from haven_dev.receivers import WebhookReceiver
 from haven_kit.clock import FakeClock
+from haven_kit.errors import Invalid
 from haven_kit.testing import eventually
 from haven_kit.testing.running import Running
 
@@ -115,3 +118,21 @@ async def test_test_mode_takes_drills_and_drills_alone(
     await other.stop()
     await takes.stop()
     phones.world.clock.advance(timedelta(seconds=1))
+
+
+async def test_quiet_hours_are_kept_with_the_responder(phones: Phones) -> None:
+    office = phones.world.staff("admin", "administrator").stub(OnCallServiceStub)
+    request = on_call_pb.PutResponderRequest(
+        responder_id="quiet", name="Quiet", channels=[sms("first")], drill_quiet_hours=ALL_DAY
+    )
+    await office.PutResponder(request)
+    held = await office.GetResponder(on_call_pb.GetResponderRequest(responder_id="quiet"))
+    assert held.drill_quiet_hours == ALL_DAY
+    request.etag = held.etag
+    request.drill_quiet_hours.time_zone = "Mars/Olympus"
+    with pytest.raises(Invalid) as refused:
+        await office.PutResponder(request)
+    assert refused.value.violations[0].field == "drill_quiet_hours.time_zone"
+    request.drill_quiet_hours.time_zone, request.drill_quiet_hours.starts = "UTC", "25:00"
+    with pytest.raises(Invalid):
+        await office.PutResponder(request)
