@@ -318,6 +318,7 @@ class Platform:
             "gateway": {"url": self.gateway_url},
             "crisis": {"url": self.crisis_url},
             "issuer": {"url": self.issuer.url},
+            "doubles": self.doubles.urls,
             "databases": self._database_urls,
         }
         path = self.state / "platform.json"

@@ -41,6 +41,13 @@ class Alertmanager(Provider):
         """The one that takes alerts."""
         return [web.post("/api/v2/alerts", self._post)]
 
+    def shown(self) -> object:
+        """Alerts, the newest last."""
+        return [
+            {"labels": each.labels, "annotations": each.annotations, "ends_at": each.ends_at.isoformat()}
+            for each in self.alerts.values()
+        ]
+
     def firing(self, at: datetime) -> list[Alert]:
         """Alerts that are not resolved."""
         return [each for each in self.alerts.values() if each.ends_at > at]

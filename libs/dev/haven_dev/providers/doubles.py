@@ -32,6 +32,16 @@ class Doubles:
         """Stop all."""
         await asyncio.gather(*(each.stop() for each in self._all))
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where each is; `GET /` shows what it got."""
+        return {
+            "twilio": self.twilio.url,
+            "pager_duty": self.pager_duty.url,
+            "alertmanager": self.alertmanager.url,
+            "push": self.push.url,
+        }
+
     def environment(self, crisis_url: str) -> dict[str, str]:
         """Crisis's settings, as environment variables. Replies to messages are told to `crisis_url`."""
         self.twilio.message_url = f"{crisis_url}/callbacks/twilio/message"

@@ -37,6 +37,12 @@ class PagerDuty(Provider):
         """The one that takes events."""
         return [web.post("/v2/enqueue", self._enqueue)]
 
+    def shown(self) -> object:
+        """Incidents, the newest last."""
+        return [
+            {"key": each.dedup_key, "status": each.status, "events": each.events} for each in self.incidents.values()
+        ]
+
     def refusal(self, status: int) -> web.Response:
         """Its own words for being asked too much."""
         told = {"status": "throttle exceeded", "message": "Requests for this service are arriving too quickly."}

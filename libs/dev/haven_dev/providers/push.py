@@ -60,6 +60,10 @@ class PushService(Provider):
         """One address for each subscription."""
         return [web.post("/push/{key}", self._push)]
 
+    def shown(self) -> object:
+        """Messages as browsers opened them, the newest last."""
+        return [{"urgency": each.urgency, "plain": each.plain.decode()} for each in self.pushed]
+
     def subscribe(self, server_key: bytes) -> Subscription:
         """A new browser, which lets the holder of this public key push."""
         key, name = ec.generate_private_key(ec.SECP256R1()), secrets.token_urlsafe(24)

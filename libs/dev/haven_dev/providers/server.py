@@ -48,11 +48,15 @@ class Provider:
         """What it answers."""
         raise NotImplementedError
 
+    def shown(self) -> object:
+        """What it got, for whoever looks at it with a browser; as JSON has it."""
+        raise NotImplementedError
+
     async def start(self) -> None:
         """Serve, on the same port after a stop."""
         self._over = asyncio.Event()
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._with_trouble])
-        app.add_routes(self.routes())
+        app.add_routes([web.get("/", self._look), *self.routes()])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         self.port = ports.free_port(self.port)
@@ -68,6 +72,9 @@ class Provider:
     def refusal(self, status: int) -> web.Response:
         """How it says that it is out of order, or asked too much."""
         return web.Response(status=status, headers={"Retry-After": "30"} if status == 429 else {})
+
+    async def _look(self, _: web.Request) -> web.Response:
+        return web.json_response(self.shown())
 
     @web.middleware
     async def _with_trouble(self, request: web.Request, handler: object) -> web.StreamResponse:

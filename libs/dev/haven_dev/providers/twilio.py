@@ -107,7 +107,28 @@ class Twilio(Provider):
     def routes(self) -> list[web.RouteDef]:
         """Messages and calls of the account."""
         base = "/2010-04-01/Accounts/{account}"
-        return [web.post(f"{base}/Messages.json", self._message), web.post(f"{base}/Calls.json", self._call)]
+        return [
+            web.post(f"{base}/Messages.json", self._message),
+            web.post(f"{base}/Calls.json", self._call),
+            web.post("/reply", self._reply_by_hand),
+            web.post("/press", self._press_by_hand),
+        ]
+
+    def shown(self) -> object:
+        """Messages and calls, the newest last."""
+        calls = [{"sid": each.sid, "to": each.to, "said": " ".join(each.twiml.itertext())} for each in self.calls]
+        return {"messages": [{"to": each.to, "body": each.body} for each in self.messages], "calls": calls}
+
+    async def _reply_by_hand(self, request: web.Request) -> web.Response:
+        """`{"from": number, "body": text}`: somebody sends a message; what they get back."""
+        given = await request.json()
+        return web.json_response({"said": (await self.reply(given["from"], given["body"])).words})
+
+    async def _press_by_hand(self, request: web.Request) -> web.Response:
+        """`{"call": sid, "digits": "1"}`: the person who was called presses keys; what they hear then."""
+        given = await request.json()
+        call = next(each for each in self.calls if each.sid == given["call"])
+        return web.json_response({"said": (await self.press(call, given["digits"])).words})
 
     async def stop(self) -> None:
         """Stop, and tell nothing more."""
