@@ -132,3 +132,24 @@ async def test_a_replica_that_is_asked_to_end_ends_its_streams_and_answers_what_
             assert got.status == 200
     finally:
         await two.start("crisis", replica=1)
+
+
+async def test_a_replica_that_starts_while_nobody_can_sign_in_knows_the_keys_of_before(
+    two: Platform, http: aiohttp.ClientSession
+) -> None:
+    person = participant(two)
+    two.kill("gateway")
+    two.kill("crisis", replica=1)
+    await two.issuer.stop()
+    try:
+        await two.start("crisis", replica=1)
+        url = f"{two.edge_url('crisis', replica=1)}/v1/signals"
+        async with http.post(url, json={"source": BUTTON}, headers=person) as got:
+            assert got.status == 200
+            alert_id = (await got.json())["alertId"]
+        await eventually(lambda: alert_id in paged(two))
+        async with http.post(url, json={"source": BUTTON}, headers={"Authorization": "Bearer nonsense"}) as got:
+            assert got.status == 401
+    finally:
+        await two.issuer.start()
+        await two.start("gateway")
