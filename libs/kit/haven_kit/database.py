@@ -83,6 +83,10 @@ class _Gathered:
     wakes: set[str] = field(default_factory=set)
     after: list[Callable[[], None]] = field(default_factory=list)
 
+    def copy(self) -> _Gathered:
+        """As it is now."""
+        return _Gathered([*self.events], [*self.audit], self.answer, [*self.rows], set(self.wakes), [*self.after])
+
 
 class Tx:
     """An open transaction. Only `Database.transaction` makes and commits one."""
@@ -167,13 +171,15 @@ class Tx:
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """A part that can fail, and be undone, on its own. Raises what the part raises."""
+        """A part that can fail, and be undone, on its own, with all that it gathered. Raises what the part raises."""
         with _reachable():
             await self._begin()
         await self._driver.execute("SAVEPOINT part")
+        kept = self._gathered.copy()
         try:
             yield
         except BaseException:
+            self._gathered = kept
             await self._driver.execute("ROLLBACK TO SAVEPOINT part")
             raise
         await self._driver.execute("RELEASE SAVEPOINT part")

@@ -54,12 +54,14 @@ class MemoryTx(Tx):
         """As the kit's."""
         await self.statement(lambda _: None)
         session = self._session
+        gathered = self._gathered.copy()
         kept: Rows = {table: dict(rows) for table, rows in session.changes.items()}
         try:
             yield
         except GeneratorExit:  # its replica died long ago
             raise
         except BaseException:
+            self._gathered = gathered
             session.changes = kept
             session.aborted = False
             await self.statement(lambda _: None)

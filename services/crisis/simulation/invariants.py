@@ -10,24 +10,26 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
-from haven_crisis.domain.alerts import Alert, Entry, Kind, State, replay
+from haven_crisis.domain.alerts import Alert, Entry, Kind, State, apply, replay
 from haven_crisis.domain.escalation import NAMED_STAGE, Book
+from haven_crisis.pager import BY_RULE
 from haven_crisis.store.pages import PageState
+from simulation.loop import START
 from simulation.plan import Plan
 from simulation.providers import Received
-from simulation.replica import START
 from simulation.rows import AlertRow, PageRow
 from simulation.server import Rows, Server
 from simulation.weather import Weather
 
 FIRST_PAGE_S = 2.0
-BOUND_S = 13.0
+BOUND_S = 14.0
 """After the last fault: a page's lease (6 s), a worker that rests after a database that was away (5 s), a sweep (1 s),
-and travel. It covers also the longest step (10 s) whose attempts were used up by a provider that was away."""
-ROUND_S = 8.0
-"""Where no database was away: a page's lease (6 s), a sweep (1 s), and travel."""
+and travel (2 s). It covers also the longest step (10 s) whose attempts were used up by a provider that was away."""
+ROUND_S = 9.0
+"""Where no database was away: a page's lease (6 s), a sweep (1 s), and travel (2 s)."""
 UNANSWERED = (State.RAISED, State.PAGED)
 
 
@@ -78,6 +80,9 @@ class Invariants:
     def _alert(self, before: Alert | None, after: Alert, changes: Rows) -> None:
         self._note("alert", after.alert_id, after.state.name, f"stage {after.stage} cycle {after.cycle}", after.seq)
         entries = [each for (alert_id, _), each in changes.get("entry", {}).items() if alert_id == after.alert_id]
+        told = replay(after.alert_id, after.person_id, entries) if before is None else reduce(apply, entries, before)
+        if told != after:
+            raise Broken(f"the new entries of {after.alert_id} give {told}, and the records hold {after}")
         if (after.next_deadline is None) != (after.state is State.CLOSED):
             raise Broken(f"alert {after.alert_id} is {after.state.name} with the deadline {after.next_deadline}")
         if before is not None and after.seq - before.seq != len(entries):
@@ -144,7 +149,9 @@ class Invariants:
         next_place = any(each.place == page.place + 1 for each in same)
         again = any(each.place == page.place and each.attempt > page.attempt for each in same)
         if page.failure == "lease ran out":
-            if not any(each.attempt > page.attempt and each.resent for each in same if each.place == page.place):
+            if page.attempt != BY_RULE and not any(
+                each.attempt > page.attempt and each.resent for each in same if each.place == page.place
+            ):
                 raise Broken(f"page {page.page_id} was lost and is not sent again, or does not say so")
         elif not next_place and self._has(page.responder_id, page.place + 1):
             raise Broken(f"page {page.page_id} failed and the next channel is not tried")
@@ -169,7 +176,7 @@ class Invariants:
         if page is None:
             raise Broken(f"page {received.page_id} was sent and is not in the records")
         self._note("received", received.page_id, page.responder_id, f"place {page.place}", received.resent)
-        key = page.key[:-1]
+        key = (*page.key[:-1], page.attempt == BY_RULE)
         known = self.received[key]
         if known and not received.resent:
             raise Broken(f"{key} came again and does not say that it may have come before")
@@ -198,6 +205,14 @@ class Invariants:
         self._no_page_stuck(server)
 
     def _nobody_lost(self, server: Server) -> None:
+        told = Counter(
+            entry.facts["signal_id"]
+            for entry in server.tables["entry"].values()
+            if entry.kind in (Kind.RAISED, Kind.SIGNAL_JOINED)
+        )
+        for signal_id, times in told.items():
+            if times > 1:
+                raise Broken(f"signal {signal_id} was counted {times} times")
         for signal_id, alert_id in self.accepted.items():
             known = server.tables["of_signal"].get(signal_id)
             if known != alert_id:
@@ -219,6 +234,8 @@ class Invariants:
         """Each stage reaches somebody while it lasts: a bound that only holds where it lasts long enough."""
         ends = min([at for (a, c, s), at in self._rounds.items() if (a, c) == key[:2] and at > began], default=now)
         ends = min(ends, self._over.get(key[:2], now))
+        if any(began <= at <= ends for at, _ in self._books[1:]):
+            return  # whom the stage was to reach may have no channel any more
         weather = self._weather
         bound = BOUND_S if weather.profile.outages or weather.profile.node_losses else ROUND_S
         limit = began + FIRST_PAGE_S if weather.profile.calm else weather.calm_by(began, bound)

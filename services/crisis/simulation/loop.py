@@ -12,10 +12,13 @@ import contextvars
 import heapq
 from collections import deque
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+START = datetime(2026, 1, 5, 9, tzinfo=UTC)
+"""The time of day when a schedule begins."""
 
 
 class Owner:

@@ -121,7 +121,7 @@ class Pages:
 
         def work(view: View) -> list[tuple[int, str, int]]:
             rows = (page for page in view.scan("page") if page.alert_id == alert_id and page.cycle == cycle)
-            return sorted({(page.stage, page.responder_id, page.place) for page in rows})
+            return sorted({(page.stage, page.responder_id, page.place) for page in rows if page.attempt > 0})
 
         return await memory(tx).statement(work)
 

@@ -28,13 +28,15 @@ LIMITS = Limits(lease=timedelta(seconds=15), close_within=timedelta(seconds=20))
 ANSWER_WITHIN = timedelta(seconds=5)
 PATIENCE_S = 3.0
 """How long a caller waits for an answer before they ask another replica."""
-SOURCES = (
-    pb.SIGNAL_SOURCE_HELP_BUTTON,
-    pb.SIGNAL_SOURCE_HELP_BUTTON,
-    pb.SIGNAL_SOURCE_FACILITATOR,
-    pb.SIGNAL_SOURCE_CLINICIAN,
-    pb.SIGNAL_SOURCE_DRILL,
+CALLS = (
+    (pb.SIGNAL_SOURCE_HELP_BUTTON, 0),
+    (pb.SIGNAL_SOURCE_HELP_BUTTON, 0),
+    (pb.SIGNAL_SOURCE_FACILITATOR, 0),
+    (pb.SIGNAL_SOURCE_CLINICIAN, pb.SIGNAL_LEVEL_IMMEDIATE),
+    (pb.SIGNAL_SOURCE_CHECK_IN_TREND, pb.SIGNAL_LEVEL_ELEVATED),
+    (pb.SIGNAL_SOURCE_DRILL, 0),
 )
+"""Where calls come from, and how severe who sends them judges them to be."""
 
 
 class People:

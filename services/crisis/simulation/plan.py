@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from haven_crisis.directory import Channel, Directory
+from haven_crisis.directory import Channel, Directory, Responder
 from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target
+from haven_crisis.domain.notifying import Rule
+from haven_crisis.settings import CrisisSettings
+from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
 from simulation.database import memory
 
@@ -23,6 +26,7 @@ class Plan:
     version: int = 0
     book: Book = field(init=False)
     channels: dict[str, tuple[Channel, ...]] = field(default_factory=dict)
+    responders: dict[str, Responder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.change()
@@ -34,6 +38,9 @@ class Plan:
         self.channels = {each: _channels(random, random.choice((0, 1, 2, 2, 3))) for each in RESPONDERS}
         self.channels["boss"] = _channels(random, 2)
         self.channels[LAST_RESORT_ID] = _channels(random, 2)
+        self.responders = {
+            each: Responder(each, each, ways, _rules(random, len(ways))) for each, ways in self.channels.items()
+        }
         steps = tuple(
             Step(
                 tuple(Target(responder_id=each) for each in random.sample(RESPONDERS, random.choice((1, 1, 2)))),
@@ -51,22 +58,17 @@ def _channels(random: Random, count: int) -> tuple[Channel, ...]:
     return tuple(Channel("webhook", each) for each in random.sample(PROVIDERS, count))
 
 
+def _rules(random: Random, channels: int) -> tuple[Rule, ...]:
+    """Some ask for their second channel too, after some seconds."""
+    return (Rule(1, random.choice((2, 4))),) if channels > 1 and random.random() < 0.3 else ()
+
+
 class Copy(Directory):
     """A replica's copy, renewed as the real one is: whenever the version that a transaction sees is another."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, cipher: Cipher, settings: CrisisSettings) -> None:
+        super().__init__(cipher, settings)
         self._plan = plan
-        self._channels: dict[str, tuple[Channel, ...]] = {}
-        self.book = Book({}, "", {}, frozenset())
-        self.version = 0
-
-    def channels(self, responder_id: str) -> tuple[Channel, ...]:
-        """As the real one."""
-        return self._channels.get(responder_id, ())
-
-    def name(self, responder_id: str) -> str:
-        """As the real one."""
-        return responder_id
 
     def problems(self, now: datetime) -> list[str]:
         """None that matter here."""
@@ -77,7 +79,9 @@ class Copy(Directory):
         version = await memory(tx).look(lambda _: self._plan.version)
         if version != self.version:
             plan = self._plan
-            self.version, self.book, self._channels = await memory(tx).statement(
-                lambda _: (plan.version, plan.book, plan.channels)
+            self.version, self.book, people = await memory(tx).statement(
+                lambda _: (plan.version, plan.book, plan.responders)
             )
+            self._responders = people
+            self._last_resort = people[LAST_RESORT_ID]
         return self.book

@@ -17,6 +17,8 @@ from simulation.loop import VirtualLoop
 from simulation.weather import Weather
 
 TIMEOUT_S = 3.0
+FAILURES = 3
+"""In a row, after which a provider counts as unhealthy."""
 _REFUSED = Outcome(PageState.FAILED, "refused")
 _UNREACHABLE = Outcome(PageState.FAILED, "unreachable")
 _NO_ANSWER = Outcome(PageState.UNKNOWN, "no answer")
@@ -47,6 +49,7 @@ class Providers:
         self._weather = weather
         self._began = began
         self._took = took
+        self._failed: dict[str, int] = {}
         self.down: dict[str, tuple[float, float]] = {}
         """Provider → from when until when it takes nothing."""
 
@@ -59,11 +62,12 @@ class Providers:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._loop.at(travel, self._loop.outside, self._arrive, kind, provider, page, future)
         outcome: Outcome = await future
+        self._failed[provider] = 0 if outcome.state is PageState.ACCEPTED else self._failed.get(provider, 0) + 1
         return outcome
 
     def healthy(self, provider: str) -> bool:
-        """Each page waits for its provider to fail."""
-        return True
+        """As `Channels.healthy`: whether its last pages did not all fail."""
+        return self._failed.get(provider, 0) < FAILURES
 
     def _fault(self, provider: str) -> str:
         weather = self._weather

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -27,13 +27,12 @@ from haven_kit.service import Parts
 from haven_kit.wake import Wake
 from haven_kit.workers import Worker, WorkerLoop
 from simulation.database import MemoryDatabase
-from simulation.loop import Owner, VirtualLoop
+from simulation.loop import START, Owner, VirtualLoop
 from simulation.plan import Copy, Plan
 from simulation.server import Server
 from simulation.weather import Weather
 
 T = TypeVar("T")
-START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 SWEEP = timedelta(seconds=1)
 
 
@@ -140,6 +139,7 @@ class Replica:
         ring_others: Callable[[Owner, str], None],
     ) -> None:
         self.owner = loop.owner(name)
+        self._ahead = ahead
         self.clock = ReplicaClock(loop, ahead)
         self._loop = loop
         self._server = server
@@ -149,7 +149,7 @@ class Replica:
         self.records = records
         parts = Parts(settings(), self.clock, self.database, cipher(), cast(Clients, None), cast(Messaging, None))
         self.parts = parts
-        self.copy = Copy(plan)
+        self.copy = Copy(plan, cipher(), settings())
         self.pager = Pager(parts, self.copy, cast(Channels, providers), records)
         self.acceptance = Acceptance(parts, self.copy, self.pager, records)
         self.escalator = Escalator(parts, self.copy, self.pager, self.acceptance, records)
@@ -171,7 +171,7 @@ class Replica:
     def _due(self, name: str) -> bool:
         if name == "on-call":
             return self.copy.version != self._plan.version
-        return name == "auditor" or self._server.due(name, self.clock.now())
+        return name == "auditor" or self._server.due(name, self._loop.time() + self._ahead())
 
     def call(self, work: Callable[[Replica], Awaitable[T]]) -> asyncio.Future[T]:
         """An RPC to this replica, from outside. Never answered where the replica dies before."""

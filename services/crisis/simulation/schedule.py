@@ -16,12 +16,12 @@ from haven_crisis.acceptance import Signal
 from haven_crisis.records import Records
 from haven_kit import ids, telemetry
 from simulation.invariants import Broken, Invariants
-from simulation.loop import Owner, VirtualLoop
-from simulation.people import SOURCES, People
+from simulation.loop import START, Owner, VirtualLoop
+from simulation.people import CALLS, People
 from simulation.plan import PROVIDERS, Plan
 from simulation.providers import Providers, Received
 from simulation.records import records
-from simulation.replica import START, Replica
+from simulation.replica import Replica
 from simulation.server import Server
 from simulation.weather import NOTICED_S, Weather, profile
 
@@ -140,11 +140,13 @@ class Schedule:
         for person in range(random.choice((1, 1, 2, 3))):
             person_id = _uuid(1, person)
             for number in range(random.choice((1, 1, 2, 4))):
+                source, level = random.choice(CALLS)
                 signal = Signal(
-                    _uuid(2, person * 100 + number), person_id, random.choice(SOURCES), "caller", START,
-                    pressed=random.random() < 0.5,
+                    _uuid(2, person * 100 + number), person_id, source, "caller", START,
+                    level=level, pressed=random.random() < 0.5,
                 )  # fmt: skip
-                at = CALLS_UNTIL_S * random.random() + (15 if number == 3 else 0)
+                # Most call early, while things go wrong; some again when somebody has been with them already.
+                at = CALLS_UNTIL_S * random.random() + (20 if random.random() < 0.25 else 0)
                 times = random.choice((1, 1, 2, 3))
                 for again in range(times):
                     later = at + random.choice((0.0, 0.001, 2.0)) * again
@@ -184,7 +186,7 @@ class Schedule:
     # What is seen.
 
     def _handed_over(self, page: PageText) -> None:
-        self.note("sends", page.page_id, "resent" if page.resent else "")
+        self.note("sends", page.page_id, f"stage {page.stage}", "resent" if page.resent else "")
 
     def _took(self, received: Received) -> None:
         page = self.invariants.took(received)

@@ -13,13 +13,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
 
 from haven_kit.errors import Unavailable
-from simulation.loop import Owner, VirtualLoop
+from simulation.loop import START, Owner, VirtualLoop
 
 Key = tuple[Any, ...]
 Rows = dict[str, dict[Any, Any]]
@@ -156,27 +155,26 @@ class Server:
         self.locks: defaultdict[Key, set[Session]] = defaultdict(set)
         self.commits = 0
         self._looked = -1
-        self._next: dict[str, datetime] = {}
+        self._next: dict[str, float] = {}
         self._weather = weather
         self._committed = committed
         self._sessions: dict[Session, None] = {}
         self._waiting: list[_Request] = []
 
-    def due(self, name: str, now: datetime) -> bool:
-        """Whether a sweep of that worker would find something."""
+    def due(self, name: str, now: float) -> bool:
+        """Whether a sweep of that worker would find something, by a clock that shows `now` seconds after the start."""
         if self._looked != self.commits:
             self._looked = self.commits
             self._next = self._first()
-        at = self._next.get(name)
-        return at is not None and at <= now
+        return self._next.get(name, now + 1) <= now
 
-    def _first(self) -> dict[str, datetime]:
+    def _first(self) -> dict[str, float]:
         """The next moment at which each worker has something to do."""
         pages = [page.lease_until or page.due_at for page in self.tables["page"].values() if page.open]
         alerts = [row.alert.next_deadline for row in self.tables["alert"].values()]
         late = [row.due_at for row in self.tables["follow_up"].values() if row.state == 1]
         found = {"pages": pages, "escalations": [each for each in alerts if each is not None], "follow-ups": late}
-        return {name: min(times) for name, times in found.items() if times}
+        return {name: (min(times) - START).total_seconds() for name, times in found.items() if times}
 
     def connect(self, owner: Owner) -> Session:
         """A connection of a replica."""

@@ -64,7 +64,6 @@ class Signals:
                 "paging": paging,
                 "version": self._version(),
                 "place": None,  # nobody's place is kept here
-                "place": None,
             }
 
         return await memory(tx).final(work)

@@ -29,6 +29,8 @@ class Profile:
     jumps: int = 0
     plan_changes: int = 0
     lost_bells: float = 0.0
+    distance: float = 1.0
+    """How far away the database is: what a statement's travel is multiplied by."""
 
     @property
     def calm(self) -> bool:
@@ -54,6 +56,7 @@ def profile(random: Random) -> Profile:
         jumps=random.choice((0, 0, 0, 1)),
         plan_changes=random.choice((0, 0, 1)),
         lost_bells=random.choice((0, 0.3)),
+        distance=random.choice((1, 1, 1, 50)),
     )
 
 
@@ -102,7 +105,7 @@ class Weather:
             slow = 0.05 + random()
             self.fault("slow statement", slow)
             return slow
-        return 0.0005 + 0.002 * random()
+        return (0.0005 + 0.002 * random()) * self.profile.distance
 
     def fate(self) -> str:
         """`lost before`, `lost after`, or nothing."""
