@@ -14,7 +14,6 @@ from haven_crisis.deliveries import Deliveries
 from haven_crisis.directory import Directory
 from haven_crisis.escalator import Escalator
 from haven_crisis.keeping.keeping import Keeping
-from haven_crisis.late import LateReviews
 from haven_crisis.pager import Pager
 from haven_crisis.reactions import reactions
 from haven_crisis.roads import Roads
@@ -56,7 +55,6 @@ def build(parts: Parts[CrisisSettings]) -> Service:
                 escalator,
                 deliveries,
                 keeping,
-                LateReviews(parts),
                 desk.systems,
                 Calendars(parts, directory),
             )

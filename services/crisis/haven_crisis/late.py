@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from haven.crisis.v1 import review_service_pb2 as pb
 
-from haven_crisis import metrics
 from haven_crisis.api import tell
+from haven_crisis.findings import Board, Finding
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import break_glass, reviews
 from haven_kit import logs, words
@@ -26,8 +26,9 @@ _PRINCIPAL = system("crisis/reviews")
 class LateReviews:
     """Says what is late. Safe on many replicas: each takes rows that no other holds."""
 
-    def __init__(self, parts: Parts[CrisisSettings]) -> None:
+    def __init__(self, parts: Parts[CrisisSettings], board: Board) -> None:
         self._parts = parts
+        self._board = board
 
     async def look(self) -> bool:
         """One look. True when there may be more."""
@@ -41,6 +42,6 @@ class LateReviews:
             for row in glass:
                 tell.late(tx, row["alert_id"], "break_glass", row["review_due_at"])
                 _log.warning("review.late", alert_id=row["alert_id"], kind="break_glass")
-            metrics.FINDINGS.labels("late_reviews").set(await reviews.overdue(tx, tx.now))
-            metrics.FINDINGS.labels("unreviewed_break_glass").set(await break_glass.overdue(tx, tx.now))
+            self._board.put(Finding.LATE_REVIEWS, await reviews.overdue(tx, tx.now))
+            self._board.put(Finding.UNREVIEWED_BREAK_GLASS, await break_glass.overdue(tx, tx.now))
         return BATCH in (len(late), len(glass))

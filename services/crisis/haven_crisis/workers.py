@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from haven_crisis import late
 from haven_crisis.away import Calendars
 from haven_crisis.deliveries import Deliveries
 from haven_crisis.escalator import Escalator
 from haven_crisis.keeping.keeping import Keeping
-from haven_crisis.late import LateReviews
 from haven_crisis.pager import Pager
 from haven_crisis.systems import EVERY as SYSTEMS_EVERY
 from haven_crisis.systems import Systems
@@ -23,7 +21,6 @@ def workers(
     escalator: Escalator,
     deliveries: Deliveries,
     keeping: Keeping,
-    reviews: LateReviews,
     systems: Systems,
     calendars: Calendars,
 ) -> tuple[Worker, ...]:
@@ -32,7 +29,6 @@ def workers(
         Worker("pages", keeping.first(pager.sweep), every=_SWEEP, wake="pages"),
         Worker("escalations", keeping.first(escalator.escalate), every=_SWEEP, wake="escalations"),
         Worker("follow-ups", escalator.miss_follow_up, every=_SWEEP, wake="follow-ups"),
-        Worker("reviews", reviews.look, every=late.EVERY, wake="reviews"),
         Worker("deliveries", deliveries.step, every=_SWEEP, wake="deliveries"),
         Worker("keeping", keeping.step, every=_SWEEP, wake="keeping"),
         Worker("calendars", calendars.step, every=timedelta(minutes=1)),

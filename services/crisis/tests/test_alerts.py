@@ -64,7 +64,7 @@ class Life(RuleBasedStateMachine):
         was = self.alert
         self.attempt(commands.acknowledge, by, self.now, LIMITS)
         if was.state in ANSWERED:
-            assert self.alert.responder_id == was.responder_id
+            assert self.alert.responder_id == (by if was.offered_to == by else was.responder_id)
 
     @rule(by=people, reached=st.booleans())
     def contact(self, by: str, reached: bool) -> None:

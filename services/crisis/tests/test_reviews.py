@@ -53,7 +53,8 @@ def _closing(world: World, alert_id: str, **given: Any) -> pb.CloseAlertRequest:
 
 async def _clinician(world: World, person_id: str, name: str = "therapist-7") -> Any:
     async with world.transaction() as tx:
-        await care_team(tx, person_id, name)
+        if not await tx.fetch("SELECT 1 FROM care_team WHERE person_id = $1 AND principal_id = $2", person_id, name):
+            await care_team(tx, person_id, name)
     return world.staff(name, "individual_therapist").stub(ReviewServiceStub)
 
 
@@ -130,6 +131,27 @@ async def test_a_declined_signature_goes_back_to_the_closer_and_comes_again(worl
     assert closings == [alerts_pb2.RISK_LEVEL_LOW, alerts_pb2.RISK_LEVEL_MODERATE]
     told = [each for each in await world.crisis.told(events_pb2.ClosingReviewed) if each.alert_id == closed.alert_id]
     assert [each.signed for each in told] == [False, True]
+    await world.replays(closed.alert_id)
+
+
+async def test_a_colleague_answers_where_the_closer_does_not_in_time(world: World, person_id: str) -> None:
+    closed = await _closed(world, person_id)
+    declining = await _clinician(world, person_id)
+    await declining.DeclineCoSignature(review_pb.DeclineCoSignatureRequest(alert_id=closed.alert_id, reason="unclear"))
+    world.clock.advance(facts.closing_rules().answer_within)
+    answer = review_pb.AmendClosingRequest(
+        alert_id=closed.alert_id,
+        disposition=alerts_pb2.DISPOSITION_SUPPORTED,
+        risk_level=alerts_pb2.RISK_LEVEL_LOW,
+        nobody_told=True,
+        note="Asked the team.",
+    )
+    colleague = await _clinician(world, person_id, "therapist-8")
+    assert (await colleague.AmendClosing(answer)).co_signature == AWAITED
+    with pytest.raises(Refused) as own:
+        await colleague.CoSign(review_pb.CoSignRequest(alert_id=closed.alert_id))
+    assert own.value.reason == "own_closing"
+    assert (await (await _clinician(world, person_id)).CoSign(review_pb.CoSignRequest(alert_id=closed.alert_id)))
     await world.replays(closed.alert_id)
 
 

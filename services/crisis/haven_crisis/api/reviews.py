@@ -71,10 +71,11 @@ class ReviewApi:
         alert = await self._desk.alert(call, request.alert_id, lock=True)
         closing = closing_of(request, alert)
         closer = await alerts.closed_by(call.tx, alert.alert_id)
+        late = await reviews.is_late(call.tx, alert.alert_id, ReviewKind.ANSWER)
         amended = await self._desk.add(
             call.tx,
             alert,
-            lambda alert: commands.amend_closing(alert, who, closer, call.now),
+            lambda alert: commands.amend_closing(alert, who, closer, call.now, late=late),
             Told(request.note, closing),
         )
         await reviews.done(call.tx, alert.alert_id, ReviewKind.ANSWER, who)

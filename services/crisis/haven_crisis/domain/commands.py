@@ -155,12 +155,13 @@ def decline_co_signature(alert: Alert, by: str, closed_by: str, now: datetime) -
     return [Entry(Kind.CO_SIGNATURE_DECLINED, now, by)]
 
 
-def amend_closing(alert: Alert, by: str, closed_by: str, now: datetime) -> list[Entry]:
-    """Whoever closed the alert answers a declined co-signature; a signature is awaited again."""
+def amend_closing(alert: Alert, by: str, closed_by: str, now: datetime, *, late: bool = False) -> list[Entry]:
+    """Whoever closed the alert answers a declined co-signature; a signature is awaited again. Where the answer is late,
+    a colleague may give it, so that nothing waits for somebody who is gone."""
     if alert.co_signature is not CoSignature.DECLINED:
         raise RuleBroken("not_declined", "No declined co-signature waits for an answer.")
-    if by != closed_by:
-        raise RuleBroken("not_yours", "Whoever closed this alert has to answer.")
+    if by != closed_by and not late:
+        raise RuleBroken("not_yours", "Whoever closed this alert has to answer. A colleague may once that is late.")
     return [Entry(Kind.CLOSING_AMENDED, now, by)]
 
 

@@ -14,6 +14,7 @@ from haven.crisis.v1 import alerts_pb2 as pb
 
 from haven_crisis.domain.alerts import Alert, CoSignature, Entry, Kind, State, apply, replay
 from haven_crisis.domain.severity import Severity
+from haven_crisis.store import kept
 from haven_kit import etags, ids
 from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
@@ -93,10 +94,14 @@ def message(alert: Alert) -> pb.Alert:
 
 
 async def get(tx: Tx, alert_id: str, *, lock: bool = False) -> Alert:
-    """One alert; `lock` keeps it from changing until the commit. Raises NotFound."""
+    """One alert; `lock` keeps it from changing until the commit. The id that pages told while the record was away leads
+    to the alert that theirs became part of. Raises NotFound."""
     row = await tx.fetch_one(_GET_LOCKED if lock else _GET, alert_id)
     if row is None:
-        raise NotFound("alert")
+        became = await kept.became(tx, alert_id)
+        if became in (None, alert_id):
+            raise NotFound("alert")
+        return await get(tx, str(became), lock=lock)
     return of_row(row)
 
 
@@ -196,8 +201,10 @@ def _shown(cipher: Cipher, row: asyncpg.Record) -> pb.TimelineEntry:
 
 
 async def closed_by(tx: Tx, alert_id: str) -> str:
-    """Who closed an alert. Raises NotFound where nobody did."""
-    row = await tx.fetch_one("SELECT actor FROM timeline WHERE alert_id = $1 AND kind = 14", alert_id)
+    """Who wrote the closing of an alert that holds now. Raises NotFound where nobody did."""
+    row = await tx.fetch_one(
+        "SELECT actor FROM timeline WHERE alert_id = $1 AND kind IN (14, 25) ORDER BY seq DESC LIMIT 1", alert_id
+    )
     if row is None:
         raise NotFound("closing")
     return str(row["actor"])

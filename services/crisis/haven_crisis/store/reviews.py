@@ -70,6 +70,17 @@ async def done(tx: Tx, alert_id: str, kind: ReviewKind, by: str) -> asyncpg.Reco
     )
 
 
+async def is_late(tx: Tx, alert_id: str, kind: ReviewKind) -> bool:
+    """Whether the open one of a kind was not done in time."""
+    row = await tx.fetch_one(
+        "SELECT 1 FROM review WHERE alert_id = $1 AND kind = $2 AND done_at IS NULL AND due_at <= $3",
+        alert_id,
+        int(kind),
+        tx.now,
+    )
+    return row is not None
+
+
 async def asked(tx: Tx, alert_id: str, principal_id: str) -> bool:
     """Whether somebody was asked, by name, for what is due or was done about an alert."""
     row = await tx.fetch_one(
