@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -73,7 +76,24 @@ async def outside(platform: Platform, http: aiohttp.ClientSession) -> Outside:
     await play_steps(day, lambda _: None)
     for method in WITH_PHI:
         await _send(platform, http, method, gone)
+    await _signals_of_a_system(day, http, gone)
     return gone
+
+
+async def _signals_of_a_system(day: Day, http: aiohttp.ClientSession, gone: Outside) -> None:
+    """Another system's signals, by signed webhook: one about somebody unknown, and one that is refused."""
+    made = await day.administrator.post("/v1/integrated-systems", {"name": "Night sensor"})
+    url = f"{day.web.platform.crisis_url}/inbound/v1/{made['system']['systemId']}"
+    key = base64.b64decode(made["secret"].removeprefix("whsec_"))
+    at = str(int(day.clock.now().timestamp()))
+    told = {"external_id": phi.canary(), "note": phi.canary()}
+    for message_id, data, status in (("one", told, 202), ("two", {"note": phi.canary(), "person": phi.canary()}, 400)):
+        body = json.dumps({"type": "signal.raised", "data": data}).encode()
+        mac = base64.b64encode(hmac.digest(key, f"{message_id}.{at}.".encode() + body, "sha256")).decode()
+        headers = {"webhook-id": message_id, "webhook-timestamp": at, "webhook-signature": f"v1,{mac}"}
+        async with http.post(url, data=body, headers=headers) as answer:
+            assert answer.status == status
+            gone.answered(answer.status, await answer.text(), answer.headers)
 
 
 async def _send(platform: Platform, http: aiohttp.ClientSession, method: contract.Method, gone: Outside) -> None:
