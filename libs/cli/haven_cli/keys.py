@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -31,13 +32,17 @@ def create(keyset: Keyset, kek: Kek) -> None:
 
 
 @app.command()
-def rotate(keyset: Keyset, kek: Kek) -> None:
-    """Add a key that seals from the next start of the service on. Older ones go on opening what they sealed."""
-    try:
-        cipher.rotate(keyset, kek)
-    except cipher.KeysetRefused as error:
-        fail(str(error))
-    told(f"{keyset} has a new primary key. Restart the service's processes.")
+def add(keyset: Keyset, kek: Kek) -> None:
+    """Add a key that opens and does not seal yet. Give every process the file, then promote the key."""
+    _change(cipher.add_key, keyset, kek)
+    told(f"{keyset} has one key more. Give it to every process of the service, then: haven keys promote")
+
+
+@app.command()
+def promote(keyset: Keyset, kek: Kek) -> None:
+    """Make the key that was added last seal from the next start on. Older ones go on opening what they sealed."""
+    _change(cipher.promote_key, keyset, kek)
+    told(f"{keyset} seals with the key that was added last. Give it to every process of the service.")
 
 
 @app.command()
@@ -45,10 +50,16 @@ def rewrap(
     keyset: Keyset, kek: Kek, new_kek: Annotated[Path, typer.Option("--new-kek", help="Made where it does not exist.")]
 ) -> None:
     """Wrap the keyset with another key. The keys in it stay the same."""
+    if not new_kek.exists():
+        cipher.create_kek(new_kek)
+    _change(cipher.rewrap, keyset, kek, new_kek)
+    told(f"{keyset} is wrapped with {new_kek} now. Give the service both files, then destroy {kek}.")
+
+
+def _change(change: Callable[..., None], *files: Path) -> None:
     try:
-        if not new_kek.exists():
-            cipher.create_kek(new_kek)
-        cipher.rewrap(keyset, kek, new_kek)
+        change(*files)
     except cipher.KeysetRefused as error:
         fail(str(error))
-    told(f"{keyset} is wrapped with {new_kek} now. Give the service both files, then destroy {kek}.")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}")

@@ -105,6 +105,25 @@ def rotate(path: Path, kek_file: Path | None = None) -> None:
     _save(path, _with_new_primary(seal), blind, kek_file)
 
 
+def add_key(path: Path, kek_file: Path | None = None) -> None:
+    """Add a sealing key that opens and does not seal yet. Once every process has the file, `promote_key` it."""
+    seal, blind = _read(path, kek_file)
+    keyset = _to_proto(seal)
+    added = _to_proto(tink.new_keyset_handle(_SEAL_TEMPLATE))
+    while added.primary_key_id in {key.key_id for key in keyset.key}:
+        added = _to_proto(tink.new_keyset_handle(_SEAL_TEMPLATE))
+    keyset.key.extend(added.key)
+    _save(path, _from_proto(keyset), blind, kek_file)
+
+
+def promote_key(path: Path, kek_file: Path | None = None) -> None:
+    """Make the sealing key that was added last the primary one, which seals from then on."""
+    seal, blind = _read(path, kek_file)
+    keyset = _to_proto(seal)
+    keyset.primary_key_id = keyset.key[-1].key_id
+    _save(path, _from_proto(keyset), blind, kek_file)
+
+
 def rotate_blind(path: Path, kek_file: Path | None = None) -> None:
     """Add a new key for blind indexes and make it the primary one."""
     seal, blind = _read(path, kek_file)
@@ -122,7 +141,11 @@ def _with_new_primary(handle: tink.KeysetHandle, template: tink_pb2.KeyTemplate 
     while new.primary_key_id in {key.key_id for key in old.key}:
         new = _to_proto(tink.new_keyset_handle(template))
     new.key.extend(old.key)
-    return tink.proto_keyset_format.parse(new.SerializeToString(), secret_key_access.TOKEN)
+    return _from_proto(new)
+
+
+def _from_proto(keyset: Any) -> tink.KeysetHandle:
+    return tink.proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN)
 
 
 def _to_proto(handle: tink.KeysetHandle) -> Any:
