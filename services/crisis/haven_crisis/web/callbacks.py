@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from haven_crisis.web import Web
 
 MAX_BODY = 64 * 1024
+NEWEST = 200
 ANSWERED_WITHIN = timedelta(hours=24)
 """How old the page may be that a text message answers."""
 _ENDED = {
@@ -112,8 +114,7 @@ class TwilioCallbacks:
 
     async def _reply(self, number: str, text: str) -> str:
         directory = self._web.desk.directory
-        away = [page for sent in self._web.channels.sends if (page := self._kept(sent.page_id)) is not None]
-        paged = [each for each in away if each.responder_id in directory.reached_by(number)]
+        paged = [each for each in self._away() if each.responder_id in directory.reached_by(number)]
         try:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 await directory.read(tx)
@@ -126,6 +127,13 @@ class TwilioCallbacks:
         meant = replies.meant(text, sorted({each.alert_id for each in paged}))
         page = next((each for each in paged if each.alert_id == meant), None)
         return await self._take(page, "sms") if page is not None else _WHICH
+
+    def _away(self) -> list[Paged]:
+        """The newest messages and calls that went out while the record was away."""
+        if not self._web.desk.roads.keeping.cases:
+            return []
+        told = (sent.page_id for sent in reversed(self._web.channels.sends) if sent.channel in ("sms", "voice"))
+        return [page for page_id in islice(told, NEWEST) if (page := self._kept(page_id)) is not None]
 
     def _kept(self, page_id: str) -> Paged | None:
         """The page, where it was sent while the record was away: who takes it is written down with what is kept."""
