@@ -18,6 +18,7 @@ from haven_kit.service import Parts
 
 EVERY = timedelta(seconds=30)
 BATCH = 200
+"""Alerts that changed and are looked at each time, at most."""
 OLD = 20
 """Alerts of any age that are looked at each time."""
 SETTLED = timedelta(seconds=2)
@@ -39,7 +40,7 @@ class Timelines:
         self._broken: set[str] = set()
 
     async def look(self) -> bool:
-        """One look. True when more changed than it could take."""
+        """One look. Never more to do at once: in a flood of calls for help it waits, and catches up afterwards."""
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
             lately = await audit.changed(tx, self._changed, tx.now - SETTLED, BATCH)
             old = await audit.raised(tx, self._old, OLD)
@@ -48,7 +49,7 @@ class Timelines:
         self._changed = lately[-1] if lately else self._changed
         self._old = old[-1] if len(old) == OLD else _START
         self._board.put(Finding.BROKEN_TIMELINES, len(self._broken))
-        return len(lately) == BATCH
+        return False
 
     async def _verify(self, alert_id: str) -> None:
         """Each in a transaction of its own, so that none is held for long."""
