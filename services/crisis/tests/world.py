@@ -165,10 +165,11 @@ class World:
             await self.step(worker)
 
     async def replays(self, alert_id: str) -> None:
-        """The timeline gives the very alert that the table holds."""
+        """The timeline gives the very alert that the table holds, and its chain is whole."""
         async with self.crisis.process.database.transaction(system("test")) as tx:
             held = await alerts.get(tx, alert_id, lock=True)
             assert replay(alert_id, held.person_id, await alerts.entries(tx, alert_id)) == held
+            assert await alerts.verify(tx, alert_id) is None
 
     def transaction(self) -> Any:
         return self.crisis.process.database.transaction(system("test"))
