@@ -77,6 +77,21 @@ async def test_a_savepoint_undoes_its_part_alone(kit_db: Database) -> None:
     assert await _count(kit_db, "inbox") == 1
 
 
+async def test_a_savepoint_that_is_undone_takes_back_what_it_gathered(kit_db: Database) -> None:
+    done: list[str] = []
+    async with kit_db.transaction(WHO) as tx:
+        tx.after_commit(lambda: done.append("before"))
+        with pytest.raises(ValueError, match="inner"):
+            async with tx.savepoint():
+                tx.write("INSERT INTO inbox VALUES (gen_random_uuid(), 'inside', now())")
+                tx.after_commit(lambda: done.append("inside"))
+                raise ValueError("inner")
+        async with tx.savepoint():
+            tx.after_commit(lambda: done.append("second"))
+    assert done == ["before", "second"]
+    assert await _count(kit_db, "inbox") == 0
+
+
 async def test_a_cancelled_transaction_leaves_nothing_and_the_pool_whole(kit_db: Database) -> None:
     async def hold() -> None:
         async with kit_db.transaction(WHO) as tx:
