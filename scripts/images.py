@@ -21,6 +21,8 @@ CLI = "cli"
 IMAGES = (*project.PARTS, CLI)
 REPOSITORY = "ghcr.io/haven"
 VERSION = "0.1.0"
+BASE = "docker.io/library/python:3.13-slim"
+"""As in deploy/images/Containerfile."""
 
 
 def engine() -> str:

@@ -78,7 +78,7 @@ class Calls:
         await self._office("PUT", f"/v1/on-call/policies/{_POLICY}", {"policy": policy})
 
     async def _office(self, method: str, path: str, body: dict[str, Any]) -> Any:
-        headers = _bearer(self.platform.token("administrator"))
+        headers = bearer(self.platform.token("administrator"))
         async with self.http.request(method, self.edges[0] + path, json=body, headers=headers) as answer:
             text = await answer.text()
             assert answer.status == 200, text
@@ -88,7 +88,7 @@ class Calls:
         """Somebody new calls for help; tries the replicas in turn until one has taken it."""
         made = Call(str(uuid.uuid4()), str(uuid.uuid4()), time.time())
         self.made.append(made)
-        headers = _bearer(self.platform.token("participant", person_id=made.person_id))
+        headers = bearer(self.platform.token("participant", person_id=made.person_id))
         body = {"signalId": made.signal_id, "personId": made.person_id, "source": source}
         pause, until, first = FIRST_PAUSE_S, time.monotonic() + PATIENCE_S, next(self._turn)
         while True:
@@ -231,5 +231,6 @@ def _alert_of(received: Webhook) -> str:
     return str(orjson.loads(received.body).get("alert_id", ""))
 
 
-def _bearer(token: str) -> dict[str, str]:
+def bearer(token: str) -> dict[str, str]:
+    """The header of whoever has this token."""
     return {"Authorization": f"Bearer {token}"}
