@@ -18,62 +18,116 @@ function App() {
   useEffect(() => {
     document.title = waiting(alerts.value).length ? "(!) Haven on call" : "Haven on call";
   });
-  if (state === "out") return html`<${SignIn} />`;
+  if (state === "out")
+    return html`
+      <${SignIn} />
+    `;
   const { name, id } = route.value;
   const view = VIEWS[name] && (!VIEWS[name].for || VIEWS[name].for(roles)) ? VIEWS[name] : VIEWS.none;
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to content</a>
     <header>
-      <p class="brand">Haven <span>on call</span></p>
+      <p class="brand">
+        Haven${" "}
+        <span>on call</span>
+      </p>
       <${Connection} />
       <button type="button" class="quiet" onClick=${signOut}>Sign out</button>
     </header>
-    ${state === "expired" && html`<${Expired} />`}
+    ${
+      state === "expired" &&
+      html`
+        <${Expired} />
+      `
+    }
     <nav aria-label="Views">
       ${NAV.map(
-        (each) => html`<a href=${`#/${each}`} aria-current=${name === each || VIEWS[name]?.under === each ? "page" : undefined}>
-          ${VIEWS[each].title}${each === "alerts" && waiting(alerts.value).length > 0 && html` <${Count} />`}
-        </a>`
+        (each) => html`
+          <a href=${`#/${each}`} aria-current=${name === each || VIEWS[name]?.under === each ? "page" : undefined}>
+            ${VIEWS[each].title}${
+              each === "alerts" &&
+              waiting(alerts.value).length > 0 &&
+              html`
+                ${" "}
+                <${Count} />
+              `
+            }
+          </a>
+        `,
       )}
     </nav>
-    <main id="main" tabindex="-1"><${view.show} key=${`${name}/${id}`} id=${id} administrator=${roles.includes(ADMINISTRATOR)} /></main>
+    <main id="main" tabindex="-1">
+      <${view.show} key=${`${name}/${id}`} id=${id} administrator=${roles.includes(ADMINISTRATOR)} />
+    </main>
     <${Notice} />
-    <${Spoken} />`;
+    <${Spoken} />
+  `;
 }
 
 function Count() {
   const count = waiting(alerts.value).length;
-  return html`<span class="count" aria-label=${`${count} waiting`}>${count}</span>`;
+  return html`
+    <span class="count" aria-label=${`${count} waiting`}>${count}</span>
+  `;
 }
 
 function SignIn() {
-  return html`<main class="centred">
+  return html`
+    <main class="centred">
       <h1>Haven on call</h1>
       <p>Sign in to see alerts and to take them.</p>
-      ${trouble.value && html`<p role="alert" class="trouble">${trouble.value}</p>`}
+      ${
+        trouble.value &&
+        html`
+          <p role="alert" class="trouble">${trouble.value}</p>
+        `
+      }
       <button type="button" class="primary big" onClick=${signIn}>Sign in</button>
       <p class="quiet">Someone in danger now? Call your local emergency number. You need no console for that.</p>
     </main>
-    <${Spoken} />`;
+    <${Spoken} />
+  `;
 }
 
 function Expired() {
-  return html`<section class="trouble" role="alert" aria-label="Signed out">
-    <p>Your sign-in has run out. What you see is from before, and what you typed is kept.</p>
-    ${trouble.value && html`<p>${trouble.value}</p>`}
-    <button type="button" class="primary" onClick=${signInAgain}>Sign in again</button>
-  </section>`;
+  return html`
+    <section class="trouble" role="alert" aria-label="Signed out">
+      <p>Your sign-in has run out. What you see is from before, and what you typed is kept.</p>
+      ${
+        trouble.value &&
+        html`
+          <p>${trouble.value}</p>
+        `
+      }
+      <button type="button" class="primary" onClick=${signInAgain}>Sign in again</button>
+    </section>
+  `;
 }
 
 /** Whether what is shown is true now; if not, since when. */
 function Connection() {
   const { state, heardAt, why } = connection.value;
-  if (state === "live") return html`<p class="connection live"><span aria-hidden="true">●</span> Live</p>`;
-  if (state === "connecting") return html`<p class="connection">Connecting</p>`;
-  const age = heardAt ? `What you see is ${span(now.value - heardAt)} old, from ${clock(heardAt)}.` : "Nothing could be read yet.";
-  return html`<p class="connection lost">
-    <strong role="alert">Connection lost, trying again.</strong> <span>${why ? `${why} ` : ""}${age}</span>
-  </p>`;
+  if (state === "live")
+    return html`
+      <p class="connection live">
+        <span aria-hidden="true">● </span>
+        Live
+      </p>
+    `;
+  if (state === "connecting")
+    return html`
+      <p class="connection">Connecting</p>
+    `;
+  const age = heardAt
+    ? `What you see is ${span(now.value - heardAt)} old, from ${clock(heardAt)}.`
+    : "Nothing could be read yet.";
+  return html`
+    <p class="connection lost">
+      <strong role="alert">Connection lost, trying again.</strong>
+      ${" "}
+      <span>${why ? `${why} ` : ""}${age}</span>
+    </p>
+  `;
 }
 
 function Notice() {
@@ -84,16 +138,24 @@ function Notice() {
     return () => clearTimeout(timer);
   }, [shown]);
   if (!shown) return null;
-  return html`<aside class="notice" aria-label="What was done">
-    <p>${shown.text}</p>
-    ${shown.actions.map((each) => html`<button type="button" onClick=${() => ((notice.value = null), each.act())}>${each.label}</button>`)}
-    <button type="button" onClick=${() => (notice.value = null)}>Fine</button>
-  </aside>`;
+  return html`
+    <aside class="notice" aria-label="What was done">
+      <p>${shown.text}</p>
+      ${shown.actions.map(
+        (each) => html`
+          <button type="button" onClick=${() => ((notice.value = null), each.act())}>${each.label}</button>
+        `,
+      )}
+      <button type="button" onClick=${() => (notice.value = null)}>Fine</button>
+    </aside>
+  `;
 }
 
 function Spoken() {
-  return html`<div class="unseen" aria-live="polite">${spoken.value.polite}</div>
-    <div class="unseen" aria-live="assertive">${spoken.value.urgent}</div>`;
+  return html`
+    <div class="unseen" aria-live="polite">${spoken.value.polite}</div>
+    <div class="unseen" aria-live="assertive">${spoken.value.urgent}</div>
+  `;
 }
 
 function skip(event) {
@@ -121,11 +183,17 @@ try {
   await loadConfig();
   if (await resume()) {
     root.replaceChildren();
-    render(html`<${App} />`, root);
+    render(
+      html`
+        <${App} />
+      `,
+      root,
+    );
     watch();
     ring();
     learnNames();
   }
 } catch (problem) {
-  root.querySelector("p").textContent = `${problem.message} Reload the page to try again; alerts still reach you by your other channels.`;
+  root.querySelector("p").textContent =
+    `${problem.message} Reload the page to try again; alerts still reach you by your other channels.`;
 }

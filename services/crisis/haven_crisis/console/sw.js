@@ -1,8 +1,8 @@
 /**
  * Shows notifications, pushed or asked for by the page, and opens the console. Keeps nothing, answers no requests.
  *
- * A pushed page brings its link, short-lived and for this responder alone: with it, "Acknowledge" takes the alert by one
- * tap while the console is closed. A notification says that there is an alert, and nothing else.
+ * A pushed page brings its link, short-lived and for this responder alone: with it, "Acknowledge" takes the alert by
+ * one tap while the console is closed. A notification says that there is an alert, and nothing else.
  */
 const BODY = {
   waiting: "Open the console to take it.",
@@ -23,12 +23,21 @@ self.addEventListener("notificationclick", (event) => {
 
 function pushed({ title = "Haven", link = "", alert_id: id = "", code = "" }) {
   if (code) return self.registration.showNotification(title, { tag: "code", requireInteraction: true });
-  return show(title, BODY.waiting, { hash: id && `#/alerts/${id}`, link }, [{ action: "acknowledge", title: "Acknowledge" }]);
+  return show(title, BODY.waiting, { hash: id && `#/alerts/${id}`, link }, [
+    { action: "acknowledge", title: "Acknowledge" },
+  ]);
 }
 
 function show(title, body, data, actions = []) {
   const tag = data.hash.split("/").pop();
-  return self.registration.showNotification(title, { body, tag, data, actions, renotify: true, requireInteraction: true });
+  return self.registration.showNotification(title, {
+    body,
+    tag,
+    data,
+    actions,
+    renotify: true,
+    requireInteraction: true,
+  });
 }
 
 /** Open the link and tap, as a person would; then say what came of it. */

@@ -32,12 +32,17 @@ export function ring() {
     return show(after);
   });
   setInterval(() => {
-    if (device.value.sound && [...alerts.value.values()].some((each) => waits(each) && !silenced.value.has(each.alertId))) sound();
+    if (
+      device.value.sound &&
+      [...alerts.value.values()].some((each) => waits(each) && !silenced.value.has(each.alertId))
+    )
+      sound();
   }, EVERY_MS);
   effect(() => {
     needsTouch.value = device.value.sound && !audio;
   });
-  for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => device.value.sound && wake(), { once: true });
+  for (const touch of ["pointerdown", "keydown"])
+    addEventListener(touch, () => device.value.sound && wake(), { once: true });
   navigator.serviceWorker?.addEventListener("message", ({ data }) => data.open && (location.hash = data.open));
 }
 

@@ -24,10 +24,12 @@ export function tell(text, actions = []) {
 export function Title({ children }) {
   const heading = useRef(null);
   useEffect(() => heading.current.focus({ preventScroll: true }), []);
-  return html`<h1 ref=${heading} tabindex="-1">${children}</h1>`;
+  return html`
+    <h1 ref=${heading} tabindex="-1">${children}</h1>
+  `;
 }
 
-/** What `load` brings, shown by `children(value, again)`; says honestly when it cannot be brought, and how old it is. */
+/** What `load` brings, shown by `children(value, again)`; says so when it cannot be brought. */
 export function Loaded({ load, deps = [], children }) {
   const found = useSignal({ state: "loading" });
   const again = async () => {
@@ -42,18 +44,41 @@ export function Loaded({ load, deps = [], children }) {
   }, deps);
   const { state, value, problem } = found.value;
   return html`
-    ${state === "loading" && html`<p>Loading.</p>`}
-    ${problem && state === "failed" && html`<${Trouble} problem=${problem} again=${again} old=${value !== undefined} />`}
-    ${value !== undefined && children(value, again)}`;
+    ${
+      state === "loading" &&
+      html`
+        <p>Loading.</p>
+      `
+    }
+    ${
+      problem &&
+      state === "failed" &&
+      html`
+        <${Trouble} problem=${problem} again=${again} old=${value !== undefined} />
+      `
+    }
+    ${value !== undefined && children(value, again)}
+  `;
 }
 
 /** What went wrong, in plain words, and how to go on. */
 export function Trouble({ problem, again, old = false }) {
-  return html`<div class="trouble" role="alert">
-    <p>${problem.message}${old ? " What you see below is from before." : ""}</p>
-    ${problem.violations?.map((each) => html`<p>${each.field}: ${each.message}</p>`)}
-    ${again && html`<button type="button" onClick=${again}>Try again</button>`}
-  </div>`;
+  return html`
+    <div class="trouble" role="alert">
+      <p>${problem.message}${old ? " What you see below is from before." : ""}</p>
+      ${problem.violations?.map(
+        (each) => html`
+          <p>${each.field}: ${each.message}</p>
+        `,
+      )}
+      ${
+        again &&
+        html`
+          <button type="button" onClick=${again}>Try again</button>
+        `
+      }
+    </div>
+  `;
 }
 
 /** What was typed into forms and not sent, by form and field. In memory alone. */
@@ -97,58 +122,142 @@ export function Form({ name, label, fields, submit, send, cancel, tone = "", chi
   };
   const { busy, problem } = state.value;
   const wrong = (field) => problem?.violations?.find((each) => each.field.split(/[.[]/)[0] === field)?.message;
-  return html`<form ref=${first} onSubmit=${onSubmit} aria-label=${label} aria-busy=${busy}>
-    ${fields.map(
-      (each) => html`<${Field} key=${each.name} ...${each} form=${name} value=${values[each.name]} wrong=${wrong(each.name)} />`
-    )}
-    ${children}
-    ${problem && html`<${Trouble} problem=${problem} />`}
-    <div class="actions">
-      <button class=${`primary ${tone}`} aria-disabled=${busy}>${busy ? "Sending…" : submit}</button>
-      ${cancel && html`<button type="button" onClick=${cancel}>Not now</button>`}
-    </div>
-  </form>`;
+  return html`
+    <form ref=${first} onSubmit=${onSubmit} aria-label=${label} aria-busy=${busy}>
+      ${fields.map(
+        (each) => html`
+          <${Field} key=${each.name} ...${each} form=${name} value=${values[each.name]} wrong=${wrong(each.name)} />
+        `,
+      )}
+      ${children}
+      ${
+        problem &&
+        html`
+          <${Trouble} problem=${problem} />
+        `
+      }
+      <div class="actions">
+        <button class=${`primary ${tone}`} aria-disabled=${busy}>${busy ? "Sending…" : submit}</button>
+        ${
+          cancel &&
+          html`
+            <button type="button" onClick=${cancel}>Not now</button>
+          `
+        }
+      </div>
+    </form>
+  `;
 }
 
-function Field({ form, name, label, kind = "text", options, value, help, wrong, required, autocomplete = "off", ...others }) {
+function Field({
+  form,
+  name,
+  label,
+  kind = "text",
+  options,
+  value,
+  help,
+  wrong,
+  required,
+  autocomplete = "off",
+  ...others
+}) {
   const id = `${form}-${name}`.replace(/[^\w-]/g, "-");
   const set = (event) => setDraft(form, { [name]: kind === "check" ? event.target.checked : event.target.value });
   const notes = [help && `${id}-help`, wrong && `${id}-wrong`].filter(Boolean).join(" ") || undefined;
   const shared = { id, name, required, "aria-describedby": notes, "aria-invalid": wrong ? "true" : undefined };
-  if (kind === "choice") return html`<${Choice} ...${{ id, name, label, options, value, set, required, help, wrong }} />`;
+  if (kind === "choice")
+    return html`
+      <${Choice} ...${{ id, name, label, options, value, set, required, help, wrong }} />
+    `;
   if (kind === "check")
-    return html`<div class="field check">
-      <input type="checkbox" checked=${Boolean(value)} onChange=${set} ...${shared} /><label for=${id}>${label}</label>
+    return html`
+      <div class="field check">
+        <input type="checkbox" checked=${Boolean(value)} onChange=${set} ...${shared} />
+        <label for=${id}>${label}</label>
+        <${Notes} id=${id} help=${help} wrong=${wrong} />
+      </div>
+    `;
+  return html`
+    <div class="field">
+      <label for=${id}>
+        ${label}${
+          required
+            ? ""
+            : html`
+                ${" "}
+                <span class="quiet">(optional)</span>
+              `
+        }
+      </label>
+      ${
+        kind === "select" &&
+        html`
+          <select ...${shared} value=${value} onChange=${set}>
+            <option value="" selected=${!value} disabled=${required}>Choose</option>
+            ${Object.entries(options).map(
+              ([key, text]) => html`
+                <option value=${key} selected=${key === value}>${text}</option>
+              `,
+            )}
+          </select>
+        `
+      }
+      ${
+        kind === "area" &&
+        html`
+          <textarea rows="4" ...${shared} ...${others} value=${value} onInput=${set}></textarea>
+        `
+      }
+      ${
+        !["select", "area"].includes(kind) &&
+        html`
+          <input type=${kind} autocomplete=${autocomplete} ...${shared} ...${others} value=${value} onInput=${set} />
+        `
+      }
       <${Notes} id=${id} help=${help} wrong=${wrong} />
-    </div>`;
-  return html`<div class="field">
-    <label for=${id}>${label}${required ? "" : html` <span class="quiet">(optional)</span>`}</label>
-    ${kind === "select" &&
-    html`<select ...${shared} value=${value} onChange=${set}>
-      <option value="" selected=${!value} disabled=${required}>Choose</option>
-      ${Object.entries(options).map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}
-    </select>`}
-    ${kind === "area" && html`<textarea rows="4" ...${shared} ...${others} value=${value} onInput=${set}></textarea>`}
-    ${!["select", "area"].includes(kind) &&
-    html`<input type=${kind} autocomplete=${autocomplete} ...${shared} ...${others} value=${value} onInput=${set} />`}
-    <${Notes} id=${id} help=${help} wrong=${wrong} />
-  </div>`;
+    </div>
+  `;
 }
 
 function Choice({ id, name, label, options, value, set, required, help, wrong }) {
-  return html`<fieldset class="field">
-    <legend>${label}</legend>
-    ${Object.entries(options).map(
-      ([key, text]) => html`<div class="choice">
-        <input type="radio" id=${`${id}-${key}`} name=${id} value=${key} checked=${key === value} required=${required} onChange=${set} />
-        <label for=${`${id}-${key}`}>${text}</label>
-      </div>`
-    )}
-    <${Notes} id=${id} help=${help} wrong=${wrong} />
-  </fieldset>`;
+  return html`
+    <fieldset class="field">
+      <legend>${label}</legend>
+      ${Object.entries(options).map(
+        ([key, text]) => html`
+          <div class="choice">
+            <input
+              type="radio"
+              id=${`${id}-${key}`}
+              name=${id}
+              value=${key}
+              checked=${key === value}
+              required=${required}
+              onChange=${set}
+            />
+            <label for=${`${id}-${key}`}>${text}</label>
+          </div>
+        `,
+      )}
+      <${Notes} id=${id} help=${help} wrong=${wrong} />
+    </fieldset>
+  `;
 }
 
 function Notes({ id, help, wrong }) {
-  return html`${help && html`<p class="help" id=${`${id}-help`}>${help}</p>`}
-    ${wrong && html`<p class="wrong" id=${`${id}-wrong`}>${wrong}</p>`}`;
+  return html`
+    ${
+      help &&
+      html`
+        <p class="help" id=${`${id}-help`}>${help}</p>
+      `
+    }
+    ${
+      wrong &&
+      html`
+        <p class="wrong" id=${`${id}-wrong`}>${wrong}</p>
+      `
+    }
+  `;
 }

@@ -43,7 +43,11 @@ async function learnFromPolicies() {
 }
 
 function learnFrom(found) {
-  learn(Object.fromEntries(found.filter((each) => each.responderName).map((each) => [each.responderId, each.responderName])));
+  learn(
+    Object.fromEntries(
+      found.filter((each) => each.responderName).map((each) => [each.responderId, each.responderName]),
+    ),
+  );
 }
 
 /** "You", a name, or nothing. */

@@ -1,5 +1,5 @@
 /**
- * Sign-in by OpenID Connect: Authorization Code with PKCE, a public client (RFC 9700, OAuth 2.0 for Browser-Based Apps).
+ * Sign-in by OpenID Connect: Authorization Code with PKCE, a public client (RFC 9700).
  *
  * Tokens are kept in this tab's session storage alone, so that a reload works while the provider is away; they go with
  * the tab, and with signing out. Signing in again, once a token has run out, happens in a window of its own, so that
@@ -16,7 +16,7 @@ const SOONEST_S = 5;
 const AGAIN = "again.";
 const tabs = new BroadcastChannel("haven-console");
 
-/** `state`: "out", "in", "expired" (what is on the page stays); `id`: the subject; `roles`: names as tokens carry them. */
+/** `state`: "out", "in", "expired" (what is shown stays); `id`: the subject; `roles`: names as tokens carry them. */
 export const session = signal({ state: "out", id: "", roles: [] });
 /** A sentence about a sign-in that went wrong. */
 export const trouble = signal("");
@@ -26,7 +26,7 @@ let timer = 0;
 let renewing = null;
 let provider = null;
 
-/** Take up the session of this tab, or the answer of the provider. Returns false in a window that only signed in again. */
+/** Take up the session of this tab, or the provider's answer. Returns false in a window that only signed in again. */
 export async function resume() {
   tabs.onmessage = ({ data }) => hear(data);
   const answer = new URL(location.href);
@@ -143,8 +143,17 @@ async function complete(answer, waiting) {
     const server = await discovered();
     const parameters = oauth.validateAuthResponse(server, client(), answer, waiting.state);
     const response = await oauth.authorizationCodeGrantRequest(
-      server, client(), oauth.None(), parameters, here(), waiting.verifier, options());
-    take(kept(await oauth.processAuthorizationCodeResponse(server, client(), response, { expectedNonce: waiting.nonce })));
+      server,
+      client(),
+      oauth.None(),
+      parameters,
+      here(),
+      waiting.verifier,
+      options(),
+    );
+    take(
+      kept(await oauth.processAuthorizationCodeResponse(server, client(), response, { expectedNonce: waiting.nonce })),
+    );
   } catch {
     trouble.value = "The sign-in did not come through. Sign in once more.";
   }
@@ -196,7 +205,9 @@ function later(seconds) {
 /** What the token says. The service decides what it is worth; here it only chooses what to show. */
 function read(access) {
   try {
-    const bytes = Uint8Array.from(atob(access.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(access.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")), (c) =>
+      c.charCodeAt(0),
+    );
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     return {};

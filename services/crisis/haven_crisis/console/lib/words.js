@@ -19,7 +19,13 @@ export const SEVERITIES = {
   SEVERITY_IMMEDIATE: "Immediate: danger to life",
 };
 export const SEVERITY = { SEVERITY_ELEVATED: "Elevated", SEVERITY_HIGH: "High", SEVERITY_IMMEDIATE: "Immediate" };
-export const WAYS = { phone: "By phone", video: "By video", in_session: "In the session", in_person: "In person", text: "By text" };
+export const WAYS = {
+  phone: "By phone",
+  video: "By video",
+  in_session: "In the session",
+  in_person: "In person",
+  text: "By text",
+};
 export const WAY_KINDS = { phone: "Call", text: "Text", email: "Email", in_session: "In the session" };
 export const RISKS = { RISK_LEVEL_LOW: "Low", RISK_LEVEL_MODERATE: "Moderate", RISK_LEVEL_HIGH: "High" };
 export const DISPOSITIONS = {
@@ -85,7 +91,10 @@ export function word(texts, name) {
   const known = Object.keys(texts)[0] ?? "";
   let prefix = 0;
   while (known[prefix] && known[prefix] === name[prefix]) prefix++;
-  const rest = name.slice(known.lastIndexOf("_", prefix - 1) + 1 || 0).replace(/_/g, " ").toLowerCase();
+  const rest = name
+    .slice(known.lastIndexOf("_", prefix - 1) + 1 || 0)
+    .replace(/_/g, " ")
+    .toLowerCase();
   return rest.charAt(0).toUpperCase() + rest.slice(1);
 }
 

@@ -31,41 +31,84 @@ export function Alert({ id }) {
     if (found.value.view?.alert.etag !== live?.etag || found.value.state === "loading") read();
   }, [live?.etag]);
   const { state, view, problem, at } = found.value;
-  if (state === "loading") return html`<${Title}>Alert<//><p>Opening the alert.</p>`;
-  if (state === "hidden") return html`<${BreakGlass} id=${id} done=${read} />`;
-  if (!view) return html`<${Title}>Alert<//><${Trouble} problem=${problem} again=${read} />`;
+  if (state === "loading")
+    return html`
+      <${Title}>Alert<//>
+      <p>Opening the alert.</p>
+    `;
+  if (state === "hidden")
+    return html`
+      <${BreakGlass} id=${id} done=${read} />
+    `;
+  if (!view)
+    return html`
+      <${Title}>Alert<//>
+      <${Trouble} problem=${problem} again=${read} />
+    `;
   const alert = live ?? view.alert;
   return html`
-    <${Title}>${view.person?.chosenName || "Someone"}${view.person?.pronouns ? html` <span class="quiet">(${view.person.pronouns})</span>` : ""}<//>
-    ${state === "failed" && html`<${Trouble} problem=${problem} again=${read} old=${true} />`}
+    <${Title}>
+      ${view.person?.chosenName || "Someone"}${
+        view.person?.pronouns
+          ? html`
+              ${" "}
+              <span class="quiet">(${view.person.pronouns})</span>
+            `
+          : ""
+      }
+    <//>
+    ${
+      state === "failed" &&
+      html`
+        <${Trouble} problem=${problem} again=${read} old=${true} />
+      `
+    }
     <${Standing} alert=${alert} at=${at} />
     <${Cautions} cautions=${view.cautions} />
     <${Actions} alert=${alert} again=${read} acknowledge=${() => take(alert)} />
     <div class="columns">
       <${Person} person=${view.person} />
       <${Lines} lines=${view.emergencyLines} />
-      <${Place} location=${view.location} age=${view.locationAgeSeconds} at=${at} facilitator=${view.presentFacilitatorId} />
+      <${Place}
+        location=${view.location}
+        age=${view.locationAgeSeconds}
+        at=${at}
+        facilitator=${view.presentFacilitatorId}
+      />
       <${Contacts} contacts=${view.contacts} />
       <${Plan} plan=${view.safetyPlan} parts=${view.planParts} />
       <${Tried} entries=${view.tried} />
       <${Timeline} entries=${view.timeline} />
       <${Pages} pages=${view.pages} />
-    </div>`;
+    </div>
+  `;
 }
 
 function Standing({ alert, at }) {
   const mine = alert.responderId === session.value.id;
-  return html`<section class=${`card ${alert.severity.toLowerCase()}`} aria-label="Where it stands">
-    <p class="tags">
-      ${alert.drill && html`<span class="drill">Drill: nobody is in danger</span>`}
-      <span class="severity">${word(SEVERITIES, alert.severity)}</span>
-      <span>${word(STATES, alert.state)}</span>
-    </p>
-    <p>
-      Raised ${ago(alert.raisedAt)} ago, at ${clock(alert.raisedAt)}.
-      ${alert.responderId ? ` ${holder(alert)}` : waits(alert) ? " Nobody has it yet." : ""}
-    </p>
-    ${alert.nextDeadline && html`<p><strong>${deadline(alert, mine)}</strong></p>`}
-    <p class="quiet">Read ${span(now.value - at)} ago.</p>
-  </section>`;
+  return html`
+    <section class=${`card ${alert.severity.toLowerCase()}`} aria-label="Where it stands">
+      <p class="tags">
+        ${
+          alert.drill &&
+          html`
+            <span class="drill">Drill: nobody is in danger</span>
+          `
+        }
+        <span class="severity">${word(SEVERITIES, alert.severity)}</span>
+        <span>${word(STATES, alert.state)}</span>
+      </p>
+      <p>
+        Raised ${ago(alert.raisedAt)} ago, at ${clock(alert.raisedAt)}.
+        ${alert.responderId ? ` ${holder(alert)}` : waits(alert) ? " Nobody has it yet." : ""}
+      </p>
+      ${
+        alert.nextDeadline &&
+        html`
+          <p><strong>${deadline(alert, mine)}</strong></p>
+        `
+      }
+      <p class="quiet">Read ${span(now.value - at)} ago.</p>
+    </section>
+  `;
 }

@@ -10,6 +10,8 @@ import { SEVERITIES, WAYS } from "../lib/words.js";
 import { Closing } from "./closing.js";
 
 const ROTATION = "rotation/";
+const LOOKS_ON = "You look on. It counts for nothing: nobody waits less.";
+const LOOKED_ON = "You look on no longer.";
 const NOTE = { name: "note", label: "Note for those who help", kind: "area", maxlength: 4000 };
 
 /** Each: when it is offered, what it is called, its form. `first`: it is the next sensible step. */
@@ -21,12 +23,21 @@ const STEPS = {
     path: "recordContact",
     submit: "Record it",
     fields: () => [
-      { name: "reached", label: "Did you reach them?", kind: "choice", required: true, options: { yes: "Yes, we spoke", no: "Tried, not reached" } },
+      {
+        name: "reached",
+        label: "Did you reach them?",
+        kind: "choice",
+        required: true,
+        options: { yes: "Yes, we spoke", no: "Tried, not reached" },
+      },
       { name: "way", label: "How", kind: "select", options: WAYS, required: true },
       NOTE,
     ],
     body: ({ reached, way, note }) => ({ reached: reached === "yes", way, note }),
-    done: ({ reached }) => (reached === "yes" ? "Contact is recorded. Paging has stopped." : "The try is recorded; you have the same time again."),
+    done: ({ reached }) =>
+      reached === "yes"
+        ? "Contact is recorded. Paging has stopped."
+        : "The try is recorded; you have the same time again.",
   },
   stabilised: {
     label: "Safe for now",
@@ -58,7 +69,14 @@ const STEPS = {
     path: "offerHandOver",
     submit: "Ask them now",
     fields: () => [
-      { name: "responderId", label: "Who is to take it over", kind: "select", options: others(), required: true, help: "They are paged at once. You keep it until they accept." },
+      {
+        name: "responderId",
+        label: "Who is to take it over",
+        kind: "select",
+        options: others(),
+        required: true,
+        help: "They are paged at once. You keep it until they accept.",
+      },
       { ...NOTE, label: "What they should know", maxlength: 2000 },
     ],
     body: ({ responderId, note }) => ({ responderId, note }),
@@ -70,10 +88,20 @@ const STEPS = {
     path: "reassign",
     submit: "Page them now",
     fields: () => [
-      { name: "to", label: "Who is to take it", kind: "select", options: { ...others(), ...rotations() }, required: true, help: "They are paged at once and have to take it. If nobody does in time, paging begins anew." },
+      {
+        name: "to",
+        label: "Who is to take it",
+        kind: "select",
+        options: { ...others(), ...rotations() },
+        required: true,
+        help: "They are paged at once and have to take it. If nobody does in time, paging begins anew.",
+      },
       { ...NOTE, label: "What they should know", maxlength: 2000 },
     ],
-    body: ({ to, note }) => ({ ...(to.startsWith(ROTATION) ? { rotationId: to.slice(ROTATION.length) } : { responderId: to }), note }),
+    body: ({ to, note }) => ({
+      ...(to.startsWith(ROTATION) ? { rotationId: to.slice(ROTATION.length) } : { responderId: to }),
+      note,
+    }),
     done: () => "They are being paged.",
   },
   add: {
@@ -82,7 +110,14 @@ const STEPS = {
     path: "addResponders",
     submit: "Page them too",
     fields: () => [
-      { name: "responderId", label: "Who else is paged", kind: "select", options: others(), required: true, help: "Whoever has the alert keeps it." },
+      {
+        name: "responderId",
+        label: "Who else is paged",
+        kind: "select",
+        options: others(),
+        required: true,
+        help: "Whoever has the alert keeps it.",
+      },
       { ...NOTE, label: "What they should know", maxlength: 2000 },
     ],
     body: ({ responderId, note }) => ({ responderIds: [responderId], note }),
@@ -94,8 +129,22 @@ const STEPS = {
     path: "changeSeverity",
     submit: "Change it",
     fields: (alert) => [
-      { name: "severity", label: "How severe it is", kind: "choice", options: SEVERITIES, value: alert.severity, required: true },
-      { name: "reason", label: "Why", kind: "area", required: true, maxlength: 2000, help: "It stands on the timeline." },
+      {
+        name: "severity",
+        label: "How severe it is",
+        kind: "choice",
+        options: SEVERITIES,
+        value: alert.severity,
+        required: true,
+      },
+      {
+        name: "reason",
+        label: "Why",
+        kind: "area",
+        required: true,
+        maxlength: 2000,
+        help: "It stands on the timeline.",
+      },
     ],
     body: ({ severity, reason }) => ({ severity, reason }),
     done: () => "The severity is changed.",
@@ -107,7 +156,10 @@ export function Actions({ alert, again, acknowledge }) {
   const busy = useSignal(false);
   const mine = alert.responderId === session.value.id;
   const offered = Object.keys(STEPS).filter((each) => STEPS[each].offered(alert, mine));
-  const next = waits(alert) || (!mine && alert.state !== "ALERT_STATE_CLOSED") ? "" : offered.find((each) => STEPS[each].first?.(alert, mine));
+  const next =
+    waits(alert) || (!mine && alert.state !== "ALERT_STATE_CLOSED")
+      ? ""
+      : offered.find((each) => STEPS[each].first?.(alert, mine));
   const shut = () => (open.value = "");
   const takeIt = async () => {
     busy.value = true;
@@ -129,49 +181,110 @@ export function Actions({ alert, again, acknowledge }) {
     }
   };
   const looksOn = alert.observers?.includes(session.value.id);
-  return html`<section class="doing" aria-label="What you can do">
-    ${alert.offeredTo === session.value.id &&
-    html`<div class="hint">
-      <p>${nameOf(alert.responderId)} asks you to take this over.</p>
-      <button type="button" class="primary" data-next onClick=${() => atOnce("answerHandOver", { accept: true }, "You have it now.")}>Take it over</button>
-      <button type="button" onClick=${() => atOnce("answerHandOver", { accept: false }, "Declined. They keep it.")}>I cannot</button>
-    </div>`}
-    ${mine && alert.offeredTo && html`<p>${nameOf(alert.offeredTo)} is asked to take it over. You keep it until they accept.</p>`}
-    <div class="actions">
-      ${waits(alert) && html`<button type="button" class="primary" data-next onClick=${takeIt} aria-disabled=${busy.value}>Acknowledge</button>`}
-      ${offered.map(
-        (each) => html`<button
-          type="button"
-          key=${each}
-          class=${each === next ? "primary" : ""}
-          data-next=${each === next}
-          aria-expanded=${open.value === each}
-          onClick=${() => (open.value = open.value === each ? "" : each)}
-        >
-          ${STEPS[each].label}
-        </button>`
-      )}
-      ${!mine &&
-      alert.state !== "ALERT_STATE_CLOSED" &&
-      html`<button type="button" aria-pressed=${looksOn} onClick=${() => atOnce(looksOn ? "stopObserving" : "observe", {}, looksOn ? "You look on no longer." : "You look on. It counts for nothing: nobody waits less.")}>
-        ${looksOn ? "Stop looking on" : "Look on"}
-      </button>`}
-    </div>
-    ${open.value === "close" && html`<${Closing} alert=${alert} done=${done("The alert is closed. The follow-up stands in the list.")} cancel=${shut} />`}
-    ${open.value && open.value !== "close" && html`<${Step} key=${open.value} name=${open.value} alert=${alert} done=${done} cancel=${shut} />`}
-  </section>`;
+  return html`
+    <section class="doing" aria-label="What you can do">
+      ${
+        alert.offeredTo === session.value.id &&
+        html`
+          <div class="hint">
+            <p>${nameOf(alert.responderId)} asks you to take this over.</p>
+            <button
+              type="button"
+              class="primary"
+              data-next
+              onClick=${() => atOnce("answerHandOver", { accept: true }, "You have it now.")}
+            >
+              Take it over
+            </button>
+            <button
+              type="button"
+              onClick=${() => atOnce("answerHandOver", { accept: false }, "Declined. They keep it.")}
+            >
+              I cannot
+            </button>
+          </div>
+        `
+      }
+      ${
+        mine &&
+        alert.offeredTo &&
+        html`
+          <p>${nameOf(alert.offeredTo)} is asked to take it over. You keep it until they accept.</p>
+        `
+      }
+      <div class="actions">
+        ${
+          waits(alert) &&
+          html`
+            <button type="button" class="primary" data-next onClick=${takeIt} aria-disabled=${busy.value}>
+              Acknowledge
+            </button>
+          `
+        }
+        ${offered.map(
+          (each) => html`
+            <button
+              type="button"
+              key=${each}
+              class=${each === next ? "primary" : ""}
+              data-next=${each === next}
+              aria-expanded=${open.value === each}
+              onClick=${() => (open.value = open.value === each ? "" : each)}
+            >
+              ${STEPS[each].label}
+            </button>
+          `,
+        )}
+        ${
+          !mine &&
+          alert.state !== "ALERT_STATE_CLOSED" &&
+          html`
+            <button
+              type="button"
+              aria-pressed=${looksOn}
+              onClick=${() => (looksOn ? atOnce("stopObserving", {}, LOOKED_ON) : atOnce("observe", {}, LOOKS_ON))}
+            >
+              ${looksOn ? "Stop looking on" : "Look on"}
+            </button>
+          `
+        }
+      </div>
+      ${
+        open.value === "close" &&
+        html`
+          <${Closing}
+            alert=${alert}
+            done=${done("The alert is closed. The follow-up stands in the list.")}
+            cancel=${shut}
+          />
+        `
+      }
+      ${
+        open.value &&
+        open.value !== "close" &&
+        html`
+          <${Step} key=${open.value} name=${open.value} alert=${alert} done=${done} cancel=${shut} />
+        `
+      }
+    </section>
+  `;
 }
 
 function Step({ name, alert, done, cancel }) {
   const step = STEPS[name];
-  return html`<${Form}
-    name=${`${alert.alertId}/${name}`}
-    label=${step.label}
-    fields=${step.fields(alert)}
-    submit=${step.submit}
-    cancel=${cancel}
-    send=${async (values) => done(step.done(values))(await post(`/v1/alerts/${alert.alertId}:${step.path}`, step.body(values)))}
-  />`;
+  return html`
+    <${Form}
+      name=${`${alert.alertId}/${name}`}
+      label=${step.label}
+      fields=${step.fields(alert)}
+      submit=${step.submit}
+      cancel=${cancel}
+      send=${async (values) => {
+        const answer = await post(`/v1/alerts/${alert.alertId}:${step.path}`, step.body(values));
+        done(step.done(values))(answer);
+      }}
+    />
+  `;
 }
 
 /** Responders known by name, without oneself. */
@@ -181,5 +294,10 @@ function others() {
 
 /** Rotations that have somebody on call now. */
 function rotations() {
-  return Object.fromEntries((onCall.value?.duties ?? []).map((each) => [ROTATION + each.rotationId, `Whoever is on call: ${each.rotationName}`]));
+  return Object.fromEntries(
+    (onCall.value?.duties ?? []).map((each) => [
+      ROTATION + each.rotationId,
+      `Whoever is on call: ${each.rotationName}`,
+    ]),
+  );
 }

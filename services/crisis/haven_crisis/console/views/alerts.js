@@ -21,15 +21,33 @@ export function Alerts() {
   return html`
     <${Title}>Alerts<//>
     <${Sound} />
-    ${open.length === 0 && html`<p class="empty">${nothing()}</p>`}
+    ${
+      open.length === 0 &&
+      html`
+        <p class="empty">${nothing()}</p>
+      `
+    }
     <ul class="cards" aria-label="Open alerts">
-      ${open.map((each) => html`<li key=${each.alertId}><${Card} alert=${each} /></li>`)}
+      ${open.map(
+        (each) => html`
+          <li key=${each.alertId}><${Card} alert=${each} /></li>
+        `,
+      )}
     </ul>
-    ${closed.length > 0 &&
-    html`<h2>Closed lately</h2>
-      <ul class="cards">
-        ${closed.map((each) => html`<li key=${each.alertId}><${Card} alert=${each} /></li>`)}
-      </ul>`}`;
+    ${
+      closed.length > 0 &&
+      html`
+        <h2>Closed lately</h2>
+        <ul class="cards">
+          ${closed.map(
+            (each) => html`
+              <li key=${each.alertId}><${Card} alert=${each} /></li>
+            `,
+          )}
+        </ul>
+      `
+    }
+  `;
 }
 
 function nothing() {
@@ -47,30 +65,65 @@ function Card({ alert }) {
     await take(alert);
     busy.value = false;
   };
-  return html`<article class=${`card ${alert.severity.toLowerCase()} ${alert.state.toLowerCase()}`} aria-label=${label(alert)}>
-    <p class="tags">
-      ${alert.drill && html`<span class="drill">Drill</span>`}
-      <span class="severity">${word(SEVERITY, alert.severity)}</span>
-      <span>${word(STATES, alert.state)}</span>
-      ${alert.withdrawn && html`<span>Said it was a mistake</span>`}
-    </p>
-    <p>Raised ${ago(alert.raisedAt)} ago, at ${clock(alert.raisedAt)}.</p>
-    ${alert.responderId && html`<p>${holder(alert)}</p>`}
-    ${alert.nextDeadline && html`<p>${deadline(alert, mine)}</p>`}
-    <p class="actions">
-      ${waits(alert) &&
-      html`<button type="button" class="primary" data-next onClick=${acknowledge} aria-disabled=${busy.value}>
-        ${busy.value ? "Taking…" : "Acknowledge"}
-      </button>`}
-      <a class="button" href=${`#/alerts/${alert.alertId}`}>Open</a>
-      ${waits(alert) && device.value.sound && !silenced.value.has(alert.alertId) &&
-      html`<button type="button" onClick=${() => (silenced.value = new Set([...silenced.value, alert.alertId]))}>Silence here</button>`}
-    </p>
-  </article>`;
+  return html`
+    <article class=${`card ${alert.severity.toLowerCase()} ${alert.state.toLowerCase()}`} aria-label=${label(alert)}>
+      <p class="tags">
+        ${
+          alert.drill &&
+          html`
+            <span class="drill">Drill</span>
+          `
+        }
+        <span class="severity">${word(SEVERITY, alert.severity)}</span>
+        <span>${word(STATES, alert.state)}</span>
+        ${
+          alert.withdrawn &&
+          html`
+            <span>Said it was a mistake</span>
+          `
+        }
+      </p>
+      <p>Raised ${ago(alert.raisedAt)} ago, at ${clock(alert.raisedAt)}.</p>
+      ${
+        alert.responderId &&
+        html`
+          <p>${holder(alert)}</p>
+        `
+      }
+      ${
+        alert.nextDeadline &&
+        html`
+          <p>${deadline(alert, mine)}</p>
+        `
+      }
+      <p class="actions">
+        ${
+          waits(alert) &&
+          html`
+            <button type="button" class="primary" data-next onClick=${acknowledge} aria-disabled=${busy.value}>
+              ${busy.value ? "Taking…" : "Acknowledge"}
+            </button>
+          `
+        }
+        <a class="button" href=${`#/alerts/${alert.alertId}`}>Open</a>
+        ${
+          waits(alert) &&
+          device.value.sound &&
+          !silenced.value.has(alert.alertId) &&
+          html`
+            <button type="button" onClick=${() => (silenced.value = new Set([...silenced.value, alert.alertId]))}>
+              Silence here
+            </button>
+          `
+        }
+      </p>
+    </article>
+  `;
 }
 
 function label(alert) {
-  return `${alert.drill ? "Drill, " : ""}${word(SEVERITY, alert.severity)}, ${word(STATES, alert.state)}, raised at ${clock(alert.raisedAt)}`;
+  const facts = [word(SEVERITY, alert.severity), word(STATES, alert.state), `raised at ${clock(alert.raisedAt)}`];
+  return (alert.drill ? ["Drill", ...facts] : facts).join(", ");
 }
 
 /** Who has it, or had it. */
@@ -108,13 +161,20 @@ export async function take(alert) {
 
 function Sound() {
   if (!device.value.sound)
-    return html`<p class="hint">
-      This page is silent.
-      <button type="button" onClick=${() => (setDevice({ sound: true }), wake())}>Turn on the sound</button>
-      <a class="button" href="#/device">More</a>
-    </p>`;
+    return html`
+      <p class="hint">
+        This page is silent.
+        <button type="button" onClick=${() => (setDevice({ sound: true }), wake())}>Turn on the sound</button>
+        <a class="button" href="#/device">More</a>
+      </p>
+    `;
   if (needsTouch.value)
-    return html`<p class="hint" role="status">The browser keeps this page silent until you tap it. <button type="button" onClick=${wake}>Let it sound</button></p>`;
+    return html`
+      <p class="hint" role="status">
+        The browser keeps this page silent until you tap it.${" "}
+        <button type="button" onClick=${wake}>Let it sound</button>
+      </p>
+    `;
   return null;
 }
 

@@ -4,7 +4,8 @@ import { post } from "../lib/api.js";
 import { Form, Title } from "../lib/parts.js";
 
 export function BreakGlass({ id, done }) {
-  return html`<${Title}>This alert is not open to you<//>
+  return html`
+    <${Title}>This alert is not open to you<//>
     <p>There is no such alert, or you are neither on duty, nor were paged, nor on the person's care team.</p>
     <section aria-labelledby="glass" class="card">
       <h2 id="glass">Break glass</h2>
@@ -18,12 +19,20 @@ export function BreakGlass({ id, done }) {
         tone="danger"
         submit="Open it for one hour"
         fields=${[
-          { name: "reason", label: "Why waiting would be dangerous", kind: "area", required: true, minlength: 10, maxlength: 2000 },
+          {
+            name: "reason",
+            label: "Why waiting would be dangerous",
+            kind: "area",
+            required: true,
+            minlength: 10,
+            maxlength: 2000,
+          },
         ]}
         send=${async ({ reason }) => {
           await post(`/v1/alerts/${id}:breakGlass`, { reason });
           await done();
         }}
       />
-    </section>`;
+    </section>
+  `;
 }

@@ -8,20 +8,45 @@ import { session } from "../lib/sign_in.js";
 import { moment } from "../lib/words.js";
 
 const KINDS = { email: "Email", sms: "Text message", voice: "Phone call", webhook: "Webhook" };
-const SHOWN = { ...KINDS, pagerDuty: "PagerDuty", alertmanager: "Alertmanager", webPush: "Notifications of a browser", apprise: "Another service" };
-const FIELDS = { email: "address", sms: "number", voice: "number", webhook: "url", alertmanager: "url", webPush: "endpoint" };
+const SHOWN = {
+  ...KINDS,
+  pagerDuty: "PagerDuty",
+  alertmanager: "Alertmanager",
+  webPush: "Notifications of a browser",
+  apprise: "Another service",
+};
+const FIELDS = {
+  email: "address",
+  sms: "number",
+  voice: "number",
+  webhook: "url",
+  alertmanager: "url",
+  webPush: "endpoint",
+};
 
 export function Channels() {
   const address = `/v1/on-call/responders/${encodeURIComponent(session.value.id)}`;
-  return html`<${Title}>My channels<//>
-    <p>You are paged on the first, and on the next when it fails. To be put on call you need two that a code has shown to reach you, with different providers.</p>
+  return html`
+    <${Title}>My channels<//>
+    <p>
+      You are paged on the first, and on the next when it fails. To be put on call you need two that a code has shown to
+      reach you, with different providers.
+    </p>
     <${Loaded} load=${() => get(address)}>
       ${(responder, again) => html`
         <ol class="cards">
-          ${responder.channels.map((each) => html`<li key=${each.channelId}><${Channel} channel=${each} responder=${responder} address=${address} again=${again} /></li>`)}
+          ${responder.channels.map(
+            (each) => html`
+              <li key=${each.channelId}>
+                <${Channel} channel=${each} responder=${responder} address=${address} again=${again} />
+              </li>
+            `,
+          )}
         </ol>
-        <${Add} responder=${responder} address=${address} again=${again} />`}
-    <//>`;
+        <${Add} responder=${responder} address=${address} again=${again} />
+      `}
+    <//>
+  `;
 }
 
 function Channel({ channel, responder, address, again }) {
@@ -38,35 +63,61 @@ function Channel({ channel, responder, address, again }) {
   };
   const remove = async () => {
     try {
-      await save(address, responder, responder.channels.filter((each) => each !== channel));
+      await save(
+        address,
+        responder,
+        responder.channels.filter((each) => each !== channel),
+      );
       tell("The channel is removed.");
       again();
     } catch (problem) {
       tell(problem.message);
     }
   };
-  return html`<article class="card" aria-label=${SHOWN[kind]}>
-    <p><strong>${SHOWN[kind]}</strong></p>
-    ${FIELDS[kind] && kind !== "webPush" && html`<p class="note">${channel[kind][FIELDS[kind]]}</p>`}
-    <p>${channel.verifiedAt ? `Reached you ${moment(channel.verifiedAt)}.` : "Not shown to reach you yet."}</p>
-    <p class="actions">
-      <button type="button" class=${channel.verifiedAt ? "" : "primary"} onClick=${send}>Send a code</button>
-      <button type="button" onClick=${remove}>Remove</button>
-    </p>
-    ${sent.value &&
-    html`<${Form}
-      name=${`code/${channel.channelId}`}
-      label="Give the code"
-      submit="That is the code"
-      fields=${[{ name: "code", label: "The six digits that came", required: true, inputmode: "numeric", pattern: "\\d{6}", maxlength: 6, autocomplete: "one-time-code" }]}
-      send=${async ({ code }) => {
-        await post(`${address}:verifyChannel`, { channelId: channel.channelId, code });
-        sent.value = false;
-        tell("The channel reaches you.");
-        again();
-      }}
-    />`}
-  </article>`;
+  return html`
+    <article class="card" aria-label=${SHOWN[kind]}>
+      <p><strong>${SHOWN[kind]}</strong></p>
+      ${
+        FIELDS[kind] &&
+        kind !== "webPush" &&
+        html`
+          <p class="note">${channel[kind][FIELDS[kind]]}</p>
+        `
+      }
+      <p>${channel.verifiedAt ? `Reached you ${moment(channel.verifiedAt)}.` : "Not shown to reach you yet."}</p>
+      <p class="actions">
+        <button type="button" class=${channel.verifiedAt ? "" : "primary"} onClick=${send}>Send a code</button>
+        <button type="button" onClick=${remove}>Remove</button>
+      </p>
+      ${
+        sent.value &&
+        html`
+          <${Form}
+            name=${`code/${channel.channelId}`}
+            label="Give the code"
+            submit="That is the code"
+            fields=${[
+              {
+                name: "code",
+                label: "The six digits that came",
+                required: true,
+                inputmode: "numeric",
+                pattern: "\\d{6}",
+                maxlength: 6,
+                autocomplete: "one-time-code",
+              },
+            ]}
+            send=${async ({ code }) => {
+              await post(`${address}:verifyChannel`, { channelId: channel.channelId, code });
+              sent.value = false;
+              tell("The channel reaches you.");
+              again();
+            }}
+          />
+        `
+      }
+    </article>
+  `;
 }
 
 function Add({ responder, address, again }) {
@@ -82,20 +133,33 @@ function Add({ responder, address, again }) {
       tell(problem.message);
     }
   };
-  return html`<section class="part" aria-labelledby="add">
-    <h2 id="add">One more</h2>
-    ${config.webPushKey && html`<p class="actions"><button type="button" onClick=${browser}>Notifications of this browser</button></p>`}
-    <${Form}
-      name="channel"
-      label="Add a channel"
-      submit="Add it"
-      fields=${[
-        { name: "kind", label: "How", kind: "select", options: KINDS, required: true },
-        { name: "where", label: "Address or number", required: true, maxlength: 1000, help: "Numbers with their country: +15551234567." },
-      ]}
-      send=${({ kind, where }) => add({ [kind]: { [FIELDS[kind]]: where.trim() } })}
-    />
-  </section>`;
+  return html`
+    <section class="part" aria-labelledby="add">
+      <h2 id="add">One more</h2>
+      ${
+        config.webPushKey &&
+        html`
+          <p class="actions"><button type="button" onClick=${browser}>Notifications of this browser</button></p>
+        `
+      }
+      <${Form}
+        name="channel"
+        label="Add a channel"
+        submit="Add it"
+        fields=${[
+          { name: "kind", label: "How", kind: "select", options: KINDS, required: true },
+          {
+            name: "where",
+            label: "Address or number",
+            required: true,
+            maxlength: 1000,
+            help: "Numbers with their country: +15551234567.",
+          },
+        ]}
+        send=${({ kind, where }) => add({ [kind]: { [FIELDS[kind]]: where.trim() } })}
+      />
+    </section>
+  `;
 }
 
 /** The whole responder again, with these channels. Rules and quiet hours stay as they are. */

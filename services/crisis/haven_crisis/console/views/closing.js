@@ -17,13 +17,33 @@ const hence = (hours) => new Date(Date.now() + hours * HOUR_MS);
 export function Closing({ alert, done, cancel }) {
   const close = async (body) => done(await post(`/v1/alerts/${alert.alertId}:close`, body));
   const form = { form: `${alert.alertId}/close`, label: "Close the alert", cancel };
-  return alert.drill ? html`<${OfDrill} ...${form} close=${close} />` : html`<${OfAlert} ...${form} close=${close} />`;
+  return alert.drill
+    ? html`
+        <${OfDrill} ...${form} close=${close} />
+      `
+    : html`
+        <${OfAlert} ...${form} close=${close} />
+      `;
 }
 
 /** A drill is about nobody: there is nothing to judge, nobody to tell, and nobody to look in on. */
 function OfDrill({ form, label, cancel, close }) {
-  const ended = { disposition: DRILL, riskLevel: "RISK_LEVEL_LOW", nobodyTold: true, followUpDueAt: hence(20).toISOString() };
-  return html`<${Form} name=${form} label=${label} submit=${label} cancel=${cancel} fields=${[NOTE]} send=${({ note }) => close({ ...ended, note })} />`;
+  const ended = {
+    disposition: DRILL,
+    riskLevel: "RISK_LEVEL_LOW",
+    nobodyTold: true,
+    followUpDueAt: hence(20).toISOString(),
+  };
+  return html`
+    <${Form}
+      name=${form}
+      label=${label}
+      submit=${label}
+      cancel=${cancel}
+      fields=${[NOTE]}
+      send=${({ note }) => close({ ...ended, note })}
+    />
+  `;
 }
 
 function OfAlert({ form, label, cancel, close }) {
@@ -49,7 +69,9 @@ function OfAlert({ form, label, cancel, close }) {
   ];
   const send = ({ followUpDueAt, coSignerId, note }, ended) =>
     close({ ...ended, followUpDueAt: new Date(followUpDueAt).toISOString(), coSignerId, note });
-  return html`<${ClosingForm} form=${form} label=${label} cancel=${cancel} more=${more} send=${send} />`;
+  return html`
+    <${ClosingForm} form=${form} label=${label} cancel=${cancel} more=${more} send=${send} />
+  `;
 }
 
 /** What every closing says: `send(values, ended)` is given it as the contract has it. */
@@ -62,7 +84,13 @@ export function ClosingForm({ form, label, more, cancel, send }) {
     told === 0 && { name: "nobodyTold", label: "Nobody was told", kind: "check", required: true },
     ...each.flatMap((index) => [
       { name: `told${index}`, label: `Who was told (${index + 1})`, required: true, maxlength: 200 },
-      { name: `ground${index}`, label: `On what ground (${index + 1})`, kind: "select", options: GROUNDS, required: true },
+      {
+        name: `ground${index}`,
+        label: `On what ground (${index + 1})`,
+        kind: "select",
+        options: GROUNDS,
+        required: true,
+      },
     ]),
     ...more,
   ].filter(Boolean);
@@ -73,10 +101,24 @@ export function ClosingForm({ form, label, more, cancel, send }) {
     disclosures: each.map((index) => ({ told: values[`told${index}`], ground: values[`ground${index}`] })),
   });
   const tell = (count) => () => setDraft(form, { told: Math.min(MOST_TOLD, Math.max(0, count)) });
-  return html`<${Form} name=${form} label=${label} submit=${label} fields=${fields} send=${(values) => send(values, ended(values))} cancel=${cancel}>
-    <div class="actions">
-      <button type="button" aria-disabled=${told >= MOST_TOLD} onClick=${tell(told + 1)}>Somebody was told</button>
-      ${told > 0 && html`<button type="button" onClick=${tell(told - 1)}>Take the last one away</button>`}
-    </div>
-  <//>`;
+  return html`
+    <${Form}
+      name=${form}
+      label=${label}
+      submit=${label}
+      fields=${fields}
+      send=${(values) => send(values, ended(values))}
+      cancel=${cancel}
+    >
+      <div class="actions">
+        <button type="button" aria-disabled=${told >= MOST_TOLD} onClick=${tell(told + 1)}>Somebody was told</button>
+        ${
+          told > 0 &&
+          html`
+            <button type="button" onClick=${tell(told - 1)}>Take the last one away</button>
+          `
+        }
+      </div>
+    <//>
+  `;
 }

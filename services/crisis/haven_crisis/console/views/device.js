@@ -14,7 +14,8 @@ export function Device() {
     if (device.value.notifications) return setDevice({ notifications: false });
     if (!("Notification" in globalThis)) return (told.value = "This browser shows no notifications.");
     const answer = await Notification.requestPermission();
-    if (answer !== "granted") return (told.value = "The browser does not permit it. Change that in the settings of this page.");
+    if (answer !== "granted")
+      return (told.value = "The browser does not permit it. Change that in the settings of this page.");
     await worker();
     told.value = "";
     return setDevice({ notifications: true });
@@ -24,30 +25,53 @@ export function Device() {
     sound();
     say("This is how an alert sounds.");
   };
-  return html`<${Title}>This device<//>
-    <p>The console is a second way to hear of an alert. Pages to your own channels reach you also while it is closed.</p>
+  return html`
+    <${Title}>This device<//>
+    <p>
+      The console is a second way to hear of an alert. Pages to your own channels reach you also while it is closed.
+    </p>
     <div class="cards">
-      <${Switch} on=${device.value.sound} label="Sound" toggle=${toggleSound}>Rings until somebody takes the alert. Keep the page open.<//>
+      <${Switch} on=${device.value.sound} label="Sound" toggle=${toggleSound}>
+        Rings until somebody takes the alert. Keep the page open.
+      <//>
       <p><button type="button" onClick=${test}>Hear the sound</button></p>
-      <${Switch} on=${device.value.notifications} label="Notifications" toggle=${toggleNotifications}>They say that there is an alert, and nothing else.<//>
-      ${told.value && html`<p role="status">${told.value}</p>`}
+      <${Switch} on=${device.value.notifications} label="Notifications" toggle=${toggleNotifications}>
+        They say that there is an alert, and nothing else.
+      <//>
+      ${
+        told.value &&
+        html`
+          <p role="status">${told.value}</p>
+        `
+      }
       <fieldset>
         <legend>Colours</legend>
         ${Object.entries({ device: "As the device", dark: "Dark", light: "Light" }).map(
-          ([key, text]) => html`<div class="choice">
-            <input type="radio" name="theme" id=${`theme-${key}`} checked=${device.value.theme === key} onChange=${() => setDevice({ theme: key })} />
-            <label for=${`theme-${key}`}>${text}</label>
-          </div>`
+          ([key, text]) => html`
+            <div class="choice">
+              <input
+                type="radio"
+                name="theme"
+                id=${`theme-${key}`}
+                checked=${device.value.theme === key}
+                onChange=${() => setDevice({ theme: key })}
+              />
+              <label for=${`theme-${key}`}>${text}</label>
+            </div>
+          `,
         )}
       </fieldset>
-    </div>`;
+    </div>
+  `;
 }
 
 function Switch({ on, label, toggle, children }) {
-  return html`<div class="card">
-    <p class="actions">
-      <button type="button" role="switch" aria-checked=${on} onClick=${toggle}>${label}: ${on ? "on" : "off"}</button>
-    </p>
-    <p>${children}</p>
-  </div>`;
+  return html`
+    <div class="card">
+      <p class="actions">
+        <button type="button" role="switch" aria-checked=${on} onClick=${toggle}>${label}: ${on ? "on" : "off"}</button>
+      </p>
+      <p>${children}</p>
+    </div>
+  `;
 }

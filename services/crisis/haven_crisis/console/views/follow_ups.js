@@ -11,63 +11,96 @@ const SIGNERS = ["individual_therapist", "couples_therapist", "substance_use_cou
 const AREA = { kind: "area", required: true, maxlength: 4000 };
 
 export function FollowUps() {
-  return html`<${Title}>Follow-ups<//>
+  return html`
+    <${Title}>Follow-ups<//>
     <h2>Looking in again</h2>
     <p>People who were in crisis and whom somebody looks in on again. One that is missed raises an alert.</p>
     <${Loaded} load=${() => all("/v1/follow-ups", "followUps")}>
       ${(found, again) =>
         found.length === 0
-          ? html`<p class="empty">No follow-up is due.</p>`
-          : html`<ul class="cards">
-              ${found.map((each) => html`<li key=${each.followUpId}><${FollowUp} due=${each} again=${again} /></li>`)}
-            </ul>`}
+          ? html`
+              <p class="empty">No follow-up is due.</p>
+            `
+          : html`
+              <ul class="cards">
+                ${found.map(
+                  (each) => html`
+                    <li key=${each.followUpId}><${FollowUp} due=${each} again=${again} /></li>
+                  `,
+                )}
+              </ul>
+            `}
     <//>
     <h2>After a severe alert</h2>
     <${Loaded} load=${() => all("/v1/reviews", "reviews")}>
       ${(found, again) =>
         found.length === 0
-          ? html`<p class="empty">No signature and no debrief is due.</p>`
-          : html`<ul class="cards">
-              ${found.map((each) => html`<li key=${each.reviewId}><${Review} due=${each} again=${again} /></li>`)}
-            </ul>`}
-    <//>`;
+          ? html`
+              <p class="empty">No signature and no debrief is due.</p>
+            `
+          : html`
+              <ul class="cards">
+                ${found.map(
+                  (each) => html`
+                    <li key=${each.reviewId}><${Review} due=${each} again=${again} /></li>
+                  `,
+                )}
+              </ul>
+            `}
+    <//>
+  `;
 }
 
 function When({ at }) {
   const left = Date.parse(at) - now.value;
-  return html`<p><strong>${left > 0 ? `Due in ${span(left)}` : `Overdue for ${span(left)}`}</strong>, ${moment(at)}</p>`;
+  return html`
+    <p>
+      <strong>${left > 0 ? `Due in ${span(left)}` : `Overdue for ${span(left)}`}</strong>
+      , ${moment(at)}
+    </p>
+  `;
 }
 
 function FollowUp({ due, again }) {
   const open = useSignal(false);
-  return html`<article class="card" aria-label=${`Follow-up due ${moment(due.dueAt)}`}>
-    <${When} at=${due.dueAt} />
-    <p>Closed by ${closer(due.responderId)}.</p>
-    <p class="actions">
-      <button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>Record it</button>
-      <a class="button" href=${`#/alerts/${due.alertId}`}>Open the alert</a>
-    </p>
-    ${open.value &&
-    html`<${Form}
-      name=${`follow-up/${due.followUpId}`}
-      label="Record the follow-up"
-      submit="I reached them: record it"
-      cancel=${() => (open.value = false)}
-      fields=${[
-        { name: "riskLevel", label: "Risk now, as you judge it", kind: "choice", options: RISKS, required: true },
-        { name: "note", label: "Note for those who help", kind: "area", maxlength: 4000 },
-      ]}
-      send=${async ({ riskLevel, note }) => {
-        await post(`/v1/follow-ups/${due.followUpId}:record`, { reached: true, riskLevel, note });
-        tell("The follow-up is recorded.");
-        again();
-      }}
-    />`}
-  </article>`;
+  return html`
+    <article class="card" aria-label=${`Follow-up due ${moment(due.dueAt)}`}>
+      <${When} at=${due.dueAt} />
+      <p>Closed by ${closer(due.responderId)}.</p>
+      <p class="actions">
+        <button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>Record it</button>
+        <a class="button" href=${`#/alerts/${due.alertId}`}>Open the alert</a>
+      </p>
+      ${
+        open.value &&
+        html`
+          <${Form}
+            name=${`follow-up/${due.followUpId}`}
+            label="Record the follow-up"
+            submit="I reached them: record it"
+            cancel=${() => (open.value = false)}
+            fields=${[
+              { name: "riskLevel", label: "Risk now, as you judge it", kind: "choice", options: RISKS, required: true },
+              { name: "note", label: "Note for those who help", kind: "area", maxlength: 4000 },
+            ]}
+            send=${async ({ riskLevel, note }) => {
+              await post(`/v1/follow-ups/${due.followUpId}:record`, { reached: true, riskLevel, note });
+              tell("The follow-up is recorded.");
+              again();
+            }}
+          />
+        `
+      }
+    </article>
+  `;
 }
 
 const KINDS = {
-  REVIEW_KIND_CO_SIGNATURE: { title: "A second clinician signs the closing", forms: [SignForm, DeclineForm], may: (roles) => roles.some((each) => SIGNERS.includes(each)) },
+  REVIEW_KIND_CO_SIGNATURE: {
+    title: "A second clinician signs the closing",
+    forms: [SignForm, DeclineForm],
+    may: (roles) => roles.some((each) => SIGNERS.includes(each)),
+  },
   REVIEW_KIND_ANSWER: { title: "The closing is to be put right", forms: [AmendForm], may: () => true },
   REVIEW_KIND_DEBRIEF: { title: "Debrief", forms: [DebriefForm], may: () => true },
 };
@@ -80,63 +113,91 @@ function Review({ due, again }) {
     tell(text);
     again();
   };
-  return html`<article class="card" aria-label=${`${kind.title}, due ${moment(due.dueAt)}`}>
-    <p><strong>${kind.title}</strong></p>
-    <${When} at=${due.dueAt} />
-    ${due.askedOf && html`<p>Asked of ${closer(due.askedOf)}.</p>`}
-    <p class="actions">
-      ${kind.may(session.value.roles) &&
-      html`<button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>Do it</button>`}
-      <a class="button" href=${`#/alerts/${due.alertId}`}>Open the alert</a>
-    </p>
-    ${open.value && kind.forms.map((each) => html`<${each} due=${due} act=${act} cancel=${() => (open.value = false)} />`)}
-  </article>`;
+  return html`
+    <article class="card" aria-label=${`${kind.title}, due ${moment(due.dueAt)}`}>
+      <p><strong>${kind.title}</strong></p>
+      <${When} at=${due.dueAt} />
+      ${
+        due.askedOf &&
+        html`
+          <p>Asked of ${closer(due.askedOf)}.</p>
+        `
+      }
+      <p class="actions">
+        ${
+          kind.may(session.value.roles) &&
+          html`
+            <button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>Do it</button>
+          `
+        }
+        <a class="button" href=${`#/alerts/${due.alertId}`}>Open the alert</a>
+      </p>
+      ${
+        open.value &&
+        kind.forms.map(
+          (each) => html`
+            <${each} due=${due} act=${act} cancel=${() => (open.value = false)} />
+          `,
+        )
+      }
+    </article>
+  `;
 }
 
 function SignForm({ due, act }) {
-  return html`<${Form}
-    name=${`sign/${due.reviewId}`}
-    label="Sign the closing"
-    submit="Sign"
-    fields=${[{ name: "note", label: "Note", kind: "area", maxlength: 4000 }]}
-    send=${({ note }) => act("coSign", { note }, "Signed.")}
-  />`;
+  return html`
+    <${Form}
+      name=${`sign/${due.reviewId}`}
+      label="Sign the closing"
+      submit="Sign"
+      fields=${[{ name: "note", label: "Note", kind: "area", maxlength: 4000 }]}
+      send=${({ note }) => act("coSign", { note }, "Signed.")}
+    />
+  `;
 }
 
 function DeclineForm({ due, act, cancel }) {
-  return html`<${Form}
-    name=${`decline/${due.reviewId}`}
-    label="Do not sign"
-    submit="Do not sign"
-    cancel=${cancel}
-    fields=${[{ ...AREA, name: "reason", label: "What has to be put right" }]}
-    send=${({ reason }) => act("declineCoSignature", { reason }, "Whoever closed it is asked to put it right.")}
-  />`;
+  return html`
+    <${Form}
+      name=${`decline/${due.reviewId}`}
+      label="Do not sign"
+      submit="Do not sign"
+      cancel=${cancel}
+      fields=${[{ ...AREA, name: "reason", label: "What has to be put right" }]}
+      send=${({ reason }) => act("declineCoSignature", { reason }, "Whoever closed it is asked to put it right.")}
+    />
+  `;
 }
 
 function AmendForm({ due, act, cancel }) {
-  return html`<${ClosingForm}
-    form=${`amend/${due.reviewId}`}
-    label="Put the closing right"
-    cancel=${cancel}
-    more=${[{ ...AREA, name: "note", label: "Your answer", maxlength: 8000 }]}
-    send=${({ note }, ended) => act("amendClosing", { ...ended, note }, "The closing is put right and awaits a signature again.")}
-  />`;
+  return html`
+    <${ClosingForm}
+      form=${`amend/${due.reviewId}`}
+      label="Put the closing right"
+      cancel=${cancel}
+      more=${[{ ...AREA, name: "note", label: "Your answer", maxlength: 8000 }]}
+      send=${({ note }, ended) =>
+        act("amendClosing", { ...ended, note }, "The closing is put right and awaits a signature again.")}
+    />
+  `;
 }
 
 function DebriefForm({ due, act, cancel }) {
-  return html`<${Form}
-    name=${`debrief/${due.reviewId}`}
-    label="Record the debrief"
-    submit="Record it"
-    cancel=${cancel}
-    fields=${[
-      { ...AREA, name: "wentWell", label: "What went well" },
-      { ...AREA, name: "toChange", label: "What to change" },
-      { ...AREA, name: "supportOffered", label: "Support offered, to the person and to staff" },
-    ]}
-    send=${(debrief) => act("recordDebrief", { debrief: { ...debrief, tookPart: [session.value.id] } }, "The debrief is recorded.")}
-  />`;
+  return html`
+    <${Form}
+      name=${`debrief/${due.reviewId}`}
+      label="Record the debrief"
+      submit="Record it"
+      cancel=${cancel}
+      fields=${[
+        { ...AREA, name: "wentWell", label: "What went well" },
+        { ...AREA, name: "toChange", label: "What to change" },
+        { ...AREA, name: "supportOffered", label: "Support offered, to the person and to staff" },
+      ]}
+      send=${(debrief) =>
+        act("recordDebrief", { debrief: { ...debrief, tookPart: [session.value.id] } }, "The debrief is recorded.")}
+    />
+  `;
 }
 
 /** The name within a sentence. */

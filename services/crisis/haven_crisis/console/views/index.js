@@ -18,7 +18,13 @@ const responder = (roles) => roles.includes("on_call_responder");
 const planner = (roles) => administrator(roles) || responder(roles);
 
 function AlertOrList({ id }) {
-  return id ? html`<${Alert} id=${id} />` : html`<${Alerts} />`;
+  return id
+    ? html`
+        <${Alert} id=${id} />
+      `
+    : html`
+        <${Alerts} />
+      `;
 }
 
 /** `title`, what `show`s it, `for` which roles (all, unless said), `under` which entry of the navigation. */

@@ -7,14 +7,23 @@ import { VIEWS } from "./index.js";
 export function More() {
   const { roles } = session.value;
   const offered = Object.entries(VIEWS).filter(([, each]) => each.under === "more" && (!each.for || each.for(roles)));
-  return html`<${Title}>More<//>
+  return html`
+    <${Title}>More<//>
     <ul class="cards">
-      ${offered.map(([name, each]) => html`<li key=${name}><a class="button wide" href=${`#/${name}`}>${each.title}</a></li>`)}
-    </ul>`;
+      ${offered.map(
+        ([name, each]) => html`
+          <li key=${name}><a class="button wide" href=${`#/${name}`}>${each.title}</a></li>
+        `,
+      )}
+    </ul>
+  `;
 }
 
 export function None() {
-  return html`<${Title}>Nothing is here<//><p><a class="button" href="#/alerts">To the alerts</a></p>`;
+  return html`
+    <${Title}>Nothing is here<//>
+    <p><a class="button" href="#/alerts">To the alerts</a></p>
+  `;
 }
 
 const KEYS = [
@@ -27,9 +36,16 @@ const KEYS = [
 ];
 
 export function Keys() {
-  return html`<${Title}>Keys<//>
+  return html`
+    <${Title}>Keys<//>
     <p>Tab and Enter reach everything. While you type into a field, these do nothing.</p>
     <dl class="keys">
-      ${KEYS.map(([key, text]) => html`<dt><kbd>${key}</kbd></dt><dd>${text}</dd>`)}
-    </dl>`;
+      ${KEYS.map(
+        ([key, text]) => html`
+          <dt><kbd>${key}</kbd></dt>
+          <dd>${text}</dd>
+        `,
+      )}
+    </dl>
+  `;
 }

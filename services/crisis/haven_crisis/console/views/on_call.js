@@ -22,76 +22,150 @@ export function OnCall() {
   const planner = session.value.roles.some((each) => PLANNERS.includes(each));
   const load = async () => {
     const start = Date.now();
-    const stretch = { startsAt: new Date(start).toISOString(), endsAt: new Date(start + Number(weeks.value) * 7 * DAY_MS).toISOString() };
+    const stretch = {
+      startsAt: new Date(start).toISOString(),
+      endsAt: new Date(start + Number(weeks.value) * 7 * DAY_MS).toISOString(),
+    };
     const [duties] = await Promise.all([all("/v1/on-call/duties", "duties", stretch), readOnCall()]);
     return duties;
   };
-  return html`<${Title}>On call<//>
+  return html`
+    <${Title}>On call<//>
     <${Loaded} load=${load} deps=${[weeks.value]}>
       ${(duties, again) => html`
         <${Now} ...${onCall.value} />
-        ${planner && html`<${Loaded} load=${() => all("/v1/on-call/swaps", "swaps")}>${(swaps, look) => html`<${Swaps} swaps=${swaps} again=${() => (look(), again())} />`}<//>`}
-        <${Mine} duties=${duties.filter((each) => each.responderId === session.value.id && !each.shadow)} again=${again} />
-        <${Calendar} duties=${duties} weeks=${weeks} />`}
-    <//>`;
+        ${
+          planner &&
+          html`
+            <${Loaded} load=${() => all("/v1/on-call/swaps", "swaps")}>
+              ${(swaps, look) => html`
+                <${Swaps} swaps=${swaps} again=${() => (look(), again())} />
+              `}
+            <//>
+          `
+        }
+        <${Mine}
+          duties=${duties.filter((each) => each.responderId === session.value.id && !each.shadow)}
+          again=${again}
+        />
+        <${Calendar} duties=${duties} weeks=${weeks} />
+      `}
+    <//>
+  `;
 }
 
 function Now({ duties, problems }) {
   return html`
-    ${problems.length > 0 &&
-    html`<section class="cautions" aria-labelledby="problems">
-      <h2 id="problems">What would keep a call from a human</h2>
-      <ul>${problems.map((each) => html`<li>${each}</li>`)}</ul>
-    </section>`}
+    ${
+      problems.length > 0 &&
+      html`
+        <section class="cautions" aria-labelledby="problems">
+          <h2 id="problems">What would keep a call from a human</h2>
+          <ul>
+            ${problems.map(
+              (each) => html`
+                <li>${each}</li>
+              `,
+            )}
+          </ul>
+        </section>
+      `
+    }
     <section class="part" aria-labelledby="now">
       <h2 id="now">Now</h2>
-      ${duties.length === 0 && html`<p>No rotation has anybody on call now. Policies that name responders page them all the same.</p>`}
+      ${
+        duties.length === 0 &&
+        html`
+          <p>No rotation has anybody on call now. Policies that name responders page them all the same.</p>
+        `
+      }
       <ul class="cards">
         ${duties.map(
-          (each) => html`<li class="card" key=${each.rotationId}>
-            <p><strong>${nameOf(each.responderId)}</strong></p>
-            <p>${each.rotationName}${each.until ? `, until ${moment(each.until)}` : ""}</p>
-            ${each.shadowIds?.length > 0 && html`<p class="quiet">Watches: ${each.shadowIds.map(nameOf).join(", ")}</p>`}
-          </li>`
+          (each) => html`
+            <li class="card" key=${each.rotationId}>
+              <p><strong>${nameOf(each.responderId)}</strong></p>
+              <p>${each.rotationName}${each.until ? `, until ${moment(each.until)}` : ""}</p>
+              ${
+                each.shadowIds?.length > 0 &&
+                html`
+                  <p class="quiet">Watches: ${each.shadowIds.map(nameOf).join(", ")}</p>
+                `
+              }
+            </li>
+          `,
         )}
       </ul>
-    </section>`;
+    </section>
+  `;
 }
 
 function Mine({ duties, again }) {
   const open = useSignal("");
-  return html`<section class="part" aria-labelledby="mine">
-    <h2 id="mine">My shifts</h2>
-    ${duties.length === 0 && html`<p class="empty">You have none in this time.</p>`}
-    <ul class="cards">
-      ${duties.map((each) => {
-        const id = `${each.rotationId}/${each.startsAt}`;
-        return html`<li class="card" key=${id}>
-          <p><strong>${moment(each.startsAt)} to ${moment(each.endsAt)}</strong></p>
-          <p>${each.rotationName}</p>
-          <p class="actions"><button type="button" aria-expanded=${open.value === id} onClick=${() => (open.value = open.value === id ? "" : id)}>Ask somebody to take it</button></p>
-          ${open.value === id && html`<${Ask} duty=${each} again=${again} cancel=${() => (open.value = "")} />`}
-        </li>`;
-      })}
-    </ul>
-  </section>`;
+  return html`
+    <section class="part" aria-labelledby="mine">
+      <h2 id="mine">My shifts</h2>
+      ${
+        duties.length === 0 &&
+        html`
+          <p class="empty">You have none in this time.</p>
+        `
+      }
+      <ul class="cards">
+        ${duties.map((each) => {
+          const id = `${each.rotationId}/${each.startsAt}`;
+          return html`
+            <li class="card" key=${id}>
+              <p><strong>${moment(each.startsAt)} to ${moment(each.endsAt)}</strong></p>
+              <p>${each.rotationName}</p>
+              <p class="actions">
+                <button
+                  type="button"
+                  aria-expanded=${open.value === id}
+                  onClick=${() => (open.value = open.value === id ? "" : id)}
+                >
+                  Ask somebody to take it
+                </button>
+              </p>
+              ${
+                open.value === id &&
+                html`
+                  <${Ask} duty=${each} again=${again} cancel=${() => (open.value = "")} />
+                `
+              }
+            </li>
+          `;
+        })}
+      </ul>
+    </section>
+  `;
 }
 
 function Ask({ duty, again, cancel }) {
   const colleagues = Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
-  return html`<${Form}
-    name=${`swap/${duty.rotationId}/${duty.startsAt}`}
-    label="Ask somebody to take this shift"
-    submit="Ask"
-    cancel=${cancel}
-    fields=${[{ name: "askedOf", label: "Whom to ask", kind: "select", options: colleagues, required: true, help: "Nothing changes until they accept." }]}
-    send=${async ({ askedOf }) => {
-      const { rotationId, startsAt, endsAt } = duty;
-      await post("/v1/on-call/swaps", { askedOf, gives: { rotationId, startsAt, endsAt } });
-      tell(`${nameOf(askedOf)} is asked. You keep the shift until they accept.`);
-      again();
-    }}
-  />`;
+  return html`
+    <${Form}
+      name=${`swap/${duty.rotationId}/${duty.startsAt}`}
+      label="Ask somebody to take this shift"
+      submit="Ask"
+      cancel=${cancel}
+      fields=${[
+        {
+          name: "askedOf",
+          label: "Whom to ask",
+          kind: "select",
+          options: colleagues,
+          required: true,
+          help: "Nothing changes until they accept.",
+        },
+      ]}
+      send=${async ({ askedOf }) => {
+        const { rotationId, startsAt, endsAt } = duty;
+        await post("/v1/on-call/swaps", { askedOf, gives: { rotationId, startsAt, endsAt } });
+        tell(`${nameOf(askedOf)} is asked. You keep the shift until they accept.`);
+        again();
+      }}
+    />
+  `;
 }
 
 function Swaps({ swaps, again }) {
@@ -106,48 +180,86 @@ function Swaps({ swaps, again }) {
     }
     again();
   };
-  return html`<section class="part" aria-labelledby="swaps">
-    <h2 id="swaps">Swaps that wait for an answer</h2>
-    <ul class="cards">
-      ${open.map(
-        (each) => html`<li class="card" key=${each.swapId}>
-          <p><strong>${nameOf(each.requestedBy)}</strong> asked ${nameOf(each.askedOf)}: ${stretch(each.gives)}${each.takes ? `, in return for ${stretch(each.takes)}` : ""}</p>
-          <p class="quiet">${word(SWAPS, each.state)}</p>
-          <p class="actions">
-            ${each.askedOf === session.value.id &&
-            html`<button type="button" class="primary" onClick=${() => act(each, "accept", "The swap is in force.")}>Accept</button>
-              <button type="button" onClick=${() => act(each, "decline", "Declined. Nothing changes.")}>Decline</button>`}
-            ${each.requestedBy === session.value.id && html`<button type="button" onClick=${() => act(each, "withdraw", "Taken back.")}>Take it back</button>`}
-          </p>
-        </li>`
-      )}
-    </ul>
-  </section>`;
+  return html`
+    <section class="part" aria-labelledby="swaps">
+      <h2 id="swaps">Swaps that wait for an answer</h2>
+      <ul class="cards">
+        ${open.map(
+          (each) => html`
+            <li class="card" key=${each.swapId}>
+              <p>
+                <strong>${nameOf(each.requestedBy)}</strong>
+                ${` asked ${nameOf(each.askedOf)}: ${stretch(each.gives)}`}
+                ${each.takes && `, in return for ${stretch(each.takes)}`}
+              </p>
+              <p class="quiet">${word(SWAPS, each.state)}</p>
+              <p class="actions">
+                ${
+                  each.askedOf === session.value.id &&
+                  html`
+                    <button type="button" class="primary" onClick=${() => act(each, "accept", "The swap is in force.")}>
+                      Accept
+                    </button>
+                    <button type="button" onClick=${() => act(each, "decline", "Declined. Nothing changes.")}>
+                      Decline
+                    </button>
+                  `
+                }
+                ${
+                  each.requestedBy === session.value.id &&
+                  html`
+                    <button type="button" onClick=${() => act(each, "withdraw", "Taken back.")}>Take it back</button>
+                  `
+                }
+              </p>
+            </li>
+          `,
+        )}
+      </ul>
+    </section>
+  `;
 }
 
 const stretch = ({ startsAt, endsAt }) => `${moment(startsAt)} to ${moment(endsAt)}`;
 
 function Calendar({ duties, weeks }) {
   const days = Map.groupBy(duties, (each) => DAYS.format(new Date(each.startsAt)));
-  return html`<section class="part" aria-labelledby="weeks">
-    <h2 id="weeks">The next weeks</h2>
-    <div class="field">
-      <label for="how-far">How far to look</label>
-      <select id="how-far" value=${weeks.value} onChange=${(event) => (weeks.value = event.target.value)}>
-        ${Object.entries(WEEKS).map(([value, text]) => html`<option value=${value} selected=${value === weeks.value}>${text}</option>`)}
-      </select>
-    </div>
-    <p class="quiet">Times are this device's: ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p>
-    ${duties.length === 0 && html`<p class="empty">No rotation has a duty in this time.</p>`}
-    ${[...days].map(
-      ([day, found]) => html`<h3>${day}</h3>
-        <ul>
-          ${found.map(
-            (each) => html`<li>
-              ${moment(each.startsAt)} to ${moment(each.endsAt)}: <strong>${each.responderName || nameOf(each.responderId)}</strong>, ${each.rotationName}${each.shadow ? " (watches)" : ""}
-            </li>`
+  return html`
+    <section class="part" aria-labelledby="weeks">
+      <h2 id="weeks">The next weeks</h2>
+      <div class="field">
+        <label for="how-far">How far to look</label>
+        <select id="how-far" value=${weeks.value} onChange=${(event) => (weeks.value = event.target.value)}>
+          ${Object.entries(WEEKS).map(
+            ([value, text]) => html`
+              <option value=${value} selected=${value === weeks.value}>${text}</option>
+            `,
           )}
-        </ul>`
-    )}
-  </section>`;
+        </select>
+      </div>
+      <p class="quiet">Times are this device's: ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p>
+      ${
+        duties.length === 0 &&
+        html`
+          <p class="empty">No rotation has a duty in this time.</p>
+        `
+      }
+      ${[...days].map(
+        ([day, found]) => html`
+          <h3>${day}</h3>
+          <ul>
+            ${found.map(
+              (each) => html`
+                <li>
+                  ${`${stretch(each)}: `}
+                  <strong>${each.responderName || nameOf(each.responderId)}</strong>
+                  , ${each.rotationName}${each.shadow ? " (watches)" : ""}
+                </li>
+              `,
+            )}
+          </ul>
+        `,
+      )}
+    </section>
+  `;
 }

@@ -7,42 +7,77 @@ import { session } from "../lib/sign_in.js";
 import { moment } from "../lib/words.js";
 
 export function Reviews() {
-  return html`<${Title}>Break-glass reviews<//>
+  return html`
+    <${Title}>Break-glass reviews<//>
     <p>Openings of an alert without a relation to the person that nobody has reviewed yet.</p>
     <${Loaded} load=${() => all("/v1/break-glass", "uses", { unreviewed: true })}>
       ${(found, again) =>
         found.length === 0
-          ? html`<p class="empty">Nothing waits for a review.</p>`
-          : html`<ul class="cards">
-              ${found.map((each) => html`<li key=${each.breakGlassId}><${Use} use=${each} again=${again} /></li>`)}
-            </ul>`}
-    <//>`;
+          ? html`
+              <p class="empty">Nothing waits for a review.</p>
+            `
+          : html`
+              <ul class="cards">
+                ${found.map(
+                  (each) => html`
+                    <li key=${each.breakGlassId}><${Use} use=${each} again=${again} /></li>
+                  `,
+                )}
+              </ul>
+            `}
+    <//>
+  `;
 }
 
 function Use({ use, again }) {
   const open = useSignal(false);
   const own = use.principalId === session.value.id;
-  return html`<article class="card" aria-label=${`Opened ${moment(use.usedAt)}`}>
-    <p><strong>${nameOf(use.principalId)}</strong>, ${moment(use.usedAt)}</p>
-    <p class="note">${use.reason}</p>
-    ${own
-      ? html`<p>It is yours: somebody else reviews it.</p>`
-      : html`<p class="actions"><button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>Review</button></p>`}
-    ${open.value &&
-    html`<${Form}
-      name=${`review/${use.breakGlassId}`}
-      label="Review"
-      submit="Record the review"
-      cancel=${() => (open.value = false)}
-      fields=${[
-        { name: "justified", label: "Was it justified?", kind: "choice", options: { yes: "Yes", no: "No" }, required: true },
-        { name: "note", label: "What you found", kind: "area", required: true, maxlength: 4000 },
-      ]}
-      send=${async ({ justified, note }) => {
-        await post(`/v1/break-glass/${use.breakGlassId}:review`, { justified: justified === "yes", note });
-        tell("The review is recorded.");
-        again();
-      }}
-    />`}
-  </article>`;
+  return html`
+    <article class="card" aria-label=${`Opened ${moment(use.usedAt)}`}>
+      <p>
+        <strong>${nameOf(use.principalId)}</strong>
+        , ${moment(use.usedAt)}
+      </p>
+      <p class="note">${use.reason}</p>
+      ${
+        own
+          ? html`
+              <p>It is yours: somebody else reviews it.</p>
+            `
+          : html`
+              <p class="actions">
+                <button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>
+                  Review
+                </button>
+              </p>
+            `
+      }
+      ${
+        open.value &&
+        html`
+          <${Form}
+            name=${`review/${use.breakGlassId}`}
+            label="Review"
+            submit="Record the review"
+            cancel=${() => (open.value = false)}
+            fields=${[
+              {
+                name: "justified",
+                label: "Was it justified?",
+                kind: "choice",
+                options: { yes: "Yes", no: "No" },
+                required: true,
+              },
+              { name: "note", label: "What you found", kind: "area", required: true, maxlength: 4000 },
+            ]}
+            send=${async ({ justified, note }) => {
+              await post(`/v1/break-glass/${use.breakGlassId}:review`, { justified: justified === "yes", note });
+              tell("The review is recorded.");
+              again();
+            }}
+          />
+        `
+      }
+    </article>
+  `;
 }

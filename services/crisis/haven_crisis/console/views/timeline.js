@@ -5,33 +5,59 @@ import { clock, DISPOSITIONS, ENTRIES, GROUNDS, PAGES, RISKS, SEVERITY, WAYS, wo
 
 export function Tried({ entries = [] }) {
   if (!entries.length) return null;
-  return html`<section aria-labelledby="tried">
-    <h2 id="tried">What was tried to reach them</h2>
-    <${Entries} entries=${entries} />
-  </section>`;
+  return html`
+    <section aria-labelledby="tried">
+      <h2 id="tried">What was tried to reach them</h2>
+      <${Entries} entries=${entries} />
+    </section>
+  `;
 }
 
 export function Timeline({ entries }) {
-  return html`<section aria-labelledby="timeline">
-    <h2 id="timeline">What happened</h2>
-    <${Entries} entries=${entries} />
-  </section>`;
+  return html`
+    <section aria-labelledby="timeline">
+      <h2 id="timeline">What happened</h2>
+      <${Entries} entries=${entries} />
+    </section>
+  `;
 }
 
 function Entries({ entries }) {
-  return html`<ol class="timeline">
+  return html`
+    <ol class="timeline">
       ${entries.map(
-        (each) => html`<li key=${each.seq}>
-          <time datetime=${each.at}>${clock(each.at)}</time>
-          <div>
-            <p><strong>${word(ENTRIES, each.kind)}</strong>${by(each)}${facts(each.facts)}</p>
-            ${each.note && html`<p class="note">${each.note}</p>`}
-            ${each.debrief && html`<${Debrief} debrief=${each.debrief} />`}
-            ${each.closing && html`<${Closing} closing=${each.closing} />`}
-          </div>
-        </li>`
+        (each) => html`
+          <li key=${each.seq}>
+            <time datetime=${each.at}>${clock(each.at)}</time>
+            <div>
+              <p>
+                <strong>${word(ENTRIES, each.kind)}</strong>
+                ${by(each)}${facts(each.facts)}
+              </p>
+              ${
+                each.note &&
+                html`
+                  <p class="note">${each.note}</p>
+                `
+              }
+              ${
+                each.debrief &&
+                html`
+                  <${Debrief} debrief=${each.debrief} />
+                `
+              }
+              ${
+                each.closing &&
+                html`
+                  <${Closing} closing=${each.closing} />
+                `
+              }
+            </div>
+          </li>
+        `,
       )}
-    </ol>`;
+    </ol>
+  `;
 }
 
 function by({ actorId }) {
@@ -51,29 +77,46 @@ function facts(known) {
 }
 
 function Closing({ closing }) {
-  return html`<p>${word(DISPOSITIONS, closing.disposition)}. Risk: ${word(RISKS, closing.riskLevel)}.</p>
-    ${closing.disclosures.map((each) => html`<p>Told: ${each.told} (${word(GROUNDS, each.ground)})</p>`)}`;
+  return html`
+    <p>${word(DISPOSITIONS, closing.disposition)}. Risk: ${word(RISKS, closing.riskLevel)}.</p>
+    ${closing.disclosures.map(
+      (each) => html`
+        <p>Told: ${each.told} (${word(GROUNDS, each.ground)})</p>
+      `,
+    )}
+  `;
 }
 
 function Debrief({ debrief }) {
-  return html`<p>Went well: ${debrief.wentWell}</p>
+  return html`
+    <p>Went well: ${debrief.wentWell}</p>
     <p>To change: ${debrief.toChange}</p>
-    <p>Support offered: ${debrief.supportOffered}</p>`;
+    <p>Support offered: ${debrief.supportOffered}</p>
+  `;
 }
 
 export function Pages({ pages }) {
   if (!pages.length) return null;
-  return html`<section aria-labelledby="pages">
-    <h2 id="pages">Who was paged</h2>
-    <ol class="timeline">
-      ${pages.map(
-        (each) => html`<li key=${each.pageId}>
-          <time datetime=${each.createdAt}>${clock(each.createdAt)}</time>
-          <p>
-            ${nameOf(each.responderId)}, by ${each.channel}: ${word(PAGES, each.state).toLowerCase()}${each.failure ? ` (${each.failure})` : ""}${each.resent ? ", sent again" : ""}
-          </p>
-        </li>`
-      )}
-    </ol>
-  </section>`;
+  return html`
+    <section aria-labelledby="pages">
+      <h2 id="pages">Who was paged</h2>
+      <ol class="timeline">
+        ${pages.map(
+          (each) => html`
+            <li key=${each.pageId}>
+              <time datetime=${each.createdAt}>${clock(each.createdAt)}</time>
+              <p>
+                ${outcome(each)}${each.resent ? ", sent again" : ""}
+              </p>
+            </li>
+          `,
+        )}
+      </ol>
+    </section>
+  `;
+}
+
+/** Who was paged how, and what came of it. */
+export function outcome({ responderId, channel, state, failure }) {
+  return `${nameOf(responderId)}, by ${channel}: ${word(PAGES, state).toLowerCase()}${failure ? ` (${failure})` : ""}`;
 }
