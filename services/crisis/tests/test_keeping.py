@@ -321,6 +321,25 @@ async def test_a_call_of_someone_whose_alert_is_open_belongs_to_it(trouble: Trou
     await trouble.whole(person_id, signals=2)
 
 
+async def test_a_call_whose_alert_was_not_known_becomes_part_of_it(trouble: Trouble, person_id: str) -> None:
+    """The id that its pages told leads there, and each page is in the record beside those from before."""
+    world = trouble.world
+    before = await trouble.signal(person_id)
+    await world.paged("first", before.alert_id)
+    other = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": None})
+    roads: Any = other.process.service.checks[READINESS]
+    async with trouble.away():
+        # It learned nothing of the alert before the database went away.
+        roads.__self__.keeping._open.clear()
+        answer = await trouble.signal(person_id, caller=other.as_role("participant", person_id=person_id))
+        assert answer.alert_id != before.alert_id
+        await eventually(lambda: len(trouble.received(person_id)) == 2)
+    alert = await trouble.whole(person_id, signals=2)
+    assert str(alert["alert_id"]) == before.alert_id
+    assert (await world.alert(answer.alert_id)).alert_id == before.alert_id
+    await other.stop()
+
+
 async def test_a_responder_takes_it_while_the_record_is_away(trouble: Trouble, person_id: str) -> None:
     await _known_on_call(trouble)
     world = trouble.world

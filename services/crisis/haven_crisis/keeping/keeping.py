@@ -28,10 +28,11 @@ from haven_crisis.store.acceptance import Plan
 from haven_crisis.store.kept import Open
 from haven_kit import ids, logs
 from haven_kit.database import Database
+from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
 from haven_kit.service import Parts
 
-ANSWER_S = 2.0
+ANSWER_S = 1.0
 """For the database to say that it is back."""
 OWNER_FIRST_S = 3.0
 """How long a case is left to its owner once the database is back."""
@@ -95,6 +96,7 @@ class Keeping:
         self._pager = pager
         self._open: dict[str, Open] = {}
         self._stepping = asyncio.Lock()
+        self._asking: asyncio.Task[bool] | None = None
         self._back_since: float | None = None
         self.answered_at = 0.0
         """When the database last answered, by the monotonic clock."""
@@ -107,6 +109,9 @@ class Keeping:
 
     async def stop(self) -> None:
         """Finish the pages under way, and let go."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
         await self._pages.settle()
         await self._keeper.close()
 
@@ -281,16 +286,26 @@ class Keeping:
         return after
 
     async def _database_answers(self) -> bool:
-        """Whether the record can be written; if so, what is open in it is remembered."""
-        try:
-            async with asyncio.timeout(ANSWER_S), self._database.transaction(_PRINCIPAL) as tx:
-                self._open = {each.person_id: each for each in reversed(await kept.open_alerts(tx)) if not each.drill}
-        except Exception as error:  # noqa: BLE001 - whatever it is, the record cannot be read now
+        """Whether the record can be written. One that says nothing is not waited for: there is more to do."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(), name="kept: ask the record")
+        await asyncio.wait({self._asking}, timeout=ANSWER_S)
+        if not (self._asking.done() and self._asking.result()):
             self._back_since = None
-            _log.warning("kept.record_away", error=type(error).__name__)
             return False
         self.answered_at = time.monotonic()
         self._back_since = self._back_since or self.answered_at
+        return True
+
+    async def _ask(self) -> bool:
+        """Ask the record what is open in it."""
+        try:
+            async with self._database.transaction(_PRINCIPAL) as tx:
+                found = await kept.open_alerts(tx)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record cannot be read now
+            _log.warning("kept.record_away", error=type(error).__name__)
+            return False
+        self._open = {each.person_id: each for each in reversed(found) if not each.drill}
         return True
 
     async def _complete_all(self) -> None:
@@ -307,6 +322,8 @@ class Keeping:
                     return
             await self._completer.complete(held)
             await self._keeper.forget(held)
+        except (Unavailable, Overloaded) as error:
+            _log.warning("kept.waiting", alert_id=held.case.alert_id, error=type(error).__name__)
         except Exception:  # noqa: BLE001 - see above
             _log.exception("kept.not_completed", alert_id=held.case.alert_id)
             metrics.KEPT_FAILURES.inc()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from nats import errors as nats_errors
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, Header, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
 
 from haven_kit.messaging import Messaging
 
@@ -104,8 +104,10 @@ class Stream:
         """The case is in the record. Raises NotKept."""
         try:
             await (await self._open()).delete_msg(STREAM, revision)
-        except (NotFoundError, BadRequestError):
-            return  # another replica was first
+        except ServiceUnavailableError as error:
+            raise NotKept from error
+        except APIError:
+            return  # it is not there any more: another replica was first
         except (TimeoutError, nats_errors.Error) as error:
             raise NotKept from error
 

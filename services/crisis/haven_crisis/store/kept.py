@@ -10,7 +10,7 @@ from typing import Any
 
 from haven_kit.database import Tx
 
-MOST_OPEN = 2_000
+MOST_OPEN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
