@@ -1,4 +1,4 @@
-"""Write what of the Helm chart is said elsewhere: values.schema.json, README.md, and the caller matrix.
+"""Write what of the Helm chart is said elsewhere: values.schema.json, README.md, caller matrix, permissions on NATS.
 
 The schema comes from values.yaml (names, types, descriptions) and from the services' settings classes (what `settings`
 may hold). `--check` writes nothing and fails where the committed files are not what they say.
@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from haven_dev import project
+from haven_dev.embedded.nats import permissions
 from haven_kit.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +136,10 @@ def files() -> dict[Path, str]:
         CHART / "values.schema.json": json.dumps(schema(values, said), indent=2) + "\n",
         CHART / "README.md": _README + "".join(_rows(values, said)),
         CHART / "files" / "callers.json": callers,
+        CHART / "files" / "nats-permissions.json": json.dumps(
+            {part: permissions(part) for part in project.SERVICES}, indent=2
+        )
+        + "\n",
     }
 
 

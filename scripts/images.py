@@ -1,6 +1,6 @@
 """Build the images of every process with Docker or Podman: `make images`.
 
-`HAVEN_IMAGES_BASE` is the base image, `HAVEN_IMAGES_ARGS` are more arguments for each build, `HAVEN_IMAGES_TAG` the tag.
+`HAVEN_IMAGES_BASE` is the base image, `HAVEN_IMAGES_ARGS` more arguments for each build, `HAVEN_IMAGES_TAG` the tag.
 """
 
 from __future__ import annotations

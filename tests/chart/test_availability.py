@@ -22,7 +22,9 @@ def shape(value: Any) -> Any:
 def test_every_service_has_the_same_shape_of_values() -> None:
     def within(part: Any, whole: Any, path: str) -> None:
         for key, each in (part or {}).items():
-            assert path.endswith((".settings", ".files", ".requests", ".limits")) or key in (whole or {}), f"{path}.{key}"
+            assert path.endswith((".settings", ".files", ".requests", ".limits")) or key in (whole or {}), (
+                f"{path}.{key}"
+            )
             if isinstance(each, dict):
                 within(each, (whole or {}).get(key), f"{path}.{key}")
 

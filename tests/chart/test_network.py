@@ -9,6 +9,7 @@ from typing import Any
 from rendering import CHART, FULL, ROOT, install, render
 
 from haven_dev import project
+from haven_dev.embedded.nats import permissions
 
 PORTS = {"grpc": 8443, "http": 8080, "metrics": 9464}
 
@@ -133,3 +134,9 @@ def test_egress_can_be_narrowed() -> None:
     egress = release.of("NetworkPolicy")["haven-billing"]["spec"]["egress"]
     assert on(egress, 5432) == here
     assert on(egress, 4222) == here
+
+
+def test_users_of_the_evaluations_nats_may_do_what_development_lets_them() -> None:
+    secret = install("ci/evaluation-values.yaml").of("Secret")["haven-nats"]["stringData"]["nats.conf"]
+    users = {each["user"]: each["permissions"] for each in json.loads(secret)["authorization"]["users"]}
+    assert users == {part: permissions(part) for part in project.SERVICES}
