@@ -501,6 +501,24 @@ async def test_a_responders_own_rule_adds_a_channel_while_nobody_has_answered(wo
     )
 
 
+async def test_who_watches_is_paged_and_takes_no_alert(world: World, person_id: str) -> None:
+    await world.plan()
+    await world.responder("trainee", ["last"])
+    office, now = _as(world, "admin", OnCallServiceStub), world.clock.now()
+    rotation = await office.GetRotation(pb.GetRotationRequest(rotation_id=world.ids["rotation"]))
+    rotation.shadows.add(responder_id="trainee", starts_at=stamp(now), ends_at=stamp(now + DAY))
+    await office.PutRotation(pb.PutRotationRequest(rotation_id=world.ids["rotation"], rotation=rotation))
+    raised = await world.signal(person_id)
+    await world.paged("first", raised.alert_id)
+    await world.paged("last", raised.alert_id)
+    taking = alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id)
+    with pytest.raises(Refused) as watches:
+        await world.alerts("trainee").AcknowledgeAlert(taking)
+    assert watches.value.reason == "observer"
+    assert (await world.alerts("first").AcknowledgeAlert(taking)).responder_id == "first"
+    await world.plan()
+
+
 async def _channels(world: World, alert_id: str) -> list[str]:
     """The channels on which `first` has got pages of an alert."""
     listed = await world.alerts("first").ListPages(alert_pb.ListPagesRequest(alert_id=alert_id))

@@ -89,7 +89,12 @@ class Desk:
         return await self.take(tx, alert, responder_id, channel)
 
     async def take(self, tx: Tx, alert: Alert, by: str, channel: str = "") -> Alert:
-        """The locked alert, taken by somebody who may see it; told and counted where that changed anything."""
+        """The locked alert, taken by somebody who may see it; told and counted where that changed anything.
+
+        Raises Refused("observer") for somebody who only watches, unless it was given to them by name.
+        """
+        if by not in (alert.responder_id, alert.offered_to) and self.directory.book.observes(by, tx.now):
+            raise Refused("observer", "You watch this rotation and cannot take its alerts. Whoever is on call can.")
         after = await self.add(tx, alert, lambda alert: commands.acknowledge(alert, by, tx.now, self.limits, channel))
         if alert.offered_to == by and after.responder_id == by:
             tell.handed_over(tx, alert, after)

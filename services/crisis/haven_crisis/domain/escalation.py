@@ -128,10 +128,12 @@ class Book:
         return self._reachable(who for each in rotations if each is not None for who in watching(each, at))
 
     def observes(self, responder_id: str, at: datetime) -> bool:
-        """Whether somebody only watches at `at`: shadows a rotation, and has none."""
+        """Whether somebody only watches at `at`: shadows a rotation, has none, and is named by no policy."""
         if not any(responder_id in watching(each, at) for each in self.rotations.values()):
             return False
-        return responder_id not in self.on_duty(at)
+        steps = (step for each in self.policies.values() for step in (*each.steps, each.last_resort))
+        named = any(target.responder_id == responder_id for step in steps for target in step.targets)
+        return not named and responder_id not in self.on_duty(at)
 
     def _who(self, target: Target, at: datetime) -> Iterable[str]:
         return (target.responder_id,) if target.responder_id else self._on_call(self._rotations(target), at)
