@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
 from haven.crisis.v1 import alerts_pb2
 from haven.crisis.v1 import signals_pb2 as pb
@@ -76,7 +77,7 @@ def help_lines(country: str = "", region: str = "") -> tuple[pb.HelpLine, ...]:
     """
     if not country:
         return lines_for_person()
-    data = read("haven_crisis", "help_lines.yaml")
+    data = _numbers()
     return (_emergency(country), *(pb.HelpLine(**each) for each in _crisis(data["crisis"], country, region)))
 
 
@@ -85,13 +86,18 @@ def lines_for_person(country: str = "", region: str = "") -> tuple[pb.HelpLine, 
     """Whom a person can reach where they are: crisis lines first, then the emergency service. Those of the program's
     own country where no place is known.
     """
-    data = read("haven_crisis", "help_lines.yaml")
+    data = _numbers()
     place = country or data["home_country"]
     return (*(pb.HelpLine(**each) for each in _crisis(data["crisis"], place, region)), _emergency(place))
 
 
+@cache
+def _numbers() -> Mapping[str, Any]:
+    return read("haven_crisis", "help_lines.yaml")
+
+
 def _emergency(country: str) -> pb.HelpLine:
-    emergency = read("haven_crisis", "help_lines.yaml")["emergency"]
+    emergency = _numbers()["emergency"]
     number = emergency["countries"].get(country, emergency["default"])
     return pb.HelpLine(name=emergency["name"], number=number, how=emergency["how"])
 

@@ -151,7 +151,7 @@ async def test_a_colleague_answers_where_the_closer_does_not_in_time(world: Worl
     with pytest.raises(Refused) as own:
         await colleague.CoSign(review_pb.CoSignRequest(alert_id=closed.alert_id))
     assert own.value.reason == "own_closing"
-    assert (await (await _clinician(world, person_id)).CoSign(review_pb.CoSignRequest(alert_id=closed.alert_id)))
+    assert await (await _clinician(world, person_id)).CoSign(review_pb.CoSignRequest(alert_id=closed.alert_id))
     await world.replays(closed.alert_id)
 
 

@@ -52,7 +52,10 @@ class BreakGlassApi:
         of = Round(
             alert.alert_id, alert.cycle, asked_stage(alert), alert.drill, alert.raised_at, telemetry.traceparent()
         )
-        await self._desk.pager.page(call.tx, of, self._desk.pager.drafts([reviewer], alert.severity))
+        drafts = self._desk.pager.drafts([reviewer], alert.severity)
+        if not drafts:
+            _log.error("break_glass.reviewer_without_channel", responder_id=reviewer)
+        await self._desk.pager.page(call.tx, of, drafts)
 
     async def list_break_glass_uses(
         self, call: Call, request: pb.ListBreakGlassUsesRequest
