@@ -114,6 +114,10 @@ async def test_a_message_that_arrived_is_delivered_whatever_is_told_then(phones:
     await phones.reached(alert_id, ("sms", "DELIVERED", ""))
     await phones.twilio.tell_message(message, "undelivered", "30003")
     await phones.reached(alert_id, ("sms", "DELIVERED", ""))
+    async with phones.world.transaction() as tx:
+        row = await tx.fetch_one("SELECT reported, reason FROM delivery WHERE reference = $1", message.sid)
+    assert row is not None
+    assert (row["reported"], row["reason"]) == (alerts_pb2.PAGE_STATE_DELIVERED, "delivered")
 
 
 @pytest.mark.parametrize("status", ["undelivered", "failed", "canceled"])
