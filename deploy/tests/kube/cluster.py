@@ -1,9 +1,9 @@
 """A rendered release, run as real containers: what kubelet, DNS and volumes do, as far as the chart's pods ask for it.
 
-`podman kube play` is not used: it knows no gRPC probes, sleeps no preStop, puts no StatefulSet's claims on disk, and runs
-HTTP probes by a shell and curl inside the container, which these images do not need. This runs the same objects with the
-same users, read-only file systems, mounts, names and probes; it does not enforce resources and network policies, which
-the chart's own tests check.
+`podman kube play` is not used: it knows no gRPC probes, sleeps no preStop, puts no StatefulSet's claims on disk, and
+runs HTTP probes by a shell and curl inside the container, which these images do not need. This runs the same objects
+with the same users, read-only file systems, mounts, names and probes; it does not enforce resources and network
+policies, which the chart's own tests check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the release is given from outside: sign-in over TLS, a receiver of pages, a mail server, a collector, a clock."""
+"""What the release is given from outside: sign-in over TLS, receivers of pages and mail, a collector, a clock."""
 
 from __future__ import annotations
 
@@ -97,6 +97,8 @@ class Played:
     outside: Outside
     gateway_url: str
     crisis_url: str
+    ahead: float = 0
+    """How far the pods' clocks are set forward, in seconds."""
 
     @property
     def issuer(self) -> Any:
@@ -120,4 +122,5 @@ class Played:
 
     def turn_clock(self, to_seconds: float) -> None:
         """Set every pod's time of day forward."""
+        self.ahead = to_seconds
         self.cluster.put("ConfigMap", "clock", {"ahead": str(to_seconds).encode()})

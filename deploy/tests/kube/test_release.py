@@ -1,8 +1,9 @@
-"""The minimal preset as real containers: ready by its own probes, the day in the program, and the drill of `helm test`."""
+"""The minimal preset as real containers: ready by its own probes, the day, and the drill of `helm test`."""
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ async def test_the_day_is_played_on_the_release(released: tuple[Played, Release]
 
 async def test_the_drill_of_helm_test_goes_through(released: tuple[Played, Release]) -> None:
     platform, release = released
-    token = platform.issuer.token("administrator", "on_call_responder", at=_now(platform))
+    token = platform.issuer.token("administrator", "on_call_responder", at=time.time() + platform.ahead)
     platform.cluster.put("Secret", "test-token", {"token": token.encode()})
     before = len(platform.webhook.received)
     log = await platform.cluster.run_hook(release.of("Pod")["haven-drill"])
@@ -106,10 +107,3 @@ async def test_every_process_says_why_it_would_not_start(released: tuple[Played,
     for name, log in (await platform.cluster.logs()).items():
         assert "cannot start" not in log, name
         assert "Traceback" not in log, name
-
-
-def _now(platform: Played) -> float:
-    import time
-
-    ahead = (platform.cluster._folder / "data" / "configmap-clock" / "ahead").read_text()
-    return time.time() + float(ahead)
