@@ -58,9 +58,7 @@ class CrisisSettings(EdgeSettings):
     crisis_drill_webhook: str | None = Field(
         default=None, pattern=r"^https?://", description="Takes the pages of drills, and of drills alone, for everyone."
     )
-    crisis_drill_secret: SecretStr | None = Field(
-        default=None, description="Key of its signature: whsec_ and base64."
-    )
+    crisis_drill_secret: SecretStr | None = Field(default=None, description="Key of its signature: whsec_ and base64.")
 
     crisis_accept_seconds: float = Field(
         default=1, gt=0, le=5, description="For the database to make a signal durable, before it is kept elsewhere."
