@@ -55,6 +55,31 @@ async def connect(server: Nats, authority: Pki, user: str) -> Client:
     )
 
 
+async def test_what_crisis_keeps_is_read_by_crisis_alone(tmp_path: Path) -> None:
+    authority = Pki(tmp_path / "pki")
+    server = Nats(tmp_path, authority)
+    await server.start()
+    try:
+        crisis, intake = await connect(server, authority, "crisis"), await connect(server, authority, "intake")
+        stream = crisis.jetstream()
+        await stream.add_stream(name="CRISIS_KEPT", subjects=["crisis.kept.>"])
+        made = await stream.publish("crisis.kept.one", b"1")
+        assert (await stream.get_msg("CRISIS_KEPT", seq=1, subject="crisis.kept.>", next=True)).data == b"1"
+        other = intake.jetstream(timeout=0.5)
+        for attempt in (
+            other.pull_subscribe("crisis.kept.>", stream="CRISIS_KEPT"),
+            other.pull_subscribe("crisis.kept.>", durable="intake", stream="CRISIS_KEPT"),
+            other.get_msg("CRISIS_KEPT", seq=1),
+            other.publish("crisis.kept.one", b"2"),
+        ):
+            with pytest.raises((APIError, TimeoutError, nats.errors.Error)):
+                await attempt
+        await stream.delete_msg("CRISIS_KEPT", made.seq)
+        await asyncio.gather(crisis.close(), intake.close())
+    finally:
+        await server.stop()
+
+
 async def test_a_part_tells_its_own_events_and_no_others(tmp_path: Path) -> None:
     authority = Pki(tmp_path / "pki")
     server = Nats(tmp_path, authority)

@@ -1,6 +1,7 @@
 """The unit of work: one commit for all, or nothing."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -214,3 +215,34 @@ async def test_a_full_pool_makes_callers_wait_and_says_so_after_a_while(
         assert await waiting
     finally:
         await database.close()
+
+
+async def test_a_pool_beside_another_waits_for_nobody_in_it(kit_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "WAIT_S", 0.05)
+    crowded = Database(kit_db.url, clock=SystemClock(), pool_size=1)
+    beside = crowded.beside(1, "beside")
+    async with crowded.transaction(WHO) as held:
+        await held.fetch("SELECT 1")
+        with pytest.raises(Overloaded):
+            async with crowded.transaction(WHO):
+                raise AssertionError("a second connection came from nowhere")
+        async with beside.transaction(WHO) as tx:
+            assert (await tx.read("SELECT current_setting('application_name')"))[0][0] == "beside"
+            tx.wake("pages")
+    assert await crowded.wake.wait("pages", 1)
+    await crowded.close()
+
+
+async def test_what_happened_before_is_recorded_as_of_then(kit_db: Database) -> None:
+    person, then = ids.new_id(), datetime(2026, 1, 5, 9, tzinfo=UTC)
+    async with kit_db.transaction(WHO) as tx:
+        with tx.as_of(then, system("earlier")):
+            tx.audit(person, action="a", seen_as="called for help for you")
+            assert tx.now == then
+        tx.audit(person, action="b", seen_as="wrote it down")
+        assert tx.now > then
+    async with kit_db.transaction(WHO) as tx:
+        rows = await tx.read("SELECT principal_id, at FROM audit_entry WHERE person_id = $1 ORDER BY action", person)
+    assert tuple(rows[0]) == ("system:earlier", then)
+    assert rows[1]["principal_id"] == WHO.id
+    assert rows[1]["at"] > then

@@ -72,6 +72,10 @@ class Trouble:
         """Wait until all that was kept is in the record."""
         await eventually(lambda: self.keeping.cases == 0, timeout=20)
 
+    def noted(self, alert_id: str) -> bool:
+        """Whether it is known how every page of a kept alert went."""
+        return not list(self.keeping._keeper.cases[alert_id].case.open_pages())
+
     def failed(self, alert_id: str) -> int:
         """How many pages of a kept alert failed so far."""
         held = self.keeping._keeper.cases[alert_id]
@@ -88,7 +92,12 @@ class Trouble:
         await self.complete()
 
         async def there() -> list[Any]:
-            return await self.fetch("SELECT * FROM alert WHERE person_id = $1 AND state <> 6", person_id)
+            return await self.fetch(
+                """SELECT * FROM alert WHERE person_id = $1 AND state <> 6 AND signals >= $2 AND NOT EXISTS
+                (SELECT 1 FROM page WHERE page.alert_id = alert.alert_id AND page.state = 2)""",
+                person_id,
+                signals,
+            )
 
         (alert,) = await eventually(there, timeout=20)
         await self.world.replays(str(alert["alert_id"]))
@@ -262,6 +271,7 @@ async def test_it_escalates_from_memory_and_the_record_goes_on_from_there(troubl
     async with trouble.away():
         answer = await trouble.signal(person_id)
         await world.paged("first", answer.alert_id)
+        await eventually(lambda: trouble.noted(answer.alert_id))
         world.clock.advance(WAIT + timedelta(seconds=1))
         await world.paged("second", answer.alert_id)
         assert len(world.pages("first", answer.alert_id)) == 1

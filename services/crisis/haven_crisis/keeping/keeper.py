@@ -53,6 +53,8 @@ class Keeper:
         self.replica = replica
         self.cases: dict[str, Held] = {}
         """By alert id."""
+        self.looked = False
+        """Whether the last look at the stream was one."""
 
     def mine(self, held: Held) -> bool:
         """Whether this replica pages for it."""
@@ -162,10 +164,12 @@ class Keeper:
 
     async def look(self) -> None:
         """Learn what other replicas, or an earlier run, have left in the stream."""
+        self.looked = False
         try:
             found = await self._stream.news(AT_ONCE)
         except NotKept:
             return
+        self.looked = True
         for each in found:
             self._learn(each)
 

@@ -278,8 +278,8 @@ class Keeping:
             if self._back_since is None or self.cases:
                 await self.step()
             since = self._back_since
-            others = any(not self._keeper.mine(each) for each in self._keeper.cases.values())
-            if others and since is not None and time.monotonic() - since < OTHERS_WRITE_S:
+            fresh = since is not None and time.monotonic() - since < OTHERS_WRITE_S
+            if fresh and (self.cases or not self._keeper.looked):
                 return False
             return await step()
 
