@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from haven_dev.runner import Platform
+from tests.browser.console import BROWSER
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
 QUIET = [
     "--headless",
     "--disable-gpu",
