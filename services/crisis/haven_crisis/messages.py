@@ -14,7 +14,7 @@ from haven_kit.errors import Invalid
 
 
 def rotation_of(kept: pb.Rotation) -> Rotation:
-    """The rotation in a message. Raises Invalid where a part is missing, and for a zone or a day that does not exist."""
+    """The rotation in a message. Raises Invalid for a part that is missing, a zone or a day that does not exist."""
     return Rotation(
         rotation_id=kept.rotation_id,
         layers=_layers(kept),

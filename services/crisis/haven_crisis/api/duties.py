@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -57,9 +58,11 @@ class DutyApi:
         else:
             raise NotFound("rotation")
         until = call.now + coverage.HORIZON
-        response = pb.CheckCoverageResponse(problems=plan.of_rotation(book, rotation, call.now))
+        response = pb.CheckCoverageResponse(
+            problems=await asyncio.to_thread(plan.of_rotation, book, rotation, call.now)
+        )
         response.checked_until.FromDatetime(until)
-        checked = coverage.check(rotation, book.away, book.names, call.now, until)
+        checked = await asyncio.to_thread(coverage.check, rotation, book.away, book.names, call.now, until)
         response.gaps.extend(_findings(checked.gaps))
         response.overlaps.extend(_findings(checked.overlaps))
         return response

@@ -1,8 +1,9 @@
-"""What every change of the on-call plan shares: it is checked against the whole plan, which is locked meanwhile, kept in
-the history, and refused where it would leave a call for help without an answer."""
+"""What every change of the on-call plan shares: it is checked against the whole plan, which is locked meanwhile, kept
+in the history, and refused where it would leave a call for help without an answer."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -46,7 +47,7 @@ class Planning:
         rotation.ClearField("etag")
         drafted = rotation_of(rotation)
         before, version = await self._begin(tx, "rotation", rotation.rotation_id, etag)
-        _refuse("rotation_gap", plan.of_rotation(before, drafted, tx.now))
+        _refuse("rotation_gap", await asyncio.to_thread(plan.of_rotation, before, drafted, tx.now))
         await on_call.put(tx, "rotation", rotation.rotation_id, version, rotation)
         await self._end(tx, before, [])
         await self._note(tx, "rotation", rotation.rotation_id, rotation.name, rotation, reason)
@@ -98,7 +99,7 @@ class Planning:
         before = await self._desk.directory.plan(tx)
         yield
         after = await self._desk.directory.plan(tx)
-        _refuse("time_off_on_duty", plan.newly_wrong(before, after, tx.now))
+        _refuse("time_off_on_duty", await asyncio.to_thread(plan.newly_wrong, before, after, tx.now))
 
     async def _begin(self, tx: Tx, part: str, key: str, etag: str) -> tuple[Book, int]:
         self._desk.directory.renew(tx)
@@ -107,7 +108,8 @@ class Planning:
 
     async def _end(self, tx: Tx, before: Book, more: Sequence[str]) -> None:
         after = await self._desk.directory.plan(tx)
-        _refuse(BREAKS, [*more, *plan.newly_wrong(before, after, tx.now)])
+        # Beside the loop that takes calls for help: 90 days of a plan of many layers take a while to look through.
+        _refuse(BREAKS, [*more, *await asyncio.to_thread(plan.newly_wrong, before, after, tx.now)])
 
     async def _note(self, tx: Tx, part: str, key: str, name: str, body: Message, reason: str) -> None:
         await plan_changes.note(tx, part, key, name, body.SerializeToString(), reason)

@@ -74,7 +74,7 @@ class SwapApi:
         return pb.ListSwapsResponse(swaps=shown, next_page_token=token)
 
     async def _open(self, call: Call, swap_id: str, *, by: str) -> pb.Swap:
-        """A swap that waits for an answer, which is the caller's to give. An administrator sees all and answers none."""
+        """A swap that waits for the caller's answer. An administrator sees all of them and answers none."""
         swap = await swaps.get(call.tx, swap_id)
         if getattr(swap, by) != call.principal.id:
             raise NotFound("swap")

@@ -1,4 +1,4 @@
-"""Whether the on-call plan holds together: rotations without gaps, policies that reach somebody, people who can be paged."""
+"""Whether the on-call plan holds together: rotations without gaps, policies and people that can be reached."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Who is on call at a moment: turns counted in wall time, which change at the same wall time in their layer's own zone.
 
-A wall time that a daylight-saving change skips is read with the offset before the change, one that comes twice means the
-first (RFC 5545, section 3.3.5): both are what `fold=0` says.
+A wall time that a daylight-saving change skips is read with the offset before the change, one that comes twice means
+the first (RFC 5545, section 3.3.5): both are what `fold=0` says.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -153,12 +154,17 @@ def _opened(layer: Layer, at: datetime) -> tuple[bool, datetime]:
     """Whether one of the layer's windows is open, and until when that is certain."""
     if not layer.windows:
         return True, NEVER
-    found = list(_windows(layer, at.astimezone(layer.zone).date()))
+    found = _windows(layer, at.astimezone(layer.zone).date())
     edges = [edge for each in found for edge in (each.starts_at, each.ends_at) if edge > at]
     return any(each.holds(at) for each in found), min(edges)
 
 
-def _windows(layer: Layer, around: date) -> Iterator[Stretch]:
+@lru_cache(maxsize=1024)
+def _windows(layer: Layer, around: date) -> tuple[Stretch, ...]:
+    return tuple(_around(layer, around))
+
+
+def _around(layer: Layer, around: date) -> Iterator[Stretch]:
     for offset in _WEEK:
         day = around + offset * _DAY
         for each in layer.windows:

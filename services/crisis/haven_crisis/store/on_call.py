@@ -1,4 +1,4 @@
-"""Responders, rotations, policies and teams. Every change counts up `on_call_version`, which tells a copy that is old."""
+"""Responders, rotations, policies, teams. Every change counts up `on_call_version`, which tells a copy that is old."""
 
 from __future__ import annotations
 
