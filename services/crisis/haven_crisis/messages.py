@@ -12,6 +12,9 @@ from haven_crisis.domain.rotation import Layer, Override, Rotation, Shadow, Wind
 from haven_kit import times
 from haven_kit.errors import Invalid
 
+MOST_WINDOWS = 42
+"""In all layers of a rotation together: it is looked through 90 days ahead."""
+
 
 def rotation_of(kept: pb.Rotation) -> Rotation:
     """The rotation in a message. Raises Invalid for a part that is missing, a zone or a day that does not exist."""
@@ -35,6 +38,8 @@ def _layers(kept: pb.Rotation) -> tuple[Layer, ...]:
     if kept.layers:
         if kept.responder_ids:
             raise Invalid("rotation.layers", "one_form", "Give responders in turn, or layers, not both.")
+        if sum(len(each.windows) for each in kept.layers) > MOST_WINDOWS:
+            raise Invalid("rotation.layers", "windows", f"Give at most {MOST_WINDOWS} windows in all layers together.")
         return tuple(_layer(f"rotation.layers[{place}]", each) for place, each in enumerate(kept.layers))
     for field in ("responder_ids", "shift_days", "time_zone", "hand_over", "first_day"):
         if not getattr(kept, field):

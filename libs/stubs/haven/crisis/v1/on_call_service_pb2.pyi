@@ -351,7 +351,7 @@ class Rotation(_message.Message):
     def overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___Override]: ...
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[_layers_pb2.Layer]:
-        """Where two have somebody on call, the later one in the list counts."""
+        """Where two have somebody on call, the later one in the list counts. At most 42 windows in all of them together."""
 
     @_builtins.property
     def shadows(self) -> _containers.RepeatedCompositeFieldContainer[_layers_pb2.Shadow]: ...
