@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import UTC
 
@@ -101,7 +102,8 @@ class OnCallApi:
     async def get_on_call(self, call: Call, request: pb.GetOnCallRequest) -> pb.GetOnCallResponse:
         at = request.at.ToDatetime(UTC) if request.HasField("at") else call.now
         book = await self._desk.book(call.tx)
-        response = pb.GetOnCallResponse(problems=self._desk.directory.problems(call.now))
+        problems = await asyncio.to_thread(self._desk.directory.problems, call.now)
+        response = pb.GetOnCallResponse(problems=problems)
         for key, rotation in book.rotations.items():
             duty = book.duty(key, at)
             if duty is None:
