@@ -42,6 +42,8 @@ def test_crisis_is_highly_available_and_nobody_had_to_ask(path: str) -> None:
         scaler = release.of("HorizontalPodAutoscaler")[name]["spec"]
         assert scaler["minReplicas"] >= 3
         assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300
+        own = {each["pods"]["metric"]["name"] for each in scaler["metrics"] if each["type"] == "Pods"}
+        assert own == {"haven_crisis_signals_in_flight", "haven_crisis_oldest_page_seconds"}
     else:
         assert crisis["spec"]["replicas"] >= 3
     assert {each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]} == {"DoNotSchedule"}

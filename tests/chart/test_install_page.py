@@ -66,15 +66,6 @@ def test_every_command_of_the_page_works(folder: Path) -> None:
     assert seen == {"helm", "kubectl", "haven"}
 
 
-def test_the_additional_values_fit(folder: Path) -> None:
-    done = _run(
-        folder, str(HELM), "template", "haven", "deploy/helm/haven", "-f", "deploy/helm/haven/presets/crisis-only.yaml",
-        "-f", "crisis.yaml", "-f", "crisis-metrics.yaml",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "haven_crisis_oldest_page_seconds" in done.stdout
-
-
 def test_what_only_a_cluster_can_answer_is_about_services_that_the_chart_makes() -> None:
     ports = set(re.findall(r"service/(haven-\w+-http) \d+:(\d+)", PAGE.read_text()))
     assert ports == {("haven-gateway-http", "8080"), ("haven-crisis-http", "8080")}
