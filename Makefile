@@ -72,11 +72,11 @@ images: setup ## Build the images of all processes with Docker or Podman
 
 kube-test: setup ## Run the chart's minimal preset as real containers and play the day on it (needs the images)
 	@scripts/helm
-	@$(BIN)/python scripts/stand_ins.py
+	@$(BIN)/python scripts/images.py --servers
 	@$(BIN)/python -m pytest deploy/tests/kube
 
 test-containers: setup ## Run the services' tests against PostgreSQL and NATS in containers (needs a Docker API)
-	@$(BIN)/python scripts/stand_ins.py
+	@$(BIN)/python scripts/images.py --servers
 	@$(BIN)/python -m pytest -n auto --dist loadfile --containers libs/kit services
 
 clean: ## Stop leftovers and remove all that was made here, the environment too

@@ -148,7 +148,7 @@ def descriptions(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     lines = text.splitlines()
 
-    def visit(node: yaml.Node, path: str) -> None:
+    def visit(node: yaml.Node | None, path: str) -> None:
         if not isinstance(node, yaml.MappingNode):
             return
         for key, value in node.value:
