@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 from haven_crisis import metrics
@@ -31,20 +32,26 @@ class Gauges:
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
             since = await audit.oldest_page(tx)
         metrics.OLDEST_PAGE.set(0 if since is None else max(0.0, (tx.now - since).total_seconds()))
-        self._look_for_gaps(self._directory.book, tx.now)
+        await self._look_for_gaps(self._directory.book, tx.now)
         return False
 
-    def _look_for_gaps(self, book: Book, now: datetime) -> None:
+    async def _look_for_gaps(self, book: Book, now: datetime) -> None:
         if self._checked is not None:
             of, at = self._checked
             if of is book and timedelta(0) <= now - at < CHECK_EVERY:
                 return
         self._checked = book, now
-        end = now + coverage.HORIZON
-        gaps = [
-            gap
-            for rotation in book.rotations.values()
-            for gap in coverage.check(rotation, book.away, book.names, now, end).gaps
-        ]
-        metrics.GAPS.set(len(gaps))
-        metrics.NEXT_GAP.set((min((each.starts_at for each in gaps), default=end) - now).total_seconds())
+        # Beside the loop that takes calls for help: a large plan takes seconds.
+        begins = await asyncio.to_thread(_gaps, book, now)
+        metrics.GAPS.set(len(begins))
+        metrics.NEXT_GAP.set((min(begins, default=now + coverage.HORIZON) - now).total_seconds())
+
+
+def _gaps(book: Book, now: datetime) -> list[datetime]:
+    """When each gap of the next 90 days begins."""
+    end = now + coverage.HORIZON
+    return [
+        gap.starts_at
+        for rotation in book.rotations.values()
+        for gap in coverage.check(rotation, book.away, book.names, now, end).gaps
+    ]
