@@ -78,7 +78,7 @@ class Providers:
             kind = self._random.choice(("refuses", "unreachable", "hangs", "answer lost", "slow"))
         else:
             return ""
-        if kind in ("hangs", "answer lost"):
+        if kind in ("hangs", "answer lost", "slow"):
             weather.unanswered += 1
         weather.fault(f"provider {provider} {kind}", TIMEOUT_S if kind in ("hangs", "answer lost", "slow") else 0.2)
         return kind

@@ -103,6 +103,7 @@ class Weather:
         random = self.random.random
         if self.profile.slow_statement and self.rough and random() < self.profile.slow_statement:
             slow = 0.05 + random()
+            self.unanswered += 1  # a note that is late lets a lease run out
             self.fault("slow statement", slow)
             return slow
         return (0.0005 + 0.002 * random()) * self.profile.distance
