@@ -114,6 +114,7 @@ class Weather:
             return ""
         now = self.now()
         if any(start <= now < end for start, end in self.outages):
+            self.lost += 1
             return "lost before"
         profile = self.profile
         if not profile.lost_before and not profile.lost_after:
