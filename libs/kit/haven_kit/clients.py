@@ -18,7 +18,6 @@ from opentelemetry.trace import SpanKind
 from haven_kit import logs, telemetry, tls
 from haven_kit.errors import (
     STATUS_DETAILS_KEY,
-    Cancelled,
     DeadlineExceeded,
     HavenError,
     Internal,
@@ -55,6 +54,9 @@ _BACKOFF_SECONDS: Final = (0.05, 0.15, 0.45)
 _RETRY_TOKENS: Final = 10.0
 _CERTIFICATE_CHECK_SECONDS: Final = 30
 _READS: Final = ("Get", "List")
+_LEFT: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+"""What a call ends with when its target goes. A call that is cancelled here raises CancelledError; one that the other
+side cancelled was on its way while that was ending."""
 
 log = logs.get(__name__)
 
@@ -132,12 +134,10 @@ class _Called:
         code = error.code()
         if isinstance(details, bytes):
             return from_status(code, error.details() or "", details)
-        if code is grpc.StatusCode.UNAVAILABLE:
+        if code in _LEFT:
             return Unavailable(f"The {self.name} service")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineExceeded(f"The {self.name} service did not answer in time.")
-        if code is grpc.StatusCode.CANCELLED:
-            return Cancelled(f"The call to the {self.name} service was cancelled.")
         if code is grpc.StatusCode.UNIMPLEMENTED:
             return Unimplemented(f"The {self.name} service does not know this method.")
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -292,7 +292,7 @@ class _UnaryUnary:
 
     async def _wait(self, error: aio.AioRpcError, attempt: int, ends: float) -> bool:
         """Wait before the next attempt. False where it should not be made."""
-        if error.code() is not grpc.StatusCode.UNAVAILABLE or not self._method.target.may_retry():
+        if error.code() not in _LEFT or not self._method.target.may_retry():
             return False
         pause = _BACKOFF_SECONDS[attempt - 1] * random.uniform(0.5, 1)  # noqa: S311 jitter, not a secret
         if time.monotonic() + pause >= ends:

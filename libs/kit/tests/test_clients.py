@@ -191,6 +191,15 @@ async def test_a_target_that_keeps_failing_is_not_pressed(stub: DeskStub, desk: 
     assert len(desk.metadata) < 20  # 40 without a budget
 
 
+async def test_a_call_that_a_target_cancelled_as_it_ended_is_made_again(stub: DeskStub, desk: Desk) -> None:
+    desk.fail = [grpc.StatusCode.CANCELLED]
+    assert await stub.GetNote(StringValue())
+    assert len(desk.metadata) == 2
+    desk.fail = [grpc.StatusCode.CANCELLED]
+    with pytest.raises(errors.Unavailable):
+        await stub.CreateNote(StringValue())
+
+
 @pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS])
 async def test_other_failures_are_not_repeated_and_words_of_the_peer_stay_behind(
     stub: DeskStub, desk: Desk, code: grpc.StatusCode
@@ -206,7 +215,6 @@ async def test_other_failures_are_not_repeated_and_words_of_the_peer_stay_behind
     ("code", "kind"),
     [
         (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.Overloaded),
-        (grpc.StatusCode.CANCELLED, errors.Cancelled),
         (grpc.StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
         (grpc.StatusCode.UNIMPLEMENTED, errors.Unimplemented),
     ],

@@ -341,6 +341,8 @@ async def test_health_tells_readiness_apart_from_liveness(desk: Desk) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     desk.server._checks = {"broken": _false}
+    desk.server._ready_by = ("broken",)
+    desk.server.state = {"broken": True}
 
     async with desk.channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)

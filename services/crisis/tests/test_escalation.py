@@ -74,7 +74,7 @@ def test_help_lines_fit_the_place() -> None:
 
     assert numbers() == ["988", "911"]
     assert numbers("US") == ["911", "988"]
-    assert numbers("GB") == ["999"]
+    assert numbers("GB") == ["999", "116 123"]
     assert numbers("XX") == ["112"]
 
 
