@@ -19,8 +19,13 @@ from haven_dev.runner import Platform
 _results: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
 
+LONG = ("tests/chaos/", "tests/test_simulation.py", "tests/browser/")
+"""What takes minutes begins first, so that no process waits for it alone at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Note on each test what it proves, so that its report carries it to the process that writes the record."""
+    items.sort(key=lambda item: not any(each in item.path.as_posix() for each in LONG))
     for item in items:
         for mark in item.iter_markers("capability"):
             item.user_properties.extend(("capability", each) for each in mark.args)
