@@ -77,7 +77,7 @@ class Out(NamedTuple):
 @pytest.fixture(params=["test", "production"])
 def out(request: pytest.FixtureRequest) -> Iterator[Out]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
     out = Out(io.StringIO(), InMemorySpanExporter())
     settings = Settings.model_construct(
         service="crisis", environment=request.param, version="0", trace_sample_ratio=1.0, otlp_endpoint=None
@@ -87,7 +87,7 @@ def out(request: pytest.FixtureRequest) -> Iterator[Out]:
     yield out
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**config)
 
 
 MESSAGES = _phi_messages()

@@ -39,13 +39,13 @@ class Stream(io.StringIO):
 def stream() -> Iterator[Stream]:
     """Logs of this test, as a process in development would write them."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
     stream = Stream()
     logs.setup("crisis", "info", stream=stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**config)
 
 
 def test_a_line_tells_when_who_and_what(stream: Stream) -> None:
