@@ -23,12 +23,14 @@ from haven_crisis.records import POSTGRES, Records
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store.pages import Draft, Job, PageState, Round, wanted
 from haven_kit import ids, logs, telemetry
-from haven_kit.database import Tx
+from haven_kit.database import RETRYABLE, Tx
 from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
 from haven_kit.service import Parts
 
 BATCH = 100
+NOTE_TRIES = 3
+"""How often a note is tried at once where others in the database were in its way; then it is left for later."""
 NOTES_AT_ONCE = 2
 """Connections to the database that noting accepted pages may hold: calls for help that come in go first."""
 MOST_UNNOTED = 10_000
@@ -148,7 +150,7 @@ class Pager:
         try:
             outcome = await self.deliver(job)
             if outcome is not None:
-                await self._note_now_or_later(job, outcome)
+                await self.note_now_or_later(job, outcome)
         except Exception:  # noqa: BLE001 - nobody else would hear of it
             # The page stays claimed; when its lease runs out it is sent again.
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
@@ -167,16 +169,17 @@ class Pager:
         except Exception:  # noqa: BLE001 - the page itself goes on, and starts the next channel when it fails
             _log.exception("page.next_not_begun", page_id=job.page_id, alert_id=job.alert_id)
 
-    async def _note_now_or_later(self, job: Job, outcome: Outcome) -> None:
+    async def note_now_or_later(self, job: Job, outcome: Outcome) -> None:
+        """Write down how a claimed page went; `note_late` does it where the record cannot be written now."""
         try:
             await self.note(job, outcome)
-        except (Unavailable, Overloaded):
+        except (Unavailable, Overloaded, *RETRYABLE):
             self._unnoted.append((job, outcome))
 
     async def note_late(self) -> None:
         """Write down what could not be while the record was away, so that nobody takes those pages for lost."""
         for _ in range(len(self._unnoted)):
-            await self._note_now_or_later(*self._unnoted.popleft())
+            await self.note_now_or_later(*self._unnoted.popleft())
 
     async def deliver(self, job: Job) -> Outcome | None:
         """Hand a page to its provider, whether or not there is a record of it. None where its lease left no time."""
@@ -228,10 +231,24 @@ class Pager:
         return text
 
     async def note(self, job: Job, outcome: Outcome) -> None:
-        """Write down how a claimed page went, and try on where it failed."""
+        """Write down how a claimed page went, and try on where it failed. A page that is not noted before its lease
+        ends is sent again, so a note that others in the database were in the way of is tried again at once."""
         # A page that failed starts the next channel, so its note waits for no other.
         turn = self._noting if outcome.state is PageState.ACCEPTED else nullcontext()
-        async with turn, self._parts.database.transaction(_PRINCIPAL) as tx:
+        async with turn:
+            for tries_left in reversed(range(NOTE_TRIES)):
+                try:
+                    await self._note(job, outcome)
+                except RETRYABLE as error:
+                    _log.warning("page.note_again", page_id=job.page_id, error=type(error).__name__)
+                    if not tries_left:
+                        raise
+                else:
+                    break
+        _log.info("page.sent", page_id=job.page_id, alert_id=job.alert_id, outcome=outcome.state.name.lower())
+
+    async def _note(self, job: Job, outcome: Outcome) -> None:
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
             if outcome.state is not PageState.ACCEPTED:
                 alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
                 ended = await self._records.pages.ended(tx, job.page_id, self.worker_id, outcome.state, outcome.reason)
@@ -243,7 +260,6 @@ class Pager:
             ):
                 tx.wake("relay")
                 tx.wake("watch")
-        _log.info("page.sent", page_id=job.page_id, alert_id=job.alert_id, outcome=outcome.state.name.lower())
 
     async def _move_on(self, tx: Tx, alert: Alert, job: Job, outcome: Outcome) -> None:
         """A page did not arrive, or nobody knows: note it, and try on while it is wanted. The alert is locked."""

@@ -247,3 +247,36 @@ async def _ended(world: World, alert_id: str, count: int) -> bool:
     ended = (alerts_pb2.PAGE_STATE_ACCEPTED, alerts_pb2.PAGE_STATE_FAILED, alerts_pb2.PAGE_STATE_UNKNOWN)
     states = [each.state for each in await _pages(world, alert_id)]
     return len([each for each in states if each in ended]) >= count and alerts_pb2.PAGE_STATE_SENDING not in states
+
+
+@pytest.mark.parametrize("hindrances", [2, 4], ids=["noted at the third try", "left for later"])
+async def test_a_page_whose_note_is_hindered_is_noted_all_the_same(
+    world: World, person_id: str, hindrances: int
+) -> None:
+    """Unnoted it would be sent again when its lease ends."""
+    await world.plan()
+    async with world.transaction() as tx:
+        await tx.fetch("CREATE SEQUENCE hindered")  # it counts on through what is rolled back
+        await tx.fetch(
+            f"""CREATE FUNCTION hinder() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('hindered') <= {hindrances} THEN RAISE EXCEPTION 'made up' USING ERRCODE = '40P01'; END IF;
+            RETURN NEW; END $$"""
+        )
+        await tx.fetch(
+            """CREATE TRIGGER hinder BEFORE UPDATE ON page FOR EACH ROW WHEN (NEW.state = 3)
+            EXECUTE FUNCTION hinder()"""
+        )
+    try:
+        alert_id = (await world.signal(person_id)).alert_id
+        await eventually(lambda: _noted(world, alert_id))
+    finally:
+        async with world.transaction() as tx:
+            await tx.fetch("DROP FUNCTION hinder CASCADE")
+            await tx.fetch("DROP SEQUENCE hindered")
+    await world.later(timedelta(seconds=10))
+    assert len(world.pages("first", alert_id)) == 1
+
+
+async def _noted(world: World, alert_id: str) -> bool:
+    async with world.transaction() as tx:
+        return bool(await tx.fetch("SELECT 1 FROM page WHERE alert_id = $1 AND state = 3", alert_id))

@@ -113,7 +113,7 @@ class MemoryPager:
                 return
         if outcome is not None:
             # The record has the page by now, as one that is under way.
-            await self._pager.note(self._job(held, page), outcome)
+            await self._pager.note_now_or_later(self._job(held, page), outcome)
 
     async def _noted(self, held: Held, page: KeptPage, outcome: Outcome | None) -> None:
         now = self._parts.clock.now()
