@@ -16,7 +16,7 @@ from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import systems
 from haven_crisis.store.systems import Heard, System
 from haven_kit import logs
-from haven_kit.errors import HavenError
+from haven_kit.errors import Unavailable
 from haven_kit.identity import system as system_principal
 from haven_kit.service import Parts
 
@@ -51,27 +51,46 @@ class Systems:
         self._parts = parts
         self._known: dict[str, System] = {}
         self._people: dict[tuple[str, bytes], str] = {}
-        self._read_at = -READ_AGAIN_S
+        self._began_at = -READ_AGAIN_S
+        """When the newest read for a caller began, by the monotonic clock."""
+        self._failed = False
+        """Whether that one failed."""
+        self._reading: asyncio.Task[None] | None = None
         self._links: dict[str, int] = {}
         self._changed = False
         self._counts: defaultdict[str, _Count] = defaultdict(_Count)
 
     async def find(self, system_id: str) -> System | None:
-        """A system, as it is known: a signal of one that is known waits for no query."""
-        if system_id not in self._known or self._changed:
+        """A system, as it is known: a signal of one that is known waits for no query. None for one that the record
+        does not have. Raises Unavailable where that cannot be told now: it may have been registered a moment ago."""
+        asked = time.monotonic()
+        # A read that had begun before may have been too early for it: a system is told that it is none only by one
+        # that began later.
+        while system_id and self._began_at < asked and (system_id not in self._known or self._changed):
             await self._read_soon()
-        return self._known.get(system_id)
+        found = self._known.get(system_id)
+        if found is None and system_id and self._failed:
+            raise Unavailable("The record store")
+        return found
 
     async def _read_soon(self) -> None:
-        """Read anew, unless that was just done or takes too long."""
-        if not self._changed and time.monotonic() - self._read_at < READ_AGAIN_S:
-            return
-        self._read_at = time.monotonic()
+        """Read anew, together with all who ask meanwhile."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_in_turn(), name="systems: read")
+        await asyncio.wait({self._reading})
+
+    async def _read_in_turn(self) -> None:
+        """Not again within a moment of the last time, and no longer than callers wait."""
+        if not self._changed:
+            await asyncio.sleep(self._began_at + READ_AGAIN_S - time.monotonic())
+        self._began_at, self._failed = time.monotonic(), True
         try:
             async with asyncio.timeout(READ_S):
                 await self._read()
-        except (HavenError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - those who wait for it are told that it could not be read
             _log.warning("systems.not_read", error=type(error).__name__)
+        else:
+            self._failed = False
 
     def person(self, system_id: str, external_id: str) -> str:
         """Whom a system means by a name; empty: nobody knows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -252,6 +253,16 @@ async def test_what_is_refused_says_why_and_how_to_get_help_and_is_counted(
     assert (shown.disabled, shown.refused, shown.last_refusal) == (True, 3, "disabled")
     with pytest.raises(Stale):
         await admin(world).UpdateSystem(update)
+
+
+async def test_signals_that_come_at_once_right_after_a_system_was_registered_are_all_taken(
+    world: World, system: System
+) -> None:
+    """They wait for one look into the record, and nobody is told that there is no such system meanwhile."""
+    answers = await asyncio.gather(*(system.post({"person_id": ids.new_id()}) for _ in range(12)))
+    assert [status for status, _ in answers] == [202] * 12
+    strange = await asyncio.gather(*(system.post({"person_id": ids.new_id()}, path=ids.new_id()) for _ in range(12)))
+    assert [status for status, _ in strange] == [401] * 12
 
 
 async def test_only_administrators_say_who_may_call(world: World, system: System) -> None:

@@ -24,6 +24,7 @@ from haven_edge import bodies
 from haven_edge.problems import Problem
 from haven_edge.scalars import Finding
 from haven_kit import logs, telemetry
+from haven_kit.errors import Unavailable
 from haven_kit.identity import system as system_principal
 
 if TYPE_CHECKING:
@@ -43,14 +44,19 @@ class Inbound:
         self._systems = web.desk.systems
 
     async def signal(self, request: Request) -> Response:
-        """Take one signal. 202 with its id; 401 where it is not the system's, 422 where it does not say who."""
+        """Take one signal. 202 with its id; 400 where it does not say who, 401 where it is not the system's, 403 where
+        the system is disabled, 503 where nobody can tell now which systems there are."""
         carrier = {"traceparent": request.headers.get("traceparent", "")}
         with telemetry.server_span("POST /inbound/v1/{system_id}", carrier, sampled=True):
             return await self._signal(request)
 
     async def _signal(self, request: Request) -> Response:
         body = await bodies.read(request, MAX_BODY)
-        system = await self._systems.find(_uuid(request.path_params["system_id"]))
+        try:
+            system = await self._systems.find(_uuid(request.path_params["system_id"]))
+        except Unavailable:
+            detail = f"The signal could not be taken; send it again. {texts.SYSTEM_REFUSED}"
+            raise Problem("unavailable", detail) from None
         if system is None:
             raise Problem("unauthenticated", f"No such system, or not its signature. {texts.SYSTEM_REFUSED}")
         now = self._web.parts.clock.now()
