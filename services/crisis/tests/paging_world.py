@@ -13,7 +13,6 @@ from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2, channels_pb2
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 
-from haven_crisis.domain import replies
 from haven_crisis.store import on_call
 from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
 from haven_dev.providers.twilio import Message
@@ -120,9 +119,10 @@ class Phones:
         async with self.world.transaction() as tx:
             await tx.fetch("UPDATE alert SET state = 6, next_deadline = NULL")
 
-    def message(self, alert_id: str) -> Message:
-        """The first text message about an alert."""
-        return next(each for each in self.twilio.messages if f"reply {replies.code(alert_id)} " in each.body)
+    async def message(self, alert_id: str) -> Message:
+        """The first text message about an alert: the three digits in its text may be another alert's too."""
+        pages = [each.page_id for each in await self.pages(alert_id)]
+        return next(each for each in self.twilio.messages if each.callback.partition("page=")[2] in pages)
 
     def signal(self, person_id: str, **given: Any) -> Any:
         """Somebody calls for help."""

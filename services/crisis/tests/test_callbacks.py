@@ -108,7 +108,7 @@ async def test_voice_mail_that_answers_takes_nothing(phones: Phones, person_id: 
 
 async def test_a_message_that_arrived_is_delivered_whatever_is_told_then(phones: Phones, person_id: str) -> None:
     alert_id = await paged(phones, person_id)
-    message = phones.message(alert_id)
+    message = await phones.message(alert_id)
     for status in ("queued", "sent", "delivered", "sent", "delivered", "queued"):
         assert (await phones.twilio.tell_message(message, status)).status == 204
     await phones.reached(alert_id, ("sms", "DELIVERED", ""))
@@ -125,7 +125,7 @@ async def test_a_message_that_did_not_arrive_starts_the_next_channel(
     phones: Phones, person_id: str, status: str
 ) -> None:
     alert_id = await paged(phones, person_id, [sms("first"), voice("first")])
-    message = phones.message(alert_id)
+    message = await phones.message(alert_id)
     for told in ("queued", status, "sent", status):
         await phones.twilio.tell_message(message, told, "30003" if told == status else "")
     await phones.reached(
@@ -155,7 +155,7 @@ async def test_a_report_that_comes_before_the_page_is_noted_waits_for_it(phones:
         await tx.fetch(
             "UPDATE page SET state = 2, lease_until = $2 WHERE alert_id = $1", alert_id, tx.now + timedelta(seconds=5)
         )
-    await phones.twilio.tell_message(phones.message(alert_id), "delivered")
+    await phones.twilio.tell_message(await phones.message(alert_id), "delivered")
     await phones.reached(alert_id, ("sms", "SENDING", ""))
     async with phones.world.transaction() as tx:
         await tx.fetch("UPDATE page SET state = 3, lease_until = NULL WHERE alert_id = $1", alert_id)
@@ -164,7 +164,7 @@ async def test_a_report_that_comes_before_the_page_is_noted_waits_for_it(phones:
 
 async def test_what_twilio_has_not_signed_is_refused(phones: Phones, person_id: str) -> None:
     alert_id = await paged(phones, person_id)
-    twilio, message = phones.twilio, phones.message(alert_id)
+    twilio, message = phones.twilio, await phones.message(alert_id)
     fields = {"MessageSid": message.sid, "MessageStatus": "failed"}
     reply = {"From": PHONES["first"], "Body": replies.code(alert_id)}
     told = [

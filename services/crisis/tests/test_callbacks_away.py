@@ -55,7 +55,7 @@ async def test_what_a_provider_said_meanwhile_is_not_lost(phones: Phones, person
     await phones.seat({"first": [sms("first"), voice("first")], "second": [sms("second")]})
     alert_id = (await phones.signal(person_id)).alert_id
     await phones.reached(alert_id, ("sms", "ACCEPTED", ""))
-    message = phones.message(alert_id)
+    message = await phones.message(alert_id)
     async with phones.away():
         assert (await phones.twilio.tell_message(message, "undelivered", "30003")).status == 204
     await phones.reached(

@@ -130,7 +130,7 @@ async def test_the_report_counts_by_channel_provider_and_outcome(phones: Phones)
         )
     phones.pager_duty.trouble = Trouble()
     phones.world.clock.advance(timedelta(seconds=4))
-    await phones.twilio.tell_message(phones.message(paged[-1]), "delivered")
+    await phones.twilio.tell_message(await phones.message(paged[-1]), "delivered")
     await eventually(lambda: _delivered(phones, paged[-1]))
     drill = await phones.world.signal(ids.new_id(), phones.world.staff("boss"), source=signals_pb2.SIGNAL_SOURCE_DRILL)
     await eventually(lambda: phones.states(drill.alert_id))
@@ -178,7 +178,7 @@ async def test_pages_are_listed_newest_first_with_what_their_provider_said(phone
     await phones.seat({"first": [sms("first"), voice("first")], "second": [sms("second")]})
     alert_id = (await phones.signal(person_id)).alert_id
     await phones.reached(alert_id, ("sms", "ACCEPTED", ""))
-    message = phones.message(alert_id)
+    message = await phones.message(alert_id)
     await phones.twilio.tell_message(message, "undelivered", "30005")
     await phones.reached(
         alert_id, ("sms", "FAILED", "undelivered, code 30005"), ("sms", "QUEUED", ""), ("voice", "ACCEPTED", "")
