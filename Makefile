@@ -73,7 +73,7 @@ images: setup ## Build the images of all processes with Docker or Podman
 kube-test: setup ## Run the chart's minimal preset as real containers and play the day on it (needs the images)
 	@scripts/helm
 	@$(BIN)/python scripts/images.py --servers
-	@$(BIN)/python -m pytest deploy/tests/kube
+	@$(BIN)/python -m pytest -p no:cacheprovider --timeout 900 deploy/tests/kube
 
 test-containers: setup ## Run the services' tests against PostgreSQL and NATS in containers (needs a Docker API)
 	@$(BIN)/python scripts/images.py --servers

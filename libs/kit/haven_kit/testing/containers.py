@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from haven_dev import ports
 from haven_dev.embedded.nats import configuration, passwords
 from haven_dev.pki import Pki
+from haven_kit.testing.wait import eventually
 
 POSTGRES_IMAGE = "postgres:18"
 NATS_IMAGE = "nats:2.15"
 PASSWORD = "test"  # noqa: S105  (of a server that lives as long as a test session)
 _MOUNT = "/haven"
+START_S = 60.0
 
 
 class ContainerPostgres:
@@ -29,15 +31,24 @@ class ContainerPostgres:
             .with_env("POSTGRES_PASSWORD", PASSWORD)
             .with_exposed_ports(5432)
             .with_command("postgres -c fsync=off -c max_connections=400")
-            # The image starts the server twice: once to set it up, once for good.
-            .waiting_for(LogMessageWaitStrategy(re.compile("ready to accept connections.*ready to accept", re.DOTALL)))
         )
 
     async def start(self) -> str:
         """Start it. Returns the superuser's address."""
         self._container.start()
         host, port = self._container.get_container_host_ip(), self._container.get_exposed_port(5432)
-        return f"postgresql://postgres:{PASSWORD}@{host}:{port}/postgres"
+        url = f"postgresql://postgres:{PASSWORD}@{host}:{port}/postgres"
+
+        async def answers() -> bool:
+            # While the image sets the server up, it answers on its own socket alone.
+            try:
+                await (await asyncpg.connect(url, timeout=2)).close()
+            except (OSError, TimeoutError, asyncpg.PostgresError):
+                return False
+            return True
+
+        await eventually(answers, timeout=START_S)
+        return url
 
     async def stop(self) -> None:
         """Remove it."""
