@@ -13,7 +13,10 @@ from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
 from haven_dev.receivers import SmtpReceiver, WebhookReceiver
 from haven_kit.clock import FakeClock
 from haven_kit.testing.proxy import Proxy
+from haven_kit.testing.running import Running
+from haven_kit.testing.servers import Road
 
+from .keeping_world import Trouble
 from .paging_world import URL, Phones
 from .world import World
 
@@ -78,4 +81,35 @@ async def phones(haven: Any, serve: Callable[..., Awaitable[Any]]) -> AsyncItera
     twilio.message_url = f"{URL}/callbacks/twilio/message"
     yield made
     for each in servers:
+        await each.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def trouble(
+    haven: Any,
+    serve: Callable[..., Awaitable[Running]],
+    nats_server: Road,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Trouble]:
+    """A crisis service whose database and NATS can be taken away."""
+    hooks = {name: WebhookReceiver() for name in ("first", "second", "boss", "last")}
+    mail = SmtpReceiver()
+    for each in (*hooks.values(), mail):
+        await each.start()
+    clock = FakeClock()
+    database = Proxy(await haven.database_url("crisis"))
+    await database.start()
+    journal = tmp_path_factory.mktemp("journal")
+    settings = {
+        "clock": clock,
+        "database_url": database.url,
+        "crisis_last_resort_webhook": hooks["last"].url,
+        "smtp_port": mail.port,
+        "crisis_journal_dir": journal,
+    }
+    crisis = await serve(SPEC, **settings)
+    world = World(crisis, clock, hooks, mail)
+    await world.plan()
+    yield Trouble(world, database, nats_server, serve, settings, journal)
+    for each in (*hooks.values(), mail):
         await each.stop()

@@ -1,0 +1,114 @@
+"""The database is away: whoever is on call is paged and the alert escalated from memory, and somebody can take it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import aiohttp
+
+from haven_crisis.__main__ import SPEC
+from haven_kit.testing import eventually
+
+from .keeping_world import Trouble
+from .world import WAIT
+
+
+async def test_it_escalates_from_memory_and_the_record_goes_on_from_there(trouble: Trouble, person_id: str) -> None:
+    await trouble.on_call_is_known()
+    world = trouble.world
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        await world.paged("first", answer.alert_id)
+        await eventually(lambda: trouble.noted(answer.alert_id))
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await world.paged("second", answer.alert_id)
+        assert len(world.pages("first", answer.alert_id)) == 1
+    alert = await trouble.whole(person_id)
+    assert alert["stage"] == 1
+    assert alert["next_deadline"] > world.clock.now()
+    await world.later(timedelta(seconds=5))
+    assert len(world.pages("first", answer.alert_id)) == 1
+    assert len(world.pages("second", answer.alert_id)) == 1
+    await world.later(WAIT)
+    await world.paged("boss", answer.alert_id)
+
+
+async def test_a_provider_that_fails_moves_on_to_the_next_and_is_tried_again(trouble: Trouble, person_id: str) -> None:
+    world = trouble.world
+    await trouble.on_call_is_known()
+    world.hooks["first"].status = 503
+    try:
+        async with trouble.away():
+            answer = await trouble.signal(person_id)
+            await eventually(lambda: trouble.failed(answer.alert_id))
+            world.hooks["first"].status = 204
+            world.clock.advance(timedelta(seconds=3))
+            await world.paged("first", answer.alert_id, 2)
+    finally:
+        world.hooks["first"].status = 204
+    await trouble.complete()
+    rows = await trouble.fetch(
+        "SELECT place, attempt, state FROM page WHERE alert_id = $1 ORDER BY place, attempt", answer.alert_id
+    )
+    assert [tuple(row) for row in rows] == [(0, 1, 4), (0, 2, 3), (1, 1, 3)]
+    await world.replays(answer.alert_id)
+
+
+async def test_a_responder_takes_it_while_the_record_is_away(trouble: Trouble, person_id: str) -> None:
+    await trouble.on_call_is_known()
+    world = trouble.world
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        await world.paged("first", answer.alert_id)
+        assert not await trouble.keeping.acknowledge(answer.alert_id, "somebody-else", "link")
+        assert await trouble.keeping.acknowledge(answer.alert_id, "first", "link")
+        assert await trouble.keeping.acknowledge(answer.alert_id, "first", "link")
+        world.clock.advance(WAIT * 2)
+        await world.step("keeping")
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "first")
+    assert world.pages("second", answer.alert_id) == []
+
+
+async def test_a_tap_on_the_link_takes_it_while_the_record_is_away(trouble: Trouble, person_id: str) -> None:
+    await trouble.on_call_is_known()
+    world = trouble.world
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        (page,) = await world.paged("first", answer.alert_id)
+        edge = world.crisis.process.edge
+        assert edge is not None
+        link = f"http://127.0.0.1:{edge.port}/p/" + page["link"].rpartition("/")[2]
+        async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as http:
+            async with http.get(link) as opened:
+                told = await opened.json()
+            assert told["state"] == "open"
+            async with http.post(link, data={"tap": told["tap"]}) as tapped:
+                assert (await tapped.json())["state"] == "yours"
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "first")
+    audited = await trouble.fetch(
+        "SELECT principal_id FROM audit_entry WHERE person_id = $1 AND action = 'crisis/push'", person_id
+    )
+    assert [row[0] for row in audited] == ["first"]
+
+
+async def test_an_unanswered_alert_of_the_record_is_escalated_by_one_replica(trouble: Trouble, person_id: str) -> None:
+    world = trouble.world
+    answer = await trouble.signal(person_id)
+    await world.paged("first", answer.alert_id)
+    other = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": None})
+    await world.step("keeping")
+    await world.step("keeping", other)
+    async with trouble.away():
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await world.step("keeping")
+        await world.step("keeping", other)
+        world.clock.advance(timedelta(seconds=5))
+        await world.paged("second", answer.alert_id)
+        await world.step("keeping", other)
+        assert len(world.pages("second", answer.alert_id)) == 1
+    await other.stop()
+    alert = await trouble.whole(person_id)
+    assert alert["stage"] == 1
+    assert len(world.pages("second", answer.alert_id)) == 1
