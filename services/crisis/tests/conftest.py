@@ -110,6 +110,8 @@ async def trouble(
     crisis = await serve(SPEC, **settings)
     world = World(crisis, clock, hooks, mail)
     await world.plan()
-    yield Trouble(world, database, nats_server, serve, settings, journal)
+    made = Trouble(world, database, nats_server, serve, settings, journal)
+    await made.on_call_is_known()
+    yield made
     for each in (*hooks.values(), mail):
         await each.stop()

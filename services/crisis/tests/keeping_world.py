@@ -11,7 +11,7 @@ from typing import Any
 
 from haven.crisis.v1 import signals_pb2 as pb
 
-from haven_crisis.__main__ import READINESS
+from haven_crisis.__main__ import READINESS, SPEC
 from haven_crisis.store.pages import PageState
 from haven_kit.testing import eventually
 from haven_kit.testing.proxy import Proxy
@@ -112,9 +112,15 @@ class Trouble:
         cases = self.keeping._keeper.cases.items()
         return next(alert_id for alert_id, held in cases if held.case.person_id == person_id)
 
-    async def on_call_is_known(self) -> None:
-        """Who is on call is in the memory of the service."""
-        await self.world.step("on-call")
+    async def on_call_is_known(self, replica: Running | None = None) -> None:
+        """Who is on call is in the memory of the service, or of another replica."""
+        await self.world.step("on-call", replica)
+
+    async def replica(self) -> Running:
+        """One more, without a journal, that knows who is on call."""
+        other = await self.serve(SPEC, **self.settings | {"crisis_journal_dir": None})
+        await self.on_call_is_known(other)
+        return other
 
     @property
     def roads(self) -> Any:

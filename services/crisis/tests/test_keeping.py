@@ -12,7 +12,7 @@ import pytest
 from haven.crisis.v1 import signals_pb2 as pb
 from haven.crisis.v1.integration_service_pb2 import CreateSystemRequest
 
-from haven_crisis.__main__ import READINESS, SPEC
+from haven_crisis.__main__ import READINESS
 from haven_crisis.acceptance import Signal
 from haven_crisis.entrances import Entrance
 from haven_crisis.keeping.keeping import Taken
@@ -160,7 +160,7 @@ async def test_a_call_whose_alert_was_not_known_becomes_part_of_it(trouble: Trou
     world = trouble.world
     before = await trouble.signal(person_id)
     await world.paged("first", before.alert_id)
-    other = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": None})
+    other = await trouble.replica()
     roads: Any = other.process.service.checks[READINESS]
     async with trouble.away():
         # It learned nothing of the alert before the database went away.

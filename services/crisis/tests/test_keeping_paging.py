@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import aiohttp
 
-from haven_crisis.__main__ import SPEC
 from haven_kit.testing import eventually
 
 from .keeping_world import Trouble
@@ -97,7 +96,7 @@ async def test_an_unanswered_alert_of_the_record_is_escalated_by_one_replica(tro
     world = trouble.world
     answer = await trouble.signal(person_id)
     await world.paged("first", answer.alert_id)
-    other = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": None})
+    other = await trouble.replica()
     await world.step("keeping")
     await world.step("keeping", other)
     async with trouble.away():

@@ -18,7 +18,7 @@ from .world import WAIT
 async def test_a_replica_that_died_is_taken_over_by_another(trouble: Trouble, person_id: str) -> None:
     """Its pages in flight are sent again and say so; what had arrived is not."""
     world = trouble.world
-    other = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": None})
+    other = await trouble.replica()
     async with trouble.away():
         who = other.as_role("participant", person_id=person_id)
         answer = await trouble.signal(person_id, caller=who)
@@ -36,7 +36,7 @@ async def test_what_the_journal_holds_is_taken_up_at_the_next_start(trouble: Tro
     world = trouble.world
     folder = trouble.journal.parent / f"{trouble.journal.name}-other"
     other = await trouble.serve(SPEC, **trouble.settings | {"crisis_journal_dir": folder})
-    await world.step("on-call", other)
+    await trouble.on_call_is_known(other)
     async with trouble.away(nats=True):
         answer = await trouble.signal(person_id, caller=other.as_role("participant", person_id=person_id))
         assert answer.kept == pb.KEPT_JOURNAL
