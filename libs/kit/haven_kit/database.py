@@ -106,20 +106,20 @@ class Tx:
 
     async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a SQLAlchemy Core statement."""
-        with _reachable():
+        with reachable():
             await self._begin()
             return await self._connection.execute(statement, parameters)
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """Run plain SQL with `$1` places, and give its rows. For hot paths."""
-        with _reachable():
+        with reachable():
             await self._begin()
             rows: list[asyncpg.Record] = await self._driver.fetch(sql, *args)
         return rows
 
     async def fetch_one(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """As `fetch`, for at most one row."""
-        with _reachable():
+        with reachable():
             await self._begin()
             return await self._driver.fetchrow(sql, *args)
 
@@ -128,13 +128,13 @@ class Tx:
 
         At READ COMMITTED each statement sees what is committed when it begins, inside a transaction or not.
         """
-        with _reachable():
+        with reachable():
             rows: list[asyncpg.Record] = await self._driver.fetch(sql, *args)
         return rows
 
     async def read_one(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """As `read`, for at most one row."""
-        with _reachable():
+        with reachable():
             return await self._driver.fetchrow(sql, *args)
 
     def write(self, sql: str, *args: Any) -> None:
@@ -150,7 +150,7 @@ class Tx:
         Where nothing had begun the transaction, this is all of it: one round trip, durable when it returns. What
         follows is then a transaction of its own.
         """
-        with _reachable(), telemetry.client_span("commit", db__system__name="postgresql"):
+        with reachable(), telemetry.client_span("commit", db__system__name="postgresql"):
             together, values = _together((sql, args), self._take())
             return await self._driver.fetchrow(together, *values)
 
@@ -172,7 +172,7 @@ class Tx:
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail, and be undone, on its own, with all that it gathered. Raises what the part raises."""
-        with _reachable():
+        with reachable():
             await self._begin()
         await self._driver.execute("SAVEPOINT part")
         kept = self._gathered.copy()
@@ -329,14 +329,14 @@ class Database:
         Raises Unavailable when the database cannot be reached; then nothing was changed, unless the connection was lost
         during the commit itself, which only an idempotency key can tell. Raises Overloaded where too many wait.
         """
-        with _reachable():
+        with reachable():
             held = await self._pool.take()
         whole = False
         try:
             tx = Tx(held.core, held.driver, principal, self.clock.now())
             try:
                 yield tx
-                with _reachable():
+                with reachable():
                     await tx.commit()
                 whole = True
             except BaseException:
@@ -375,7 +375,7 @@ async def _rolled_back(driver: asyncpg.Connection) -> bool:
     return True
 
 
-class _reachable:  # noqa: N801 - reads as a statement
+class reachable:  # noqa: N801 - reads as a statement
     """Turns a lost database into Unavailable, and leaves every other error as it is."""
 
     def __enter__(self) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 import asyncpg
 
 from haven_kit import logs, metrics
-from haven_kit.database import Database
+from haven_kit.database import Database, reachable
 from haven_kit.errors import Unavailable
 
 LOCK_CHECK_S = 5.0
@@ -111,10 +111,12 @@ class WorkerLoop:
         if self._lock is not None:
             if time.monotonic() < self._check_at:
                 return not self._lock.is_closed() or await self._unlock()
-            await self._lock.execute("SELECT 1", timeout=LOCK_CHECK_S)
+            with reachable():
+                await self._lock.execute("SELECT 1", timeout=LOCK_CHECK_S)
             self._check_at = time.monotonic() + LOCK_CHECK_S
             return True
-        connection = await asyncpg.connect(self._database.url, timeout=2, server_settings=_KEEPALIVE)
+        with reachable():
+            connection = await asyncpg.connect(self._database.url, timeout=2, server_settings=_KEEPALIVE)
         try:
             mine = await connection.fetchval(
                 "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._worker.name, timeout=LOCK_CHECK_S

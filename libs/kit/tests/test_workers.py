@@ -132,3 +132,28 @@ async def test_a_lock_that_the_server_took_back_is_noticed(kit_db: Database, mon
     before = steps
     await eventually(lambda: steps > before + 3)
     await loop.stop(1)
+
+
+async def test_a_database_that_is_away_is_waited_for_and_no_failure(
+    kit_db: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran, told = asyncio.Event(), []
+
+    async def step() -> bool:
+        ran.set()
+        return False
+
+    async def refused(*_: object, **__: object) -> None:
+        told.append("refused")
+        raise ConnectionRefusedError
+
+    loop = WorkerLoop(Worker("waits", step, every=timedelta(milliseconds=20), exclusive=True), kit_db)
+    with monkeypatch.context() as patched:
+        patched.setattr("haven_kit.workers.asyncpg.connect", refused)
+        loop.start()
+        await eventually(lambda: len(told) > 1)
+    await ran.wait()
+    await loop.stop(1)
+    out = capsys.readouterr().out
+    assert "worker.waiting" in out
+    assert "worker.failed" not in out
