@@ -59,6 +59,7 @@ SAID: dict[str, dict[str, Any]] = {
     "tls.duration": DURATION,
     "tls.renewBefore": DURATION,
     "nats.port": PORT,
+    "nats.copies": {"type": "integer", "enum": [1, 3, 5]},
     "postgresql.port": PORT,
     "postgresql.resources": RESOURCES,
     "natsServer.resources": RESOURCES,

@@ -25,7 +25,17 @@ Consumers = dict[str, set[tuple[str, str]]]
 _ONCE = ("policy",)
 # How often these grow depends on how long things took: reads that were repeated, seals, pages until someone answered.
 _BY_TIME = frozenset(
-    {"alembic_version", "outbox", "inbox", "idempotency", "audit_entry", "data_access", "page", "delivery", "room_event"}
+    {
+        "alembic_version",
+        "outbox",
+        "inbox",
+        "idempotency",
+        "audit_entry",
+        "data_access",
+        "page",
+        "delivery",
+        "room_event",
+    }
 )
 _SUBJECTS_BY_TIME = (".audit.sealed.", "haven.crisis.alert.paged.", "haven.crisis.alert.escalated.")
 _TIMELINE_BY_TIME = ("paged", "escalated", "page", "cycle")

@@ -11,6 +11,7 @@ CRISIS = "services.crisis"
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"auth": {"issuerUrl": ""}}, "auth.issuerUrl: name the OpenID Connect provider"),
     ({"auth": {"issuerUrl": "http://localhost:5556"}}, "The development issuer is not for a cluster"),
+    ({"nats": {"copies": 1}}, "can lose what was acknowledged with one server"),
     ({"nats": {"url": ""}}, "nats.url: name the NATS servers"),
     ({"nats": {"url": "nats://nats:4222"}}, "nats.url: must be tls://"),
     ({"services": {"crisis": {"autoscaling": {"minReplicas": 1}}}}, f"{CRISIS}: fewer than two replicas"),

@@ -24,6 +24,8 @@ NATS_HOST = "nats.haven.internal"
 """The name in the NATS servers' certificates."""
 MAX_AGE_S = 7 * 24 * 3600
 DUPLICATE_WINDOW_S = 120
+NAME_IN_USE = 10058
+"""JetStream's error code for a stream that is there already, otherwise."""
 _log = logs.get(__name__)
 
 
@@ -38,6 +40,8 @@ class Messaging:
     def __init__(self, settings: Settings, service: str) -> None:
         self._settings = settings
         self._service = service
+        self.copies = settings.nats_copies
+        """Of each message, as the settings ask; None leaves streams as they are."""
         self._client = Client()
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -77,7 +81,8 @@ class Messaging:
         await self._client.connect(**_options(self._settings, self._service))
         while True:
             try:
-                await ensure_stream(self._client.jetstream(timeout=ACK_TIMEOUT_S), self._service)
+                context = self._client.jetstream(timeout=ACK_TIMEOUT_S)
+                await ensure_stream(context, self._service, self.copies)
                 break
             except (TimeoutError, nats_errors.Error) as error:
                 _log.warning("nats.stream_not_ready", error=type(error).__name__)
@@ -110,8 +115,8 @@ def _options(settings: Settings, name: str) -> dict[str, Any]:
     return options
 
 
-async def ensure_stream(stream: JetStreamContext, service: str) -> None:
-    """Create the service's stream, or bring it up to date. Its number of replicas is the operator's and stays."""
+async def ensure_stream(stream: JetStreamContext, service: str, copies: int | None = None) -> None:
+    """Create the service's stream, or bring it up to date."""
     config = StreamConfig(
         name=stream_of(service),
         subjects=[f"haven.{service}.>"],
@@ -121,16 +126,22 @@ async def ensure_stream(stream: JetStreamContext, service: str) -> None:
         max_age=MAX_AGE_S,
         duplicate_window=DUPLICATE_WINDOW_S,
     )
+    await make(stream, config, copies)
+
+
+async def make(stream: JetStreamContext, config: StreamConfig, copies: int | None) -> None:
+    """Create a stream, or bring it up to date. Without `copies` it keeps the number that an operator gave it."""
     try:
         found = await stream.stream_info(config.name or "")
     except NotFoundError:
+        config.num_replicas = copies or 1
         try:
             await stream.add_stream(config)
         except BadRequestError as error:
-            if error.err_code != 10058:  # another replica made it meanwhile
+            if error.err_code != NAME_IN_USE:  # another replica made it meanwhile
                 raise
     else:
-        config.num_replicas = found.config.num_replicas
+        config.num_replicas = copies or found.config.num_replicas
         await stream.update_stream(config)
 
 

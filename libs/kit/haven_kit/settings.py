@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     nats_url: str = Field(description="nats://host:port or tls://host:port, several with commas between them.")
     nats_user: str | None = Field(default=None, description="This service's user on NATS.")
     nats_password: SecretStr | None = Field(default=None, description="And its password.")
+    nats_copies: int | None = Field(
+        default=None, ge=1, le=5, description="Copies of each message, one a server; as it is, or one, unless set."
+    )
     nats_tls: bool = Field(default=False, description="Ask NATS for TLS with this service's certificate.")
 
     tls_dir: Path = Field(description="Folder with ca.crt, tls.crt and tls.key of this service.")

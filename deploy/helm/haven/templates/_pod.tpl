@@ -34,6 +34,7 @@
 {{- $_ := set $env "HAVEN_NATS_URL" (include "haven.natsUrl" $root) -}}
 {{- $_ := set $env "HAVEN_NATS_USER" $name -}}
 {{- $_ := set $env "HAVEN_NATS_TLS" "true" -}}
+{{- $_ := set $env "HAVEN_NATS_COPIES" (ternary "1" (toString $root.Values.nats.copies) $root.Values.evaluation) -}}
 {{- end -}}
 {{- if has $name (list "gateway" "crisis") -}}
 {{- $_ := set $env "HAVEN_LISTEN_HOST" "0.0.0.0" -}}

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from nats import errors as nats_errors
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, Header, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from haven_kit.messaging import Messaging
+from haven_kit.messaging import Messaging, make
 
 STREAM = "CRISIS_KEPT"
 _SUBJECT = "crisis.kept"
 MOST_BYTES = 512 * 1024**2
 _WRONG_LAST_SEQUENCE = 10071
-_NAME_IN_USE = 10058
 
 
 class NotKept(Exception):
@@ -117,7 +116,7 @@ class Stream:
         client, _ = await self.messaging.ready()
         context: JetStreamContext = client.jetstream(timeout=self.timeout)
         if not self._made:
-            await _ensure(context)
+            await _ensure(context, self.messaging.copies)
             self._made = True
         return context
 
@@ -130,8 +129,8 @@ async def _next(stream: JetStreamContext, revision: int) -> Found | None:
     return Found((message.subject or "").rpartition(".")[2], message.data or b"", message.seq or 0)
 
 
-async def _ensure(stream: JetStreamContext) -> None:
-    """Create the stream, or bring it up to date. Its number of replicas is the operator's and stays."""
+async def _ensure(stream: JetStreamContext, copies: int | None) -> None:
+    """Create the stream, or bring it up to date."""
     config = StreamConfig(
         name=STREAM,
         subjects=[f"{_SUBJECT}.>"],
@@ -142,14 +141,4 @@ async def _ensure(stream: JetStreamContext) -> None:
         max_bytes=MOST_BYTES,
         max_msgs_per_subject=1,
     )
-    try:
-        found = await stream.stream_info(STREAM)
-    except NotFoundError:
-        try:
-            await stream.add_stream(config)
-        except BadRequestError as error:
-            if error.err_code != _NAME_IN_USE:
-                raise
-    else:
-        config.num_replicas = found.config.num_replicas
-        await stream.update_stream(config)
+    await make(stream, config, copies)
