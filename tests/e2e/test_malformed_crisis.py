@@ -96,7 +96,8 @@ async def test_signed_signals_that_say_odd_things(target: Target, system: Any) -
     _well(answers)
     assert {each.status for each in answers} >= {202, 400, 413}
     odd = [each for each in answers if b"signal.raised" in (each.request.body or b"") and each.status != 202]
-    assert all(each.status == 413 for each in odd), "one id that is good is enough, whatever else is odd"
+    # One id that is good is enough, whatever else is odd.
+    assert {each.status for each in odd} <= {413}, "\n".join(str(each) for each in odd if each.status != 413)
 
 
 async def test_signals_that_nobody_signed(target: Target, system: Any) -> None:
