@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
-import psutil
 
 from haven_dev.runner import Platform
 from haven_kit.testing import eventually
@@ -22,7 +23,8 @@ class Warm:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._pids: dict[int, int] = {}
+        # Handles, not numbers: a number is soon another process's where many come and go.
+        self._handles: dict[int, int] = {}
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
         self._mother = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("warm.py"))],
@@ -47,7 +49,8 @@ class Warm:
         }
         self._mother.stdin.write(json.dumps(wanted) + "\n")
         self._mother.stdin.flush()
-        self._pids[replica] = int(await asyncio.to_thread(self._mother.stdout.readline))
+        self._let_go(replica)
+        self._handles[replica] = os.pidfd_open(int(await asyncio.to_thread(self._mother.stdout.readline)))
         url = f"{self._platform.http_url('crisis', replica=replica)}/readyz"
 
         async def ready() -> bool:
@@ -61,14 +64,22 @@ class Warm:
 
     def kill(self, replica: int) -> None:
         """End a replica as a crash would."""
-        os.kill(self._pids[replica], signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handles[replica], signal.SIGKILL)
 
     def runs(self, replica: int) -> bool:
         """Whether a replica has not ended."""
-        return psutil.pid_exists(self._pids[replica])
+        ended, _, _ = select.select([self._handles[replica]], [], [], 0)
+        return not ended
 
     async def close(self) -> None:
         """End all of it."""
         os.killpg(self._mother.pid, signal.SIGKILL)
         await asyncio.to_thread(self._mother.wait)
+        for replica in tuple(self._handles):
+            self._let_go(replica)
         await self._http.close()
+
+    def _let_go(self, replica: int) -> None:
+        if replica in self._handles:
+            os.close(self._handles.pop(replica))
