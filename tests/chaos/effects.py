@@ -34,6 +34,7 @@ _BY_TIME = frozenset(
         "data_access",
         "page",
         "delivery",
+        "kept",
         "room_event",
     }
 )
