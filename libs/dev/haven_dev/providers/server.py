@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -28,7 +29,7 @@ class Trouble:
     """It never answers."""
 
 
-class Provider:
+class Provider(ABC):
     """Serves `routes`; set `trouble` to have it fail, `stop` it to have it out of reach."""
 
     def __init__(self, *, port: int = 0) -> None:
@@ -44,13 +45,13 @@ class Provider:
         """Where it is."""
         return f"http://{ports.LOOPBACK}:{self.port}"
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """What it answers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shown(self) -> object:
         """What it got, for whoever looks at it with a browser; as JSON has it."""
-        raise NotImplementedError
 
     async def start(self) -> None:
         """Serve, on the same port after a stop."""
