@@ -5,34 +5,25 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-from haven.crisis.v1 import alert_service_pb2 as alert_pb
-from haven.crisis.v1 import alerts_pb2, layers_pb2, team_service_pb2
-from haven.crisis.v1 import calendar_feed_service_pb2 as feed_pb
 from haven.crisis.v1 import channel_service_pb2 as channel_pb
 from haven.crisis.v1 import duty_service_pb2 as duty_pb
+from haven.crisis.v1 import layers_pb2, team_service_pb2
 from haven.crisis.v1 import on_call_service_pb2 as pb
 from haven.crisis.v1 import plan_change_service_pb2 as change_pb
 from haven.crisis.v1 import swap_service_pb2 as swap_pb
-from haven.crisis.v1 import time_off_service_pb2 as off_pb
-from haven.crisis.v1.calendar_feed_service_pb2_grpc import CalendarFeedServiceStub
 from haven.crisis.v1.channel_service_pb2_grpc import ChannelServiceStub
 from haven.crisis.v1.duty_service_pb2_grpc import DutyServiceStub
 from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 from haven.crisis.v1.plan_change_service_pb2_grpc import PlanChangeServiceStub
 from haven.crisis.v1.swap_service_pb2_grpc import SwapServiceStub
 from haven.crisis.v1.team_service_pb2_grpc import TeamServiceStub
-from haven.crisis.v1.time_off_service_pb2_grpc import TimeOffServiceStub
 
 from haven_crisis.directory import Directory
 from haven_dev.codes import Codes
 from haven_kit import ids
 from haven_kit.errors import Invalid, NotFound, Refused
-from haven_kit.testing import eventually
 from haven_kit.times import stamp
 
 from .world import World, step
@@ -221,107 +212,6 @@ async def test_a_swap_is_in_force_once_the_other_accepted(world: World, rotation
     assert mine[3] in await _turns(world, rotation_id, "first")
 
 
-async def test_time_off_on_a_duty_is_refused_until_somebody_else_has_it(world: World, rotation_id: str) -> None:
-    starts, ends = (await _turns(world, rotation_id, "second"))[2]
-    off = _as(world, "second", TimeOffServiceStub)
-    wanted = off_pb.CreateTimeOffRequest(responder_id="second", starts_at=stamp(starts), ends_at=stamp(ends))
-    with pytest.raises(Refused) as on_duty:
-        await off.CreateTimeOff(wanted)
-    assert on_duty.value.reason == "time_off_on_duty"
-    assert "override or a swap" in on_duty.value.message
-    first, second = _as(world, "first", SwapServiceStub), _as(world, "second", SwapServiceStub)
-    asked = await second.RequestSwap(
-        swap_pb.RequestSwapRequest(asked_of="first", gives=_stretch(rotation_id, starts, ends))
-    )
-    await first.AcceptSwap(swap_pb.AcceptSwapRequest(swap_id=asked.swap_id))
-    saved = await off.CreateTimeOff(wanted)
-    with pytest.raises(Refused):  # the way back would put them on call while they are away
-        back = await first.RequestSwap(
-            swap_pb.RequestSwapRequest(asked_of="second", gives=_stretch(rotation_id, starts, ends))
-        )
-        await second.AcceptSwap(swap_pb.AcceptSwapRequest(swap_id=back.swap_id))
-    listed = await off.ListTimeOff(off_pb.ListTimeOffRequest(responder_id="second"))
-    assert [each.time_off_id for each in listed.time_off] == [saved.time_off_id]
-    await off.DeleteTimeOff(off_pb.DeleteTimeOffRequest(responder_id="second", time_off_id=saved.time_off_id))
-    with pytest.raises(NotFound):
-        await _as(world, "first", TimeOffServiceStub).ListTimeOff(off_pb.ListTimeOffRequest(responder_id="second"))
-
-
-async def test_time_off_comes_from_a_calendar_and_only_its_times_are_kept(world: World) -> None:
-    await world.plan()
-    off = _as(world, "boss", TimeOffServiceStub)
-    given = off_pb.ImportTimeOffRequest(responder_id="boss", ics=ICS, time_zone="America/Chicago")
-    found = [each.starts_at.ToJsonString() for each in (await off.ImportTimeOff(given)).time_off]
-    assert found == ["2026-03-02T15:00:00Z", "2026-03-16T14:00:00Z", "2026-04-01T05:00:00Z"]
-    again = await off.ImportTimeOff(given)
-    listed = await off.ListTimeOff(off_pb.ListTimeOffRequest(responder_id="boss"))
-    assert len(listed.time_off) == len(again.time_off) == 3, "what came before is replaced"
-    async with world.transaction() as tx:
-        assert "Infusion" not in str([tuple(row) for row in await tx.fetch("SELECT * FROM time_off")])
-    for bad in ("nothing", ICS.replace("WEEKLY;COUNT=3", "SECONDLY")):
-        with pytest.raises(Invalid) as refused:
-            await off.ImportTimeOff(off_pb.ImportTimeOffRequest(responder_id="boss", ics=bad, time_zone="UTC"))
-        assert refused.value.violations[0].field == "ics"
-    with pytest.raises(Refused) as nowhere:
-        await off.ImportTimeOff(
-            off_pb.ImportTimeOffRequest(responder_id="boss", url="http://127.0.0.1:9/x.ics", time_zone="UTC")
-        )
-    assert nowhere.value.reason == "unreachable_calendar"
-
-
-async def test_a_calendar_at_an_address_is_read_again_each_hour(world: World) -> None:
-    await world.plan()
-    text = [ICS]
-
-    async def tell(_: web.Request) -> web.Response:
-        return web.Response(text=text[0], content_type="text/calendar")
-
-    app = web.Application()
-    app.add_routes([web.get("/off.ics", tell)])
-    async with TestServer(app) as server:
-        url = str(server.make_url("")).rstrip("/")
-        off = _as(world, "boss", TimeOffServiceStub)
-        request = off_pb.ImportTimeOffRequest(responder_id="boss", url=f"{url}/off.ics", time_zone="UTC")
-        assert len((await off.ImportTimeOff(request)).time_off) == 3
-        text[0] = ICS.replace("COUNT=3", "COUNT=1")
-        world.clock.advance(HOUR + timedelta(minutes=1))
-        await world.step("calendars")
-        off = _as(world, "boss", TimeOffServiceStub)  # signed in anew, an hour later
-        listed = await off.ListTimeOff(off_pb.ListTimeOffRequest(responder_id="boss"))
-        assert len(listed.time_off) == 2
-        text[0] = "gone"
-        world.clock.advance(HOUR + timedelta(minutes=1))
-        await world.step("calendars")
-        off = _as(world, "boss", TimeOffServiceStub)
-        assert len((await off.ListTimeOff(off_pb.ListTimeOffRequest(responder_id="boss"))).time_off) == 2
-
-
-async def test_a_feed_is_read_by_its_secret_address_until_it_is_revoked(world: World, rotation_id: str) -> None:
-    feeds = _as(world, "first", CalendarFeedServiceStub)
-    made = await feeds.CreateCalendarFeed(feed_pb.CreateCalendarFeedRequest(responder_id="first"))
-    whole = await feeds.CreateCalendarFeed(feed_pb.CreateCalendarFeedRequest(rotation_id=rotation_id))
-    with pytest.raises(NotFound):
-        await feeds.CreateCalendarFeed(feed_pb.CreateCalendarFeedRequest(responder_id="second"))
-    own, rotation = await _read(world, made.url), await _read(world, whole.url)
-    assert own[0] == rotation[0] == 200
-    assert "SUMMARY:On call: Days" in own[1]
-    assert "(Second)" not in own[1]
-    assert "(Second)" in rotation[1]
-    assert "(First)" in rotation[1]
-    async with world.transaction() as tx:
-        stored = str([tuple(row) for row in await tx.fetch("SELECT * FROM calendar_feed")])
-    assert made.url.rpartition("/")[2].removesuffix(".ics") not in stored
-    listed = await feeds.ListCalendarFeeds(feed_pb.ListCalendarFeedsRequest())
-    assert all(each.HasField("last_read_at") for each in listed.feeds)
-    with pytest.raises(NotFound):
-        await _as(world, "second", CalendarFeedServiceStub).RevokeCalendarFeed(
-            feed_pb.RevokeCalendarFeedRequest(feed_id=made.feed.feed_id)
-        )
-    await feeds.RevokeCalendarFeed(feed_pb.RevokeCalendarFeedRequest(feed_id=made.feed.feed_id))
-    assert (await _read(world, made.url))[0] == 404
-    assert (await _read(world, "https://crisis.example/calendars/guess.ics"))[0] == 404
-
-
 async def test_what_is_needed_is_not_taken_out_and_what_was_changed_can_be_put_back(
     world: World, rotation_id: str
 ) -> None:
@@ -463,68 +353,3 @@ async def test_the_copy_is_kept_and_taken_up_without_a_database(world: World, ro
     assert other.channels("first") == directory.channels("first")
     with pytest.raises(ValueError, match="snapshot"):
         Directory(world.crisis.parts.cipher, world.crisis.process.settings).restore(b"{}", world.clock.now())
-
-
-async def _read(world: World, url: str) -> tuple[int, str]:
-    edge = world.crisis.process.edge
-    assert edge is not None
-    at = url.replace("https://crisis.example", f"http://127.0.0.1:{edge.port}")
-    async with aiohttp.ClientSession() as session, session.get(at) as answer:
-        return answer.status, await answer.text()
-
-
-async def test_a_responders_own_rule_adds_a_channel_while_nobody_has_answered(world: World, person_id: str) -> None:
-    await world.plan()
-    office = _as(world, "first", OnCallServiceStub)
-    held = await office.GetResponder(pb.GetResponderRequest(responder_id="first"))
-    wanted = pb.PutResponderRequest(responder_id="first", name="First", channels=held.channels, etag=held.etag)
-    wanted.rules.add(channel=2, after_seconds=20)
-    with pytest.raises(Invalid):
-        await office.PutResponder(wanted)
-    wanted.rules[0].channel = 1
-    saved = await office.PutResponder(wanted)
-    assert saved.rules[0].after_seconds == 20
-    raised = await world.signal(person_id)
-    await world.paged("first", raised.alert_id)
-    assert await _channels(world, raised.alert_id) == ["webhook"]
-    await world.later(timedelta(seconds=19))
-    assert await _channels(world, raised.alert_id) == ["webhook"]
-    await world.later(timedelta(seconds=2))
-    await eventually(lambda: _are(world, raised.alert_id, ["webhook", "email"]))
-    world.hooks["first"].status = 503
-    failing = await world.signal(ids.new_id())
-    await eventually(lambda: _are(world, failing.alert_id, ["email"]))  # at once, whatever the rule says
-    world.hooks["first"].status = 204
-    held = await office.GetResponder(pb.GetResponderRequest(responder_id="first"))
-    await office.PutResponder(
-        pb.PutResponderRequest(responder_id="first", name="First", channels=held.channels, etag=held.etag)
-    )
-
-
-async def test_who_watches_is_paged_and_takes_no_alert(world: World, person_id: str) -> None:
-    await world.plan()
-    await world.responder("trainee", ["last"])
-    office, now = _as(world, "admin", OnCallServiceStub), world.clock.now()
-    rotation = await office.GetRotation(pb.GetRotationRequest(rotation_id=world.ids["rotation"]))
-    rotation.shadows.add(responder_id="trainee", starts_at=stamp(now), ends_at=stamp(now + DAY))
-    await office.PutRotation(pb.PutRotationRequest(rotation_id=world.ids["rotation"], rotation=rotation))
-    raised = await world.signal(person_id)
-    await world.paged("first", raised.alert_id)
-    await world.paged("last", raised.alert_id)
-    taking = alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id)
-    with pytest.raises(Refused) as watches:
-        await world.alerts("trainee").AcknowledgeAlert(taking)
-    assert watches.value.reason == "observer"
-    assert (await world.alerts("first").AcknowledgeAlert(taking)).responder_id == "first"
-    await world.plan()
-
-
-async def _channels(world: World, alert_id: str) -> list[str]:
-    """The channels on which `first` has got pages of an alert."""
-    listed = await world.alerts("first").ListPages(alert_pb.ListPagesRequest(alert_id=alert_id))
-    taken = (alerts_pb2.PAGE_STATE_ACCEPTED, alerts_pb2.PAGE_STATE_DELIVERED)
-    return [each.channel for each in listed.pages if each.responder_id == "first" and each.state in taken]
-
-
-async def _are(world: World, alert_id: str, wanted: list[str]) -> bool:
-    return await _channels(world, alert_id) == wanted
