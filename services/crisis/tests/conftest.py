@@ -18,6 +18,7 @@ from haven_kit.testing.servers import Road
 
 from .keeping_world import Trouble
 from .paging_world import URL, Phones
+from .plan_world import days
 from .world import World
 
 
@@ -115,3 +116,9 @@ async def trouble(
     yield made
     for each in (*hooks.values(), mail):
         await each.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def rotation_id(world: World) -> str:
+    """Days that `first` and `second` have in turn, beside the plan; `first` has the first one of each two."""
+    return await days(world)

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from haven.crisis.v1 import calendar_feed_service_pb2 as feed_pb
-from haven.crisis.v1 import duty_service_pb2 as duty_pb
-from haven.crisis.v1 import on_call_service_pb2 as pb
 from haven.crisis.v1 import swap_service_pb2 as swap_pb
 from haven.crisis.v1 import time_off_service_pb2 as off_pb
 from haven.crisis.v1.calendar_feed_service_pb2_grpc import CalendarFeedServiceStub
-from haven.crisis.v1.duty_service_pb2_grpc import DutyServiceStub
-from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 from haven.crisis.v1.swap_service_pb2_grpc import SwapServiceStub
 from haven.crisis.v1.time_off_service_pb2_grpc import TimeOffServiceStub
 
-from haven_kit import ids
 from haven_kit.errors import Invalid, NotFound, Refused
 from haven_kit.times import stamp
 
+from .plan_world import HOUR, acting, stretch, turns_of
 from .world import World
 
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ICS = """BEGIN:VCALENDAR
 VERSION:2.0
 PRODID:-//test//EN
@@ -54,72 +47,35 @@ END:VCALENDAR
 """.replace("\n", "\r\n")
 
 
-def _as(world: World, name: str, stub: Any) -> Any:
-    role = "administrator" if name == "admin" else "on_call_responder"
-    return world.staff(name, role).stub(stub)
-
-
-def _stretch(rotation_id: str, starts: datetime, ends: datetime) -> swap_pb.Stretch:
-    return swap_pb.Stretch(rotation_id=rotation_id, starts_at=stamp(starts), ends_at=stamp(ends))
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def rotation_id(world: World) -> str:
-    """Days that `first` and `second` have in turn, beside the plan; `first` has the first one of each two."""
-    await world.plan()
-    key = world.ids.setdefault("days", ids.new_id())
-    rotation = pb.Rotation(
-        name="Days",
-        responder_ids=["first", "second"],
-        shift_days=1,
-        time_zone="UTC",
-        hand_over="08:00",
-        first_day="2026-01-01",
-    )
-    await _as(world, "admin", OnCallServiceStub).PutRotation(pb.PutRotationRequest(rotation_id=key, rotation=rotation))
-    return key
-
-
-async def _turns(world: World, rotation_id: str, name: str) -> list[tuple[datetime, datetime]]:
-    """The duties of somebody that begin in the next days."""
-    now = world.clock.now()
-    request = duty_pb.ListDutiesRequest(
-        starts_at=stamp(now), ends_at=stamp(now + 20 * DAY), rotation_id=rotation_id, responder_id=name
-    )
-    found = await _as(world, name, DutyServiceStub).ListDuties(request)
-    turns = [(each.starts_at.ToDatetime(UTC), each.ends_at.ToDatetime(UTC)) for each in found.duties]
-    return [(starts, ends) for starts, ends in turns if starts > now]
-
-
 async def test_time_off_on_a_duty_is_refused_until_somebody_else_has_it(world: World, rotation_id: str) -> None:
-    starts, ends = (await _turns(world, rotation_id, "second"))[2]
-    off = _as(world, "second", TimeOffServiceStub)
+    starts, ends = (await turns_of(world, rotation_id, "second"))[2]
+    off = acting(world, "second", TimeOffServiceStub)
     wanted = off_pb.CreateTimeOffRequest(responder_id="second", starts_at=stamp(starts), ends_at=stamp(ends))
     with pytest.raises(Refused) as on_duty:
         await off.CreateTimeOff(wanted)
     assert on_duty.value.reason == "time_off_on_duty"
     assert "override or a swap" in on_duty.value.message
-    first, second = _as(world, "first", SwapServiceStub), _as(world, "second", SwapServiceStub)
+    first, second = acting(world, "first", SwapServiceStub), acting(world, "second", SwapServiceStub)
     asked = await second.RequestSwap(
-        swap_pb.RequestSwapRequest(asked_of="first", gives=_stretch(rotation_id, starts, ends))
+        swap_pb.RequestSwapRequest(asked_of="first", gives=stretch(rotation_id, starts, ends))
     )
     await first.AcceptSwap(swap_pb.AcceptSwapRequest(swap_id=asked.swap_id))
     saved = await off.CreateTimeOff(wanted)
     with pytest.raises(Refused):  # the way back would put them on call while they are away
         back = await first.RequestSwap(
-            swap_pb.RequestSwapRequest(asked_of="second", gives=_stretch(rotation_id, starts, ends))
+            swap_pb.RequestSwapRequest(asked_of="second", gives=stretch(rotation_id, starts, ends))
         )
         await second.AcceptSwap(swap_pb.AcceptSwapRequest(swap_id=back.swap_id))
     listed = await off.ListTimeOff(off_pb.ListTimeOffRequest(responder_id="second"))
     assert [each.time_off_id for each in listed.time_off] == [saved.time_off_id]
     await off.DeleteTimeOff(off_pb.DeleteTimeOffRequest(responder_id="second", time_off_id=saved.time_off_id))
     with pytest.raises(NotFound):
-        await _as(world, "first", TimeOffServiceStub).ListTimeOff(off_pb.ListTimeOffRequest(responder_id="second"))
+        await acting(world, "first", TimeOffServiceStub).ListTimeOff(off_pb.ListTimeOffRequest(responder_id="second"))
 
 
 async def test_time_off_comes_from_a_calendar_and_only_its_times_are_kept(world: World) -> None:
     await world.plan()
-    off = _as(world, "boss", TimeOffServiceStub)
+    off = acting(world, "boss", TimeOffServiceStub)
     given = off_pb.ImportTimeOffRequest(responder_id="boss", ics=ICS, time_zone="America/Chicago")
     found = [each.starts_at.ToJsonString() for each in (await off.ImportTimeOff(given)).time_off]
     assert found == ["2026-03-02T15:00:00Z", "2026-03-16T14:00:00Z", "2026-04-01T05:00:00Z"]
@@ -150,24 +106,24 @@ async def test_a_calendar_at_an_address_is_read_again_each_hour(world: World) ->
     app.add_routes([web.get("/off.ics", tell)])
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        off = _as(world, "boss", TimeOffServiceStub)
+        off = acting(world, "boss", TimeOffServiceStub)
         request = off_pb.ImportTimeOffRequest(responder_id="boss", url=f"{url}/off.ics", time_zone="UTC")
         assert len((await off.ImportTimeOff(request)).time_off) == 3
         text[0] = ICS.replace("COUNT=3", "COUNT=1")
         world.clock.advance(HOUR + timedelta(minutes=1))
         await world.step("calendars")
-        off = _as(world, "boss", TimeOffServiceStub)  # signed in anew, an hour later
+        off = acting(world, "boss", TimeOffServiceStub)  # signed in anew, an hour later
         listed = await off.ListTimeOff(off_pb.ListTimeOffRequest(responder_id="boss"))
         assert len(listed.time_off) == 2
         text[0] = "gone"
         world.clock.advance(HOUR + timedelta(minutes=1))
         await world.step("calendars")
-        off = _as(world, "boss", TimeOffServiceStub)
+        off = acting(world, "boss", TimeOffServiceStub)
         assert len((await off.ListTimeOff(off_pb.ListTimeOffRequest(responder_id="boss"))).time_off) == 2
 
 
 async def test_a_feed_is_read_by_its_secret_address_until_it_is_revoked(world: World, rotation_id: str) -> None:
-    feeds = _as(world, "first", CalendarFeedServiceStub)
+    feeds = acting(world, "first", CalendarFeedServiceStub)
     made = await feeds.CreateCalendarFeed(feed_pb.CreateCalendarFeedRequest(responder_id="first"))
     whole = await feeds.CreateCalendarFeed(feed_pb.CreateCalendarFeedRequest(rotation_id=rotation_id))
     with pytest.raises(NotFound):
@@ -184,7 +140,7 @@ async def test_a_feed_is_read_by_its_secret_address_until_it_is_revoked(world: W
     listed = await feeds.ListCalendarFeeds(feed_pb.ListCalendarFeedsRequest())
     assert all(each.HasField("last_read_at") for each in listed.feeds)
     with pytest.raises(NotFound):
-        await _as(world, "second", CalendarFeedServiceStub).RevokeCalendarFeed(
+        await acting(world, "second", CalendarFeedServiceStub).RevokeCalendarFeed(
             feed_pb.RevokeCalendarFeedRequest(feed_id=made.feed.feed_id)
         )
     await feeds.RevokeCalendarFeed(feed_pb.RevokeCalendarFeedRequest(feed_id=made.feed.feed_id))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from haven.crisis.v1 import channel_service_pb2 as channel_pb
 from haven.crisis.v1 import duty_service_pb2 as duty_pb
 from haven.crisis.v1 import layers_pb2, team_service_pb2
@@ -26,75 +25,13 @@ from haven_kit import ids
 from haven_kit.errors import Invalid, NotFound, Refused
 from haven_kit.times import stamp
 
+from .plan_world import DAY, HOUR, acting, stretch, turns_of
 from .world import World, step
-
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-ICS = """BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//test//EN
-BEGIN:VEVENT
-UID:1
-DTSTART;TZID=America/Chicago:20260302T090000
-DTEND;TZID=America/Chicago:20260302T170000
-RRULE:FREQ=WEEKLY;COUNT=3
-EXDATE;TZID=America/Chicago:20260309T090000
-SUMMARY:Infusion
-END:VEVENT
-BEGIN:VEVENT
-UID:2
-DTSTART;VALUE=DATE:20260401
-SUMMARY:Away
-END:VEVENT
-BEGIN:VEVENT
-UID:3
-DTSTART:20260501T100000Z
-DURATION:PT1H
-TRANSP:TRANSPARENT
-END:VEVENT
-END:VCALENDAR
-""".replace("\n", "\r\n")
-
-
-def _as(world: World, name: str, stub: Any) -> Any:
-    role = "administrator" if name == "admin" else "on_call_responder"
-    return world.staff(name, role).stub(stub)
-
-
-def _stretch(rotation_id: str, starts: datetime, ends: datetime) -> swap_pb.Stretch:
-    return swap_pb.Stretch(rotation_id=rotation_id, starts_at=stamp(starts), ends_at=stamp(ends))
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def rotation_id(world: World) -> str:
-    """Days that `first` and `second` have in turn, beside the plan; `first` has the first one of each two."""
-    await world.plan()
-    key = world.ids.setdefault("days", ids.new_id())
-    rotation = pb.Rotation(
-        name="Days",
-        responder_ids=["first", "second"],
-        shift_days=1,
-        time_zone="UTC",
-        hand_over="08:00",
-        first_day="2026-01-01",
-    )
-    await _as(world, "admin", OnCallServiceStub).PutRotation(pb.PutRotationRequest(rotation_id=key, rotation=rotation))
-    return key
-
-
-async def _turns(world: World, rotation_id: str, name: str) -> list[tuple[datetime, datetime]]:
-    """The duties of somebody that begin in the next days."""
-    now = world.clock.now()
-    request = duty_pb.ListDutiesRequest(
-        starts_at=stamp(now), ends_at=stamp(now + 20 * DAY), rotation_id=rotation_id, responder_id=name
-    )
-    found = await _as(world, name, DutyServiceStub).ListDuties(request)
-    turns = [(each.starts_at.ToDatetime(UTC), each.ends_at.ToDatetime(UTC)) for each in found.duties]
-    return [(starts, ends) for starts, ends in turns if starts > now]
 
 
 async def test_a_code_verifies_a_channel_and_a_new_address_has_to_be_verified_again(world: World) -> None:
     await world.responder("newcomer", ["second"])
-    office, codes = _as(world, "newcomer", OnCallServiceStub), _as(world, "newcomer", ChannelServiceStub)
+    office, codes = acting(world, "newcomer", OnCallServiceStub), acting(world, "newcomer", ChannelServiceStub)
     held = await office.GetResponder(pb.GetResponderRequest(responder_id="newcomer"))
     assert all(each.HasField("verified_at") for each in held.channels)
     moved = pb.Channel(email=pb.Email(address="moved@example.org"))
@@ -132,13 +69,13 @@ async def test_a_code_verifies_a_channel_and_a_new_address_has_to_be_verified_ag
     async with world.transaction() as tx:
         assert not await tx.fetch("SELECT 1 FROM channel_code")
     with pytest.raises(NotFound):
-        await _as(world, "second", ChannelServiceStub).SendChannelCode(channel_pb.SendChannelCodeRequest(**at))
+        await acting(world, "second", ChannelServiceStub).SendChannelCode(channel_pb.SendChannelCodeRequest(**at))
 
 
 async def test_who_has_one_verified_provider_is_not_put_on_call_and_is_paged_all_the_same(
     world: World, rotation_id: str, person_id: str
 ) -> None:
-    office = _as(world, "admin", OnCallServiceStub)
+    office = acting(world, "admin", OnCallServiceStub)
     one = [pb.Channel(webhook=pb.Webhook(url=world.hooks["boss"].url))]
     await office.PutResponder(pb.PutResponderRequest(responder_id="single", name="Single", channels=one))
     rotation = await office.GetRotation(pb.GetRotationRequest(rotation_id=rotation_id))
@@ -172,30 +109,30 @@ async def test_who_has_one_verified_provider_is_not_put_on_call_and_is_paged_all
 
 
 async def test_a_swap_is_in_force_once_the_other_accepted(world: World, rotation_id: str) -> None:
-    mine, theirs = await _turns(world, rotation_id, "first"), await _turns(world, rotation_id, "second")
-    first, second = _as(world, "first", SwapServiceStub), _as(world, "second", SwapServiceStub)
+    mine, theirs = await turns_of(world, rotation_id, "first"), await turns_of(world, rotation_id, "second")
+    first, second = acting(world, "first", SwapServiceStub), acting(world, "second", SwapServiceStub)
     request = swap_pb.RequestSwapRequest(
-        asked_of="second", gives=_stretch(rotation_id, *mine[0]), takes=_stretch(rotation_id, *theirs[1])
+        asked_of="second", gives=stretch(rotation_id, *mine[0]), takes=stretch(rotation_id, *theirs[1])
     )
     with pytest.raises(Refused) as not_mine:
-        await first.RequestSwap(swap_pb.RequestSwapRequest(asked_of="second", gives=_stretch(rotation_id, *theirs[0])))
+        await first.RequestSwap(swap_pb.RequestSwapRequest(asked_of="second", gives=stretch(rotation_id, *theirs[0])))
     assert not_mine.value.reason == "not_their_duty"
     swap = await first.RequestSwap(request)
     assert swap.state == swap_pb.SWAP_STATE_REQUESTED
-    assert await _turns(world, rotation_id, "first") == mine, "nothing has changed"
+    assert await turns_of(world, rotation_id, "first") == mine, "nothing has changed"
     answer = swap_pb.AcceptSwapRequest(swap_id=swap.swap_id)
     with pytest.raises(NotFound):
         await first.AcceptSwap(answer)  # one's own wish is not the other's consent
-    seen = (await _as(world, "admin", SwapServiceStub).ListSwaps(swap_pb.ListSwapsRequest())).swaps
+    seen = (await acting(world, "admin", SwapServiceStub).ListSwaps(swap_pb.ListSwapsRequest())).swaps
     assert swap.swap_id in [each.swap_id for each in seen]
     with pytest.raises(NotFound):
-        await _as(world, "admin", SwapServiceStub).AcceptSwap(answer)
-    assert not (await _as(world, "boss", SwapServiceStub).ListSwaps(swap_pb.ListSwapsRequest())).swaps
+        await acting(world, "admin", SwapServiceStub).AcceptSwap(answer)
+    assert not (await acting(world, "boss", SwapServiceStub).ListSwaps(swap_pb.ListSwapsRequest())).swaps
     done = await second.AcceptSwap(answer)
     assert done.state == swap_pb.SWAP_STATE_ACCEPTED
-    assert mine[0] not in await _turns(world, rotation_id, "first")
+    assert mine[0] not in await turns_of(world, rotation_id, "first")
     at = pb.GetOnCallRequest(at=stamp(theirs[1][0] + HOUR))
-    duties = (await _as(world, "first", OnCallServiceStub).GetOnCall(at)).duties
+    duties = (await acting(world, "first", OnCallServiceStub).GetOnCall(at)).duties
     assert "first" in [each.responder_id for each in duties if each.rotation_id == rotation_id]
     with pytest.raises(Refused) as over:
         await second.DeclineSwap(swap_pb.DeclineSwapRequest(swap_id=swap.swap_id))
@@ -205,17 +142,17 @@ async def test_a_swap_is_in_force_once_the_other_accepted(world: World, rotation
         (second, "DeclineSwap", swap_pb.SWAP_STATE_DECLINED),
     ):
         asked = await first.RequestSwap(
-            swap_pb.RequestSwapRequest(asked_of="second", gives=_stretch(rotation_id, *mine[3]))
+            swap_pb.RequestSwapRequest(asked_of="second", gives=stretch(rotation_id, *mine[3]))
         )
         ended = await getattr(answered, end)(getattr(swap_pb, f"{end}Request")(swap_id=asked.swap_id))
         assert ended.state == state
-    assert mine[3] in await _turns(world, rotation_id, "first")
+    assert mine[3] in await turns_of(world, rotation_id, "first")
 
 
 async def test_what_is_needed_is_not_taken_out_and_what_was_changed_can_be_put_back(
     world: World, rotation_id: str
 ) -> None:
-    office, changes = _as(world, "admin", OnCallServiceStub), _as(world, "admin", PlanChangeServiceStub)
+    office, changes = acting(world, "admin", OnCallServiceStub), acting(world, "admin", PlanChangeServiceStub)
     for refused, request in (
         (changes.DeleteResponder, change_pb.DeleteResponderRequest(responder_id="first")),
         (changes.DeleteRotation, change_pb.DeleteRotationRequest(rotation_id=world.ids["rotation"])),
@@ -248,7 +185,7 @@ async def test_what_is_needed_is_not_taken_out_and_what_was_changed_can_be_put_b
 
 
 async def test_a_rotation_of_layers_with_a_shadow_and_a_team(world: World, rotation_id: str) -> None:
-    office, teams = _as(world, "admin", OnCallServiceStub), _as(world, "admin", TeamServiceStub)
+    office, teams = acting(world, "admin", OnCallServiceStub), acting(world, "admin", TeamServiceStub)
     team_id, key = ids.new_id(), ids.new_id()
     team = team_service_pb2.Team(name="West", responder_ids=["first"])
     await teams.PutTeam(team_service_pb2.PutTeamRequest(team_id=team_id, team=team))
@@ -280,8 +217,8 @@ async def test_a_rotation_of_layers_with_a_shadow_and_a_team(world: World, rotat
         (duty,) = [each for each in found.duties if each.rotation_id == key]
         assert (duty.responder_id, duty.layer, list(duty.shadow_ids)) == (who, name, ["boss"])
     with pytest.raises(Refused):
-        await _as(world, "admin", PlanChangeServiceStub).DeleteTeam(change_pb.DeleteTeamRequest(team_id=team_id))
-    duties = _as(world, "first", DutyServiceStub)
+        await acting(world, "admin", PlanChangeServiceStub).DeleteTeam(change_pb.DeleteTeamRequest(team_id=team_id))
+    duties = acting(world, "first", DutyServiceStub)
     checked = await duties.CheckCoverage(duty_pb.CheckCoverageRequest(rotation_id=key))
     assert not checked.gaps
     rotation.layers.pop(0)
@@ -292,11 +229,11 @@ async def test_a_rotation_of_layers_with_a_shadow_and_a_team(world: World, rotat
     with pytest.raises(Invalid) as form:
         await office.PutRotation(pb.PutRotationRequest(rotation_id=ids.new_id(), rotation=both))
     assert form.value.violations[0].field == "rotation.layers"
-    await _as(world, "admin", PlanChangeServiceStub).DeleteRotation(change_pb.DeleteRotationRequest(rotation_id=key))
+    await acting(world, "admin", PlanChangeServiceStub).DeleteRotation(change_pb.DeleteRotationRequest(rotation_id=key))
 
 
 async def test_the_calendar_is_paged_and_bounded(world: World, rotation_id: str) -> None:
-    duties, now = _as(world, "first", DutyServiceStub), world.clock.now()
+    duties, now = acting(world, "first", DutyServiceStub), world.clock.now()
     request = duty_pb.ListDutiesRequest(starts_at=stamp(now), ends_at=stamp(now + 9 * DAY), rotation_id=rotation_id)
     everything = (await duties.ListDuties(request)).duties
     request.page_size = 4
@@ -322,7 +259,7 @@ async def test_a_policy_is_simulated_before_it_is_saved(world: World, rotation_i
         repeats=1,
         last_resort=step(pb.Target(responder_id="boss")),
     )
-    office = _as(world, "admin", DutyServiceStub)
+    office = acting(world, "admin", DutyServiceStub)
     told = await office.SimulatePolicy(duty_pb.SimulatePolicyRequest(policy=policy))
     assert not told.problems
     rows = [(each.after.seconds, each.step, each.responder_name, each.channel) for each in told.pages]
@@ -338,7 +275,7 @@ async def test_a_policy_is_simulated_before_it_is_saved(world: World, rotation_i
     assert [each.channel for each in worst.pages if not each.after.seconds] == ["webhook", "email"]
     policy.steps[0].targets[0].rotation_id = ids.new_id()
     assert (await office.SimulatePolicy(duty_pb.SimulatePolicyRequest(policy=policy))).problems
-    listed = await _as(world, "admin", OnCallServiceStub).ListPolicies(pb.ListPoliciesRequest())
+    listed = await acting(world, "admin", OnCallServiceStub).ListPolicies(pb.ListPoliciesRequest())
     assert "Draft" not in [each.name for each in listed.policies]
 
 

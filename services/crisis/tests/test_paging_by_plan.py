@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2
-from haven.crisis.v1 import duty_service_pb2 as duty_pb
 from haven.crisis.v1 import on_call_service_pb2 as pb
-from haven.crisis.v1 import swap_service_pb2 as swap_pb
-from haven.crisis.v1.duty_service_pb2_grpc import DutyServiceStub
 from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 
 from haven_kit import ids
@@ -20,75 +15,13 @@ from haven_kit.errors import Invalid, Refused
 from haven_kit.testing import eventually
 from haven_kit.times import stamp
 
+from .plan_world import DAY, acting
 from .world import World
-
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-ICS = """BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//test//EN
-BEGIN:VEVENT
-UID:1
-DTSTART;TZID=America/Chicago:20260302T090000
-DTEND;TZID=America/Chicago:20260302T170000
-RRULE:FREQ=WEEKLY;COUNT=3
-EXDATE;TZID=America/Chicago:20260309T090000
-SUMMARY:Infusion
-END:VEVENT
-BEGIN:VEVENT
-UID:2
-DTSTART;VALUE=DATE:20260401
-SUMMARY:Away
-END:VEVENT
-BEGIN:VEVENT
-UID:3
-DTSTART:20260501T100000Z
-DURATION:PT1H
-TRANSP:TRANSPARENT
-END:VEVENT
-END:VCALENDAR
-""".replace("\n", "\r\n")
-
-
-def _as(world: World, name: str, stub: Any) -> Any:
-    role = "administrator" if name == "admin" else "on_call_responder"
-    return world.staff(name, role).stub(stub)
-
-
-def _stretch(rotation_id: str, starts: datetime, ends: datetime) -> swap_pb.Stretch:
-    return swap_pb.Stretch(rotation_id=rotation_id, starts_at=stamp(starts), ends_at=stamp(ends))
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def rotation_id(world: World) -> str:
-    """Days that `first` and `second` have in turn, beside the plan; `first` has the first one of each two."""
-    await world.plan()
-    key = world.ids.setdefault("days", ids.new_id())
-    rotation = pb.Rotation(
-        name="Days",
-        responder_ids=["first", "second"],
-        shift_days=1,
-        time_zone="UTC",
-        hand_over="08:00",
-        first_day="2026-01-01",
-    )
-    await _as(world, "admin", OnCallServiceStub).PutRotation(pb.PutRotationRequest(rotation_id=key, rotation=rotation))
-    return key
-
-
-async def _turns(world: World, rotation_id: str, name: str) -> list[tuple[datetime, datetime]]:
-    """The duties of somebody that begin in the next days."""
-    now = world.clock.now()
-    request = duty_pb.ListDutiesRequest(
-        starts_at=stamp(now), ends_at=stamp(now + 20 * DAY), rotation_id=rotation_id, responder_id=name
-    )
-    found = await _as(world, name, DutyServiceStub).ListDuties(request)
-    turns = [(each.starts_at.ToDatetime(UTC), each.ends_at.ToDatetime(UTC)) for each in found.duties]
-    return [(starts, ends) for starts, ends in turns if starts > now]
 
 
 async def test_a_responders_own_rule_adds_a_channel_while_nobody_has_answered(world: World, person_id: str) -> None:
     await world.plan()
-    office = _as(world, "first", OnCallServiceStub)
+    office = acting(world, "first", OnCallServiceStub)
     held = await office.GetResponder(pb.GetResponderRequest(responder_id="first"))
     wanted = pb.PutResponderRequest(responder_id="first", name="First", channels=held.channels, etag=held.etag)
     wanted.rules.add(channel=2, after_seconds=20)
@@ -99,7 +32,7 @@ async def test_a_responders_own_rule_adds_a_channel_while_nobody_has_answered(wo
     assert saved.rules[0].after_seconds == 20
     raised = await world.signal(person_id)
     await world.paged("first", raised.alert_id)
-    assert await _channels(world, raised.alert_id) == ["webhook"]
+    await eventually(lambda: _are(world, raised.alert_id, ["webhook"]))  # noted a moment after it came
     await world.later(timedelta(seconds=19))
     assert await _channels(world, raised.alert_id) == ["webhook"]
     await world.later(timedelta(seconds=2))
@@ -117,7 +50,7 @@ async def test_a_responders_own_rule_adds_a_channel_while_nobody_has_answered(wo
 async def test_who_watches_is_paged_and_takes_no_alert(world: World, person_id: str) -> None:
     await world.plan()
     await world.responder("trainee", ["last"])
-    office, now = _as(world, "admin", OnCallServiceStub), world.clock.now()
+    office, now = acting(world, "admin", OnCallServiceStub), world.clock.now()
     rotation = await office.GetRotation(pb.GetRotationRequest(rotation_id=world.ids["rotation"]))
     rotation.shadows.add(responder_id="trainee", starts_at=stamp(now), ends_at=stamp(now + DAY))
     await office.PutRotation(pb.PutRotationRequest(rotation_id=world.ids["rotation"], rotation=rotation))
