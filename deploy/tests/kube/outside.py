@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cluster import Cluster
 from forward import Forward
@@ -101,7 +100,7 @@ class Played:
     """How far the pods' clocks are set forward, in seconds."""
 
     @property
-    def issuer(self) -> Any:
+    def issuer(self) -> Issuer:
         """Who signs people in."""
         return self.outside.issuer
 

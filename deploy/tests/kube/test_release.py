@@ -83,7 +83,7 @@ async def test_the_day_is_played_on_the_release(released: tuple[Played, Release]
     platform, _ = released
     lines: list[str] = []
     async with aiohttp.ClientSession() as session:
-        day = await play(platform, session, lines.append)  # type: ignore[arg-type]
+        day = await play(platform, session, lines.append)
     assert day.made["signal_to_page_ms"] > 0
     assert any("commit" in line for line in lines)
 

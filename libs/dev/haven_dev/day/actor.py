@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from haven_dev.runner import Platform
+from haven_dev.day.stage import Stage
 
 PATIENCE_S = 45.0
 """How long a call is repeated while a part of the platform is away."""
@@ -36,7 +36,7 @@ class CallFailed(Exception):
 class Web:
     """The HTTP session that all actors share, and what a test wants to do around each call."""
 
-    platform: Platform
+    platform: Stage
     session: aiohttp.ClientSession
     now: Callable[[], datetime]
     """The platform's time of day."""

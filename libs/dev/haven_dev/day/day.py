@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 
 from haven_dev.day.actor import Actor, Web
-from haven_dev.runner import Platform
+from haven_dev.day.stage import Stage
 
 ZONE = ZoneInfo("America/Chicago")
 MORNING = 8
@@ -30,7 +30,7 @@ def next_monday(now: datetime) -> datetime:
 class Clock:
     """The platform's time of day, which the day sets forward."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Stage) -> None:
         self._platform = platform
         self._ahead = 0.0
         self.set(next_monday(datetime.now(UTC)))
@@ -73,7 +73,7 @@ class Who:
 class Day:
     """A day under way: the people, and what they have made so far."""
 
-    platform: Platform
+    platform: Stage
     web: Web
     say: Say
     clock: Clock
@@ -85,7 +85,7 @@ class Day:
     people: dict[str, Actor] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, platform: Platform, session: aiohttp.ClientSession, say: Say, who: Who | None = None) -> Day:
+    def begin(cls, platform: Stage, session: aiohttp.ClientSession, say: Say, who: Who | None = None) -> Day:
         """Set the clock to Monday morning and sign the staff in."""
         clock = Clock(platform)
         day = cls(platform, Web(platform, session, clock.now), say, clock, who or Who())

@@ -8,7 +8,7 @@ import aiohttp
 
 from haven_dev.day import after, arriving, before, room
 from haven_dev.day.day import Day, Say, Who
-from haven_dev.runner import Platform
+from haven_dev.day.stage import Stage
 
 FAST = {
     "sessions": {"HAVEN_HEARTBEAT_SECONDS": "300", "HAVEN_LAPSE_SECONDS": "900"},
@@ -34,7 +34,7 @@ async def prepare(day: Day) -> None:
     await before.group(day)
 
 
-async def play(platform: Platform, session: aiohttp.ClientSession, say: Say, who: Who | None = None) -> Day:
+async def play(platform: Stage, session: aiohttp.ClientSession, say: Say, who: Who | None = None) -> Day:
     """Play the whole day. Raises where a step does not hold."""
     day = Day.begin(platform, session, lambda line: say(f"      {line}"), who)
     await play_steps(day, say)
