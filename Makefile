@@ -37,7 +37,7 @@ format: setup ## Fix what ruff can fix by itself
 	@$(BIN)/ruff format --quiet .
 
 test: setup ## Run all tests (TESTS=path for some)
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 chaos: setup ## End services, PostgreSQL and NATS at random moments, and see that nothing is lost (CHAOS_KILLS=200)
 	@$(BIN)/python -m pytest tests/chaos
