@@ -130,8 +130,9 @@ class Platform:
         return self._database_urls[service]
 
     def token(self, *roles: str, person_id: str | None = None, sub: str | None = None) -> str:
-        """A sign-in token. Raises ValueError for a role that does not exist."""
-        return self.issuer.token(*roles, person_id=person_id, sub=sub)
+        """A sign-in token, as of the platform's time of day. Raises ValueError for a role that does not exist."""
+        at = time.time() + float(self._clock_file().read_text())
+        return self.issuer.token(*roles, person_id=person_id, sub=sub, at=at)
 
     def log(self, part: str, *, replica: int = 0) -> Path:
         """The log file of a replica, of `postgres` or of `nats`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc.error_details_pb2 import RequestInfo
 from grpc import aio
@@ -56,8 +57,8 @@ async def clients(settings: Settings) -> AsyncIterator[Clients]:
     await clients.close()
 
 
-@pytest.fixture
-def stub(clients: Clients) -> DeskStub:
+@pytest_asyncio.fixture(loop_scope="session")
+async def stub(clients: Clients) -> DeskStub:
     return clients.stub("crisis", DeskStub)
 
 
@@ -316,6 +317,6 @@ async def test_a_message_over_the_bound_is_refused(pki: Pki, place: Place) -> No
     await clients.close()
 
 
-def test_requests_are_never_streamed(clients: Clients) -> None:
+async def test_requests_are_never_streamed(clients: Clients) -> None:
     with pytest.raises(NotDeclared):
         clients.stub("crisis", lambda channel: channel.stream_unary(f"/{SERVICE}/UploadNotes"))

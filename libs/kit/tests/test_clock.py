@@ -1,6 +1,7 @@
 """The clock that a test turns wakes sleepers as a real one would, in order and on time."""
 
 import asyncio
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def test_advance_wakes_exactly_those_whose_time_came_the_earliest_first(naps: li
         return woken
 
     due = sorted((nap, index) for index, nap in enumerate(naps) if nap <= turn)
-    assert asyncio.run(story()) == [index for _, index in due]
+    with closing(asyncio.new_event_loop()) as loop:  # asyncio.run would leave the thread without the tests' own loop
+        assert loop.run_until_complete(story()) == [index for _, index in due]
 
 
 async def test_run_wakes_a_loop_at_each_of_its_times() -> None:

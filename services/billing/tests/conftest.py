@@ -300,8 +300,8 @@ class Office:
         return submitted, document.x12_837
 
 
-@pytest.fixture
-def office(billing, intake) -> Office:
+@pytest_asyncio.fixture(loop_scope="session")
+async def office(billing, intake) -> Office:
     return Office(billing, intake)
 
 

@@ -130,8 +130,16 @@ async def test_a_follow_up_that_cannot_become_an_alert_holds_back_no_other(world
         await tx.fetch(f"ALTER TABLE signal ADD CONSTRAINT broken CHECK (person_id <> '{first}')")
     try:
         await world.step("follow-ups")
-        async with world.transaction() as tx:
-            held = {str(each["person_id"]): each["state"] for each in await tx.fetch("SELECT * FROM follow_up")}
+
+        async def states() -> dict[str, int]:
+            async with world.transaction() as tx:
+                return {str(each["person_id"]): each["state"] for each in await tx.fetch("SELECT * FROM follow_up")}
+
+        async def other_missed() -> bool:
+            return (await states())[second] == follow_ups.MISSED
+
+        await eventually(other_missed)  # the service's own loop may have been about it
+        held = await states()
     finally:
         async with world.transaction() as tx:
             await tx.fetch("ALTER TABLE signal DROP CONSTRAINT broken")
