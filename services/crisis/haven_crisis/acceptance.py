@@ -76,13 +76,18 @@ class Acceptance:
                 known if isinstance(known, Accepted) else await self.accept(tx, replace(signal, signal_id=known), plans)
             )
         of = Round(row["alert_id"], row["cycle"], plan.stage, plan.drill, row["raised_at"], plan.traceparent)
+        if row["apart"] and not row["raised"]:
+            tx.wake("pages")  # what waited to go with others of a flood goes now
         if row["paging"]:
             chosen = [
                 pages.job(of, draft, page_id, plan.lease_until)
                 for page_id, draft in plan.pages
                 if draft.place == 0 or row["severity"] == Severity.IMMEDIATE
             ]
-            self._pager.post(tx, chosen)
+            if row["gathered"]:
+                tx.wake("gathered")
+            else:
+                self._pager.post(tx, chosen)
             if row["version"] != planned_by:
                 await self._page_newcomers(tx, of, row, plan)
             await self._pager.follow(tx, of, {draft.responder_id for _, draft in plan.pages}, row["severity"])
@@ -116,6 +121,7 @@ class Acceptance:
             worker=self._pager.worker_id,
             lease_until=self._pager.lease_until(now),
             traceparent=telemetry.traceparent(),
+            flood=self._parts.settings.crisis_flood_alerts,
         )
 
     async def _page_newcomers(self, tx: Tx, of: Round, row: Row, plan: Plan) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from haven.crisis.v1 import events_pb2
 from haven.crisis.v1.page_pb2 import PageText
 
-from haven_crisis import metrics
+from haven_crisis import metrics, texts
 from haven_crisis.channels import Channels, Outcome
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind
@@ -29,6 +29,8 @@ from haven_kit.identity import system
 from haven_kit.service import Parts
 
 BATCH = 100
+TOGETHER = 500
+"""Pages that go out as one message at most."""
 NOTE_TRIES = 3
 """How often a note is tried at once where others in the database were in its way; then it is left for later."""
 NOTES_AT_ONCE = 2
@@ -109,8 +111,12 @@ class Pager:
 
     def _begin(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            self._run(self._send(job))
-            if not self._channels.healthy(self._provider(job)):
+            self._begin_together(job)
+
+    def _begin_together(self, *jobs: Job) -> None:
+        self._run(self._send(*jobs))
+        if not self._channels.healthy(self._provider(jobs[0])):
+            for job in jobs:
                 self._run(self._beside(job))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -126,6 +132,18 @@ class Pager:
             self.post(tx, jobs)
         return len(jobs) == BATCH
 
+    async def gather(self) -> bool:
+        """Claim pages of a flood that go to one responder on one channel, and send them as one message. True when there
+        may be more."""
+        apart = timedelta(seconds=self._parts.settings.crisis_gather_seconds)
+        async with self._parts.database.transaction(_PRINCIPAL) as tx:
+            await self._directory.read(tx)
+            lease = self.lease_until(tx.now)
+            jobs = await self._records.pages.gather(tx, self.worker_id, lease, apart, TOGETHER)
+            if jobs:
+                tx.after_commit(lambda: self._begin_together(*jobs))
+        return bool(jobs)
+
     async def settle(self) -> None:
         """Wait for the pages under way."""
         while self._running:
@@ -133,26 +151,34 @@ class Pager:
 
     async def failed_later(self, tx: Tx, page_id: str, reason: str) -> bool:
         """A provider that took a page says that it did not arrive: the next channel at once, while nobody answered.
+        Likewise for all that were one message with it.
 
         `reason` is our word, not the provider's text. False where the page is unknown, or was known to have failed.
         """
-        alert_id = await self._records.pages.alert_of(tx, page_id)
-        if alert_id is None:
-            return False
-        alert = await self._records.alerts.get(tx, alert_id, lock=True)
-        job = await self._records.pages.failed_later(tx, page_id, reason)
-        if job is None:
-            return False
-        await self._move_on(tx, alert, job, Outcome(PageState.FAILED, reason))
-        return True
+        failed = False
+        for each, alert_id in await self._records.pages.together(tx, page_id):
+            alert = await self._records.alerts.get(tx, alert_id, lock=True)
+            job = await self._records.pages.failed_later(tx, each, reason)
+            if job is not None:
+                await self._move_on(tx, alert, job, Outcome(PageState.FAILED, reason))
+                failed = True
+        return failed
 
-    async def _send(self, job: Job) -> None:
+    async def _send(self, *jobs: Job) -> None:
         try:
-            outcome = await self.deliver(job)
-            if outcome is not None:
-                await self.note_now_or_later(job, outcome)
+            outcome = await self.deliver(*jobs)
         except Exception:  # noqa: BLE001 - nobody else would hear of it
-            # The page stays claimed; when its lease runs out it is sent again.
+            # The pages stay claimed; when their lease runs out they are sent again.
+            _log.exception("page.not_sent", page_id=jobs[0].page_id, alert_id=jobs[0].alert_id)
+            return
+        if outcome is not None:
+            for job in jobs:
+                await self._see_noted(job, outcome)
+
+    async def _see_noted(self, job: Job, outcome: Outcome) -> None:
+        try:
+            await self.note_now_or_later(job, outcome)
+        except Exception:  # noqa: BLE001 - as above
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
 
     async def _beside(self, job: Job) -> None:
@@ -181,16 +207,22 @@ class Pager:
         for _ in range(len(self._unnoted)):
             await self.note_now_or_later(*self._unnoted.popleft())
 
-    async def deliver(self, job: Job) -> Outcome | None:
-        """Hand a page to its provider, whether or not there is a record of it. None where its lease left no time."""
-        async with self._rooms[self._provider(job)]:
-            return await self._hand_over(job)
+    async def deliver(self, *jobs: Job) -> Outcome | None:
+        """Hand pages to their provider as one message that the first of them leads, whether or not there is a record of
+        them. None where their lease left no time."""
+        async with self._rooms[self._provider(jobs[0])]:
+            outcome = await self._hand_over(*jobs)
+        if outcome is not None and outcome.state is PageState.ACCEPTED:
+            for job in jobs:
+                JOURNEYS.paged(job.alert_id, job.raised_at, self._parts.clock.now())
+        return outcome
 
     def _provider(self, job: Job) -> str:
         channels = self._directory.channels(job.responder_id)
         return channels[job.place].provider if job.place < len(channels) else ""
 
-    async def _hand_over(self, job: Job) -> Outcome | None:
+    async def _hand_over(self, *jobs: Job) -> Outcome | None:
+        job = jobs[0]
         settings = self._parts.settings
         if self._parts.clock.now() + timedelta(seconds=settings.page_timeout_seconds) > job.lease_until:
             _log.warning("page.waited_too_long", page_id=job.page_id)
@@ -207,25 +239,25 @@ class Pager:
             haven__step=job.stage,
             haven__attempt=job.attempt,
         ) as span:
-            outcome = await self._channels.send(channels[job.place], self._text(job))
+            outcome = await self._channels.send(channels[job.place], self._text(*jobs))
             span.set(haven__outcome=outcome.state.name.lower())
             if outcome.state not in (PageState.ACCEPTED, PageState.NOT_NEEDED):
                 span.fail(outcome.reason.replace(" ", "_"))
         metrics.PAGES.labels(job.channel, outcome.state.name.lower()).inc()
-        if outcome.state is PageState.ACCEPTED:
-            JOURNEYS.paged(job.alert_id, job.raised_at, self._parts.clock.now())
         return outcome
 
-    def _text(self, job: Job) -> PageText:
+    def _text(self, *jobs: Job) -> PageText:
+        job = jobs[0]
         text = PageText(
             page_id=job.page_id,
             alert_id=job.alert_id,
-            title="Haven: DRILL, crisis alert" if job.drill else "Haven: crisis alert",
+            title=texts.page_title(len(jobs), drill=job.drill),
             link=self._links.address(job.page_id, self._parts.clock.now()),
             drill=job.drill,
-            resent=job.resent,
+            resent=any(each.resent for each in jobs),
             stage=job.stage,
             cycle=job.cycle,
+            alerts=len(jobs),
         )
         text.raised_at.FromDatetime(job.raised_at)
         return text

@@ -62,6 +62,12 @@ class PageRecords(Protocol):
     async def claim(self, tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[Job]:
         """Pages that are due, claimed for this replica."""
 
+    async def gather(self, tx: Tx, worker: str, lease_until: datetime, apart: timedelta, limit: int) -> list[Job]:
+        """Pages of a flood that go to one responder on one channel as one message, claimed for this replica."""
+
+    async def together(self, tx: Tx, page_id: str) -> list[tuple[str, str]]:
+        """The pages that went out as one message with this one, each with its alert."""
+
     async def accepted(
         self, tx: Tx, page_id: str, worker: str, facts: Mapping[str, str], event: tuple[Any, ...]
     ) -> bool:
@@ -69,9 +75,6 @@ class PageRecords(Protocol):
 
     async def ended(self, tx: Tx, page_id: str, worker: str, state: PageState, failure: str) -> bool:
         """Note a page that no provider took for certain. False when its lease had run out."""
-
-    async def alert_of(self, tx: Tx, page_id: str) -> str | None:
-        """The alert that a page is about."""
 
     async def failed_later(self, tx: Tx, page_id: str, failure: str) -> Job | None:
         """Note that a page which a provider had taken never arrived."""

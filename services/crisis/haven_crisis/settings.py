@@ -92,6 +92,20 @@ class CrisisSettings(EdgeSettings):
     )
     crisis_heartbeat_seconds: int = Field(default=30, ge=1, le=600, description="How often.")
 
+    crisis_flood_alerts: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Alerts of one integrated system within a minute after which its further ones are paged together; "
+        "immediate ones never are.",
+    )
+    crisis_gather_seconds: int = Field(
+        default=15,
+        ge=1,
+        le=20,
+        description="Between two such pages to a responder on a channel; the first goes at once.",
+    )
+
     page_timeout_seconds: float = Field(default=3, gt=0, le=30, description="For a provider to take a page.")
     page_lease_seconds: float = Field(default=6, gt=0, le=60, description="After which a page is sent again.")
     page_attempts: int = Field(default=4, ge=1, le=20, description="On one channel, for one step.")

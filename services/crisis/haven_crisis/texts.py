@@ -15,6 +15,7 @@ COMING_UNNAMED = "Someone from the team has your message and will be with you so
 IN_TOUCH = "You have been in touch with {name}. They stay with you until you both agree it is time to stop."
 IN_TOUCH_UNNAMED = "You have been in touch with someone from the team. You can ask for help again at any time."
 
+
 SYSTEM_REFUSED = "If somebody is in danger now, call the program's on-call line, 988 or 911."
 FROM_SYSTEM = "From the system “{name}”."
 UNIDENTIFIED = "Nobody here is linked with the name it gives, “{name}”: find out who it is."
@@ -38,3 +39,10 @@ DANGER_AT_HOME = "Someone at home may be a danger. Ask whether it is safe to tal
 REPORTED_BY_FAMILY = "A partner or family member reported this. Tell them, and anybody at home, nothing of it."
 NEVER_CONTACT = "At least one contact must never be told. They are marked."
 WITHDRAWN_CAUTION = "The person said that the last signal was a mistake. Make sure all the same."
+
+
+def page_title(alerts: int, *, drill: bool) -> str:
+    """What a page is headed with."""
+    if alerts > 1:
+        return f"Haven: {alerts} crisis alerts from one system"
+    return "Haven: DRILL, crisis alert" if drill else "Haven: crisis alert"

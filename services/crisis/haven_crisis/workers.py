@@ -27,6 +27,7 @@ def workers(
     """The loops that do the work."""
     return (
         Worker("pages", keeping.first(pager.sweep), every=_SWEEP, wake="pages"),
+        Worker("gathered", keeping.first(pager.gather), every=_SWEEP, wake="gathered"),
         Worker("escalations", keeping.first(escalator.escalate), every=_SWEEP, wake="escalations"),
         Worker("follow-ups", escalator.miss_follow_up, every=_SWEEP, wake="follow-ups"),
         Worker("deliveries", deliveries.step, every=_SWEEP, wake="deliveries"),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 
 from haven_crisis.domain.alerts import Alert, Entry, State, apply
+from haven_crisis.domain.severity import Severity
 from haven_crisis.records import Row
 from haven_crisis.store.alerts import Told
 from haven_crisis.store.follow_ups import DUE, MISSED, RECORDED
@@ -52,7 +53,8 @@ class Alerts:
                 whose = (after.person_id, after.drill)
                 view.lock("open", whose)
                 view.put("open", whose, None)
-            view.put("alert", after.alert_id, replace(held, alert=after))
+            gathered = held.gathered and after.severity < Severity.IMMEDIATE
+            view.put("alert", after.alert_id, replace(held, alert=after, gathered=gathered))
             for place, entry in enumerate(entries, 1):
                 write_entry(view, alert.alert_id, alert.seq + place, entry)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from haven_crisis.domain.alerts import Alert, Entry, Kind, State, apply, replay
 from haven_crisis.domain.escalation import NAMED_STAGE, Book
+from haven_crisis.domain.severity import Severity
 from haven_crisis.pager import BY_RULE
 from haven_crisis.store.pages import PageState
 from simulation.loop import START
@@ -30,6 +31,8 @@ BOUND_S = 14.0
 and travel (2 s). It covers also the longest step (10 s) whose attempts were used up by a provider that was away."""
 ROUND_S = 9.0
 """Where no database was away: a page's lease (6 s), a sweep (1 s), and travel (2 s)."""
+GATHER_S = 3.0
+"""As `crisis_gather_seconds` of the replicas."""
 UNANSWERED = (State.RAISED, State.PAGED)
 
 
@@ -62,6 +65,8 @@ class Invariants:
         self._deadlines: dict[str, tuple[float, float]] = {}
         """Alert → its deadline, and since when it is that."""
         self.signals: dict[str, float] = {}
+        self._gathered: set[str] = set()
+        """Alerts that were of a flood once."""
 
     # At every commit.
 
@@ -73,6 +78,12 @@ class Invariants:
         for alert_id, row in changes.get("alert", {}).items():
             held: AlertRow | None = before["alert"].get(alert_id)
             self._alert(held.alert if held is not None else None, row.alert, changes)
+            if row.gathered:
+                self._gathered.add(alert_id)
+            if held is not None and held.gathered:
+                self._flooded(held, row, changes)
+        for way, began in changes.get("gathering", {}).items():
+            self._in_turn(way, before["gathering"].get(way), began)
         for page_id, page in changes.get("page", {}).items():
             alert = _after(before, changes, page.alert_id)
             self._page(before["page"].get(page_id), page, alert, changes)
@@ -130,6 +141,8 @@ class Invariants:
         self._note("page", after.page_id, after.state.name, after.responder_id, f"place {after.place}", after.attempt)
         begins = after.state is PageState.SENDING and (before is None or before.state is not PageState.SENDING)
         of_step = NAMED_STAGE <= after.stage < 1_000_000
+        if begins and after.lead:
+            self._together(after, changes)
         if begins and alert.state is State.CLOSED:
             raise Broken(f"page {after.page_id} begins, and its alert is closed")
         if begins and of_step and (alert.state not in UNANSWERED or alert.cycle != after.cycle):
@@ -162,20 +175,51 @@ class Invariants:
         """Whether a responder had that channel in every plan of late: a replica's copy may be a little old."""
         return len(self._books) == 1 and place < len(self._plan.channels.get(responder, ()))
 
+    def _flooded(self, before: AlertRow, after: AlertRow, changes: Rows) -> None:
+        """Whoever calls for help beside the system is paged anew, alone."""
+        entries = [each for (alert_id, _), each in changes.get("entry", {}).items() if alert_id == after.alert.alert_id]
+        own = any(each.kind is Kind.SIGNAL_JOINED and each.actor != before.origin for each in entries)
+        if own and (after.gathered or after.alert.cycle == before.alert.cycle):
+            raise Broken(f"{after.alert.alert_id} is one of a flood, and the person who called is not paged alone")
+
+    def _together(self, page: PageRow, changes: Rows) -> None:
+        """A page that begins as one message with others."""
+        if self.server is None:
+            return
+        lead: PageRow | None = changes["page"].get(page.lead)
+        if lead is None or (lead.responder_id, lead.place) != (page.responder_id, page.place):
+            raise Broken(f"page {page.page_id} is one message with {page.lead}, which went elsewhere")
+        row: AlertRow = self.server.tables["alert"][page.alert_id]
+        if row.alert.severity is Severity.IMMEDIATE or not row.gathered:
+            raise Broken(f"page {page.page_id} is one of many, and its alert is none of a flood")
+
+    def _in_turn(self, way: Any, before: datetime | None, after: datetime | None) -> None:
+        if before is not None and after is not None and (after - before).total_seconds() < GATHER_S:
+            raise Broken(f"{way} was paged of a flood at {before} and again at {after}")
+
     # As it goes.
 
     def planned(self) -> None:
         """The plan changed."""
         self._books.append((self._now(), self._plan.book))
 
-    def took(self, received: Received) -> PageRow:
-        """A page reached a human."""
+    def took(self, received: Received) -> list[PageRow]:
+        """A page reached a human: the rows of all that it is about."""
         if self.server is None:
             raise Broken("no server")
-        page: PageRow | None = self.server.tables["page"].get(received.page_id)
-        if page is None:
+        rows: dict[str, PageRow] = self.server.tables["page"]
+        lead = rows.get(received.page_id)
+        if lead is None:
             raise Broken(f"page {received.page_id} was sent and is not in the records")
-        self._note("received", received.page_id, page.responder_id, f"place {page.place}", received.resent)
+        about = [each for each in rows.values() if each.lead == lead.page_id] if lead.lead else [lead]
+        if len(about) != received.alerts:
+            raise Broken(f"page {received.page_id} says {received.alerts} alerts and is about {len(about)}")
+        for each in about:
+            self._reached_by(each, received)
+        return about
+
+    def _reached_by(self, page: PageRow, received: Received) -> None:
+        self._note("received", page.page_id, page.responder_id, f"place {page.place}", received.resent)
         key = (*page.key[:-1], page.attempt == BY_RULE)
         known = self.received[key]
         if known and not received.resent:
@@ -184,7 +228,6 @@ class Invariants:
         cycle = (page.alert_id, page.cycle)
         self._first.setdefault(cycle, received.at)
         self._reached.setdefault((*cycle, page.stage), received.at)
-        return page
 
     # At the end.
 
@@ -225,7 +268,9 @@ class Invariants:
             raise Broken(f"the timeline of {alert_id} gives {told}, and the records hold {alert}")
 
     def _paged_in_time(self, cycle: tuple[str, int], began: float, first: float | None, now: float) -> None:
-        limit = began + FIRST_PAGE_S if self._weather.profile.calm else self._weather.calm_by(began, BOUND_S)
+        wait = self._wait(cycle[0])
+        calm = self._weather.profile.calm
+        limit = began + FIRST_PAGE_S + wait if calm else self._weather.calm_by(began, BOUND_S + wait)
         over = self._over.get(cycle, now)
         if limit < min(over, now) and (first is None or first > limit):
             raise Broken(f"cycle {cycle} began at {began:.1f} and paged nobody until {limit:.1f} ({first})")
@@ -238,9 +283,14 @@ class Invariants:
             return  # whom the stage was to reach may have no channel any more
         weather = self._weather
         bound = BOUND_S if weather.profile.outages or weather.profile.node_losses else ROUND_S
-        limit = began + FIRST_PAGE_S if weather.profile.calm else weather.calm_by(began, bound)
+        wait = self._wait(key[0])
+        limit = began + FIRST_PAGE_S + wait if weather.profile.calm else weather.calm_by(began, bound + wait)
         if limit < ends and (reached is None or reached > limit):
             raise Broken(f"stage {key} began at {began:.1f} and reached nobody until {limit:.1f} ({reached})")
+
+    def _wait(self, alert_id: str) -> float:
+        """How long a page may wait for its turn, and for the sweep that finds it."""
+        return GATHER_S + 1 if alert_id in self._gathered else 0.0
 
     def _no_duplicates(self) -> None:
         weather = self._weather

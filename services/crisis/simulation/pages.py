@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from haven_crisis.domain.alerts import Alert, Entry, Kind, State
@@ -23,7 +23,11 @@ class Pages:
     async def create(self, tx: Tx, of: Round, drafts: Sequence[Draft], worker: str, lease_until: datetime) -> list[Job]:
         """Make pages that this replica sends after the commit. The alert must be locked."""
         made = await self._insert(tx, of, drafts, PageState.SENDING, tx.now, worker, lease_until)
-        return [store.job(of, draft, page_id, lease_until) for page_id, draft in made]
+        if any(state is PageState.QUEUED for _, _, state in made):
+            tx.wake("gathered")
+        return [
+            store.job(of, draft, page_id, lease_until) for page_id, draft, state in made if state is PageState.SENDING
+        ]
 
     async def queue(self, tx: Tx, of: Round, drafts: Sequence[Draft], due_at: datetime) -> None:
         """Make pages that any replica claims when they are due."""
@@ -38,12 +42,12 @@ class Pages:
         due_at: datetime,
         worker: str,
         lease: datetime | None,
-    ) -> list[tuple[str, Draft]]:
+    ) -> list[tuple[str, Draft, PageState]]:
         if not drafts:
             return []
         by_id = {ids.new_id(): draft for draft in drafts}
 
-        def work(view: View) -> list[tuple[str, Draft]]:
+        def work(view: View) -> list[tuple[str, Draft, PageState]]:
             row: AlertRow | None = view.get("alert", of.alert_id)
             if row is None or not wanted(row.alert, of.cycle, of.stage):
                 return []
@@ -51,7 +55,9 @@ class Pages:
                 replace(page_of(of, draft, page_id, state, due_at, worker, lease), created_at=tx.now)
                 for page_id, draft in by_id.items()
             ]
-            return [(row.page_id, by_id[row.page_id]) for row in rows if insert_page(view, row)]
+            if row.gathered and 0 <= of.stage <= store.LAST_OF_STEPS:
+                rows = [queued(each) for each in rows]
+            return [(each.page_id, by_id[each.page_id], each.state) for each in rows if insert_page(view, each)]
 
         return await memory(tx).statement(work)
 
@@ -61,6 +67,29 @@ class Pages:
         await memory(tx).statement(lambda view: _expire(view, now, limit))
         await memory(tx).statement(lambda view: _drop(view, now, limit))
         return await memory(tx).statement(lambda view: _claim(view, now, limit, worker, lease_until))
+
+    async def gather(self, tx: Tx, worker: str, lease_until: datetime, apart: timedelta, limit: int) -> list[Job]:
+        """Pages of a flood that go to one responder on one channel as one message, claimed for this replica."""
+        now = tx.now
+        turn = await memory(tx).statement(lambda view: _turn(view, now, apart))
+        if turn is None:
+            return []
+        jobs = await memory(tx).statement(lambda view: _gather(view, now, limit, worker, lease_until, turn))
+        if not jobs:
+            await memory(tx).statement(lambda view: view.put("gathering", turn, None))
+        return jobs
+
+    async def together(self, tx: Tx, page_id: str) -> list[tuple[str, str]]:
+        """The pages that went out as one message with this one, each with its alert."""
+
+        def work(view: View) -> list[tuple[str, str]]:
+            page: PageRow | None = view.get("page", page_id)
+            if page is None:
+                return []
+            mates = [each for each in view.scan("page") if each is page or (page.lead and each.lead == page.lead)]
+            return sorted(((each.page_id, each.alert_id) for each in mates), key=lambda pair: pair[1])
+
+        return await memory(tx).look(work)
 
     async def accepted(
         self, tx: Tx, page_id: str, worker: str, facts: Mapping[str, str], event: tuple[Any, ...]
@@ -91,15 +120,6 @@ class Pages:
             if page is not None:
                 view.put("page", page_id, replace(page, state=state, failure=failure, lease_until=None))
             return page is not None
-
-        return await memory(tx).statement(work)
-
-    async def alert_of(self, tx: Tx, page_id: str) -> str | None:
-        """The alert that a page is about."""
-
-        def work(view: View) -> str | None:
-            page: PageRow | None = view.get("page", page_id)
-            return page.alert_id if page is not None else None
 
         return await memory(tx).statement(work)
 
@@ -163,6 +183,11 @@ def insert_page(view: View, page: PageRow) -> bool:
     return view.insert("page_key", page.key, page.page_id) and view.insert("page", page.page_id, page)
 
 
+def queued(page: PageRow) -> PageRow:
+    """The page, for whoever claims it."""
+    return replace(page, state=PageState.QUEUED, lease_until=None, worker="")
+
+
 def _mine(view: View, page_id: str, worker: str) -> PageRow | None:
     page: PageRow | None = view.get("page", page_id)
     if page is None or page.worker != worker or page.state is not PageState.SENDING:
@@ -193,6 +218,7 @@ def _expire(view: View, now: datetime, limit: int) -> None:
             lease_until=None,
             worker="",
             created_at=now,
+            lead="",
         )
         insert_page(view, again)
 
@@ -204,7 +230,7 @@ def _drop(view: View, now: datetime, limit: int) -> None:
 
 def _claim(view: View, now: datetime, limit: int, worker: str, lease_until: datetime) -> list[Job]:
     jobs: list[Job] = []
-    for page in _free(view, lambda page: _due(page, now) and _wanted(view, page), None):
+    for page in _free(view, lambda page: _due(page, now) and _wanted(view, page) and not _gathered(view, page), None):
         if len(jobs) == limit:
             break
         if not view.lock("alert", page.alert_id, shared=True, skip=True):
@@ -213,6 +239,54 @@ def _claim(view: View, now: datetime, limit: int, worker: str, lease_until: date
         view.put("page", page.page_id, claimed)
         jobs.append(_job(view, claimed, lease_until))
     return jobs
+
+
+def _gathered(view: View, page: PageRow) -> bool:
+    row: AlertRow = view.get("alert", page.alert_id)
+    return row.gathered and 0 <= page.stage <= store.LAST_OF_STEPS
+
+
+def _way(view: View, page: PageRow) -> tuple[str, str, int]:
+    return (view.get("alert", page.alert_id).origin, page.responder_id, page.place)
+
+
+def _waiting(view: View, now: datetime) -> list[PageRow]:
+    """Pages of floods that are due, the oldest first."""
+    due = (page for page in view.scan("page") if _due(page, now) and _wanted(view, page) and _gathered(view, page))
+    return sorted(due, key=lambda page: (page.due_at, page.page_id))
+
+
+def _turn(view: View, now: datetime, apart: timedelta) -> tuple[str, str, int] | None:
+    def lately(way: tuple[str, str, int]) -> bool:
+        began = view.get("gathering", way)
+        return began is not None and began > now - apart
+
+    way = next((each for each in (_way(view, page) for page in _waiting(view, now)) if not lately(each)), None)
+    if way is None:
+        return None
+    view.lock("gathering", way)
+    if lately(way):
+        return None  # another replica's, which committed while this one waited
+    view.put("gathering", way, now)
+    return way
+
+
+def _gather(
+    view: View, now: datetime, limit: int, worker: str, lease_until: datetime, way: tuple[str, str, int]
+) -> list[Job]:
+    claimed: list[PageRow] = []
+    for page in _waiting(view, now):
+        if len(claimed) == limit:
+            break
+        if _way(view, page) != way or not view.lock("page", page.page_id, skip=True):
+            continue
+        if not view.lock("alert", page.alert_id, shared=True, skip=True):
+            continue
+        lead = claimed[0].page_id if claimed else page.page_id
+        mine = replace(page, state=PageState.SENDING, worker=worker, lease_until=lease_until, lead=lead)
+        view.put("page", page.page_id, mine)
+        claimed.append(mine)
+    return [_job(view, page, lease_until) for page in claimed]
 
 
 def _due(page: PageRow, now: datetime) -> bool:

@@ -32,6 +32,8 @@ class Received:
     provider: str
     resent: bool
     at: float
+    alerts: int
+    """How many alerts it says that it is about."""
 
 
 class Providers:
@@ -85,7 +87,7 @@ class Providers:
 
     def _arrive(self, kind: str, provider: str, page: PageText, future: asyncio.Future[Any]) -> None:
         if kind in ("", "slow", "answer lost"):
-            self._took(Received(page.page_id, provider, page.resent, self._loop.time()))
+            self._took(Received(page.page_id, provider, page.resent, self._loop.time(), page.alerts))
         if kind in ("hangs", "answer lost"):
             self._later(TIMEOUT_S, future, _NO_ANSWER)
         elif kind == "slow":

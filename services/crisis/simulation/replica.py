@@ -47,6 +47,8 @@ def settings() -> CrisisSettings:
         crisis_lease_seconds=15,
         crisis_close_within_seconds=20,
         crisis_answer_within_seconds=5,
+        crisis_flood_alerts=2,
+        crisis_gather_seconds=3,
     )
 
 
@@ -159,6 +161,7 @@ class Replica:
     def _start(self) -> None:
         loops = (
             Worker("pages", self.pager.sweep, every=SWEEP, wake="pages"),
+            Worker("gathered", self.pager.gather, every=SWEEP, wake="gathered"),
             Worker("escalations", self.escalator.escalate, every=SWEEP, wake="escalations"),
             Worker("follow-ups", self.escalator.miss_follow_up, every=SWEEP, wake="follow-ups"),
             Worker("on-call", self.auditor.refresh, every=timedelta(seconds=5), wake="on-call"),

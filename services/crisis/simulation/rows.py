@@ -29,6 +29,8 @@ class AlertRow:
     alert: Alert
     cycle_signal_id: str
     traceparent: str
+    origin: str = ""
+    gathered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class PageRow:
     traceparent: str
     created_at: datetime
     failure: str = ""
+    lead: str = ""
+    """The first of the pages that were one message with it; empty where it went alone."""
 
     @property
     def key(self) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from haven.crisis.v1 import signals_pb2 as pb
 from haven.crisis.v1.page_pb2 import PageText
 
 from haven_crisis.acceptance import Signal
@@ -28,6 +29,10 @@ from simulation.weather import NOTICED_S, Weather, profile
 CALLS_UNTIL_S = 20.0
 ROUGH_UNTIL_S = 35.0
 END_S = 85.0
+FLOODS = 0.2
+"""In how many schedules a system sends a flood."""
+OF_SYSTEM = int(pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM)
+SYSTEM = "system:crisis/inbound/one"
 
 
 @dataclass(slots=True)
@@ -74,6 +79,8 @@ class Schedule:
             for _ in range(self.random.choice((2, 2, 3))):
                 self._boot()
             self._call_for_help()
+            if self.random.random() < FLOODS:
+                self._flood()
             self._go_wrong()
             self.loop.run(END_S)
             self._look_for_trouble()
@@ -153,6 +160,20 @@ class Schedule:
                     name = "event" if again % 2 else "call"
                     self.loop.spawn(self.loop.outside, self.people.signal(later, signal, name))
 
+    def _flood(self) -> None:
+        """A system calls for help for many people at once. Some of them call for help themselves."""
+        random = self.random
+        began = CALLS_UNTIL_S * random.random()
+        for person in range(3, 3 + random.choice((3, 5, 8))):
+            person_id = _uuid(1, person)
+            at = began + random.choice((0.1, 6.0)) * random.random()
+            level = pb.SIGNAL_LEVEL_IMMEDIATE if random.random() < 0.1 else 0
+            told = Signal(_uuid(2, person * 100), person_id, OF_SYSTEM, SYSTEM, START, level=level)
+            self.loop.spawn(self.loop.outside, self.people.signal(at, told, "system"))
+            if random.random() < 0.3:
+                own = Signal(_uuid(2, person * 100 + 1), person_id, CALLS[0][0], "caller", START, pressed=True)
+                self.loop.spawn(self.loop.outside, self.people.signal(at + 8 * random.random(), own, "call"))
+
     def _go_wrong(self) -> None:
         random, loop, weather = self.random, self.loop, self.weather
         chosen = weather.profile
@@ -189,8 +210,8 @@ class Schedule:
         self.note("sends", page.page_id, f"stage {page.stage}", "resent" if page.resent else "")
 
     def _took(self, received: Received) -> None:
-        page = self.invariants.took(received)
-        self.loop.spawn(self.loop.outside, self.people.paged(page.responder_id, page.alert_id, page.cycle))
+        for page in self.invariants.took(received):
+            self.loop.spawn(self.loop.outside, self.people.paged(page.responder_id, page.alert_id, page.cycle))
 
     def _accepted(self, signal_id: str, alert_id: str) -> None:
         self.invariants.accepted[signal_id] = alert_id

@@ -24,7 +24,7 @@ Key = tuple[Any, ...]
 Rows = dict[str, dict[Any, Any]]
 Work = Callable[["View"], Any]
 STATEMENT_TIMEOUT_S = 10.0
-TABLES = ("signal", "alert", "open", "entry", "of_signal", "page", "page_key", "follow_up")
+TABLES = ("signal", "alert", "open", "entry", "of_signal", "page", "page_key", "follow_up", "gathering")
 
 
 class Weather(Protocol):
@@ -170,10 +170,14 @@ class Server:
 
     def _first(self) -> dict[str, float]:
         """The next moment at which each worker has something to do."""
-        pages = [page.lease_until or page.due_at for page in self.tables["page"].values() if page.open]
-        alerts = [row.alert.next_deadline for row in self.tables["alert"].values()]
+        held = self.tables["alert"]
+        opened = [page for page in self.tables["page"].values() if page.open]
+        pages = [page.lease_until or page.due_at for page in opened]
+        gathered = [page.due_at for page in opened if page.lease_until is None and held[page.alert_id].gathered]
+        alerts = [row.alert.next_deadline for row in held.values()]
         late = [row.due_at for row in self.tables["follow_up"].values() if row.state == 1]
-        found = {"pages": pages, "escalations": [each for each in alerts if each is not None], "follow-ups": late}
+        due = [each for each in alerts if each is not None]
+        found = {"pages": pages, "gathered": gathered, "escalations": due, "follow-ups": late}
         return {name: (min(times) - START).total_seconds() for name, times in found.items() if times}
 
     def connect(self, owner: Owner) -> Session:

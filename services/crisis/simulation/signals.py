@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from haven_crisis.domain.alerts import Alert, Entry, Kind, State
 from haven_crisis.domain.severity import Severity
@@ -13,7 +13,7 @@ from haven_crisis.store.acceptance import Plan
 from haven_crisis.store.pages import PageState, Round
 from haven_kit.database import Tx
 from simulation.database import memory
-from simulation.pages import insert_page, page_of
+from simulation.pages import insert_page, page_of, queued
 from simulation.rows import AlertRow, SignalRow, write_entry
 from simulation.server import View
 
@@ -38,23 +38,26 @@ class Signals:
             alert_id = view.get("open", whose)
             if alert_id is None:
                 view.lock("open", whose)
-                after, paging = _raised(plan, tx.now), True
-                view.insert("alert", plan.alert_id, AlertRow(after, signal.signal_id, plan.traceparent))
+                after, paging, gathered = _raised(plan, tx.now), True, _of_a_flood(view, plan, tx.now)
+                fresh = AlertRow(after, signal.signal_id, plan.traceparent, plan.origin, gathered)
+                view.insert("alert", plan.alert_id, fresh)
                 view.put("open", whose, plan.alert_id)
             else:
                 view.lock("alert", alert_id)
                 held: AlertRow = view.get("alert", alert_id)
-                paging = held.alert.state in HELPED
-                after = _joined(held.alert, plan)
+                paging = held.alert.state in HELPED or (held.gathered and held.origin != plan.origin)
+                after = _joined(held.alert, plan, paging)
+                gathered = held.gathered and held.origin == plan.origin and after.severity < Severity.IMMEDIATE
                 kept = (signal.signal_id, plan.traceparent) if paging else (held.cycle_signal_id, held.traceparent)
-                view.put("alert", alert_id, AlertRow(after, *kept))
-            _told(view, after, plan, tx.now, paging)
+                fresh = AlertRow(after, *kept, held.origin, gathered)
+                view.put("alert", alert_id, fresh)
+            _told(view, after, plan, tx.now, paging, gathered)
             if paging:
                 for page_id, draft in plan.pages:
                     if draft.place == 0 or after.severity is Severity.IMMEDIATE:
                         of = Round(after.alert_id, after.cycle, plan.stage, plan.drill, tx.now, plan.traceparent)
                         page = page_of(of, draft, page_id, PageState.SENDING, tx.now, plan.worker, plan.lease_until)
-                        insert_page(view, replace(page, created_at=tx.now))
+                        insert_page(view, queued(page) if gathered else page)
             return {
                 "alert_id": after.alert_id,
                 "cycle": after.cycle,
@@ -62,6 +65,8 @@ class Signals:
                 "raised_at": after.raised_at,
                 "raised": after.signals == 1,
                 "paging": paging,
+                "gathered": gathered,
+                "apart": bool(fresh.origin) and not gathered,
                 "version": self._version(),
                 "place": None,  # nobody's place is kept here
             }
@@ -101,7 +106,15 @@ def _raised(plan: Plan, now: datetime) -> Alert:
     )
 
 
-def _joined(held: Alert, plan: Plan) -> Alert:
+def _of_a_flood(view: View, plan: Plan, now: datetime) -> bool:
+    if not plan.origin or plan.severity >= Severity.IMMEDIATE:
+        return False
+    since = now - timedelta(minutes=1)
+    lately: int = sum(row.origin == plan.origin and row.alert.raised_at > since for row in view.scan("alert"))
+    return lately >= plan.flood
+
+
+def _joined(held: Alert, plan: Plan, paging: bool) -> Alert:
     many = held.signals + 1 >= plan.makes_immediate
     after = replace(
         held,
@@ -112,7 +125,7 @@ def _joined(held: Alert, plan: Plan) -> Alert:
         withdrawn=False,
         seq=held.seq + 1,
     )
-    if held.state not in HELPED:
+    if not paging:
         return after
     return replace(
         after,
@@ -128,7 +141,7 @@ def _joined(held: Alert, plan: Plan) -> Alert:
     )
 
 
-def _told(view: View, after: Alert, plan: Plan, now: datetime, paging: bool) -> None:
+def _told(view: View, after: Alert, plan: Plan, now: datetime, paging: bool, gathered: bool) -> None:
     signal = plan.signal
     raised = after.signals == 1
     facts = {
@@ -141,6 +154,7 @@ def _told(view: View, after: Alert, plan: Plan, now: datetime, paging: bool) -> 
         "stage": str(plan.stage),
         "deadline": plan.deadline.isoformat(),
         "reopens": str(paging and not raised).lower(),
+        **({"gathered": "true"} if raised and gathered else {}),
         **plan.facts,
     }
     entry = Entry(Kind.RAISED if raised else Kind.SIGNAL_JOINED, now, signal.actor, facts)

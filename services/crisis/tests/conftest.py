@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from haven.crisis.v1 import integration_service_pb2 as pb
 
 from haven_crisis.__main__ import SPEC
 from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
@@ -19,6 +21,7 @@ from haven_kit.testing.servers import Road
 from .keeping_world import Trouble
 from .paging_world import URL, Phones
 from .plan_world import days
+from .systems_world import System, admin
 from .world import World
 
 
@@ -43,6 +46,14 @@ async def world(serve: Callable[..., Awaitable[Any]]) -> AsyncIterator[World]:
     for hook in hooks.values():
         await hook.stop()
     await mail.stop()
+
+
+@pytest_asyncio.fixture
+async def system(world: World) -> AsyncIterator[System]:
+    """A system that is registered, and a plan of who is on call."""
+    await world.plan()
+    async with aiohttp.ClientSession() as http:
+        yield System(world, http, await admin(world).CreateSystem(pb.CreateSystemRequest(name="Night sensor")))
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class Postgres:
 
     async def clear(self) -> None:
         async with self._database.transaction(PRINCIPAL) as tx:
-            await tx.fetch("TRUNCATE signal, alert, timeline, page, follow_up, outbox CASCADE")
+            await tx.fetch("TRUNCATE signal, alert, timeline, page, gathering, follow_up, outbox CASCADE")
 
     async def begin(self, session: int) -> None:
         scope = self._database.transaction(PRINCIPAL)
@@ -108,8 +108,12 @@ class Postgres:
             lines = {each.alert_id: await alerts.entries(tx, each.alert_id) for each in found}
             pages = await tx.fetch(
                 """SELECT alert_id::text, cycle, stage, responder_id, place, attempt, state, resent, due_at,
-                lease_until, worker, traceparent, failure FROM page"""
+                lease_until, worker, traceparent, failure,
+                (SELECT (lead.alert_id, lead.cycle, lead.stage, lead.responder_id, lead.place, lead.attempt)::text
+                FROM page AS lead WHERE lead.page_id = page.lead) AS lead FROM page"""
             )
+            floods = await tx.fetch("SELECT alert_id::text, origin, gathered FROM alert")
+            turns = await tx.fetch("SELECT origin, responder_id, place, began_at FROM gathering")
             later = await tx.fetch(
                 """SELECT follow_up_id::text, state, due_at, COALESCE(new_alert_id::text, '') AS new_alert_id
                 FROM follow_up"""
@@ -117,7 +121,9 @@ class Postgres:
         return {
             "alerts": {each.alert_id: each for each in found},
             "lines": lines,
-            "pages": sorted(tuple(row.values()) for row in pages),
+            "pages": sorted((tuple(row.values()) for row in pages), key=str),
+            "floods": sorted(tuple(row.values()) for row in floods),
+            "turns": sorted(tuple(row.values()) for row in turns),
             "follow_ups": sorted(tuple(row.values()) for row in later),
         }
 
@@ -177,10 +183,15 @@ class Model:
                 for row in rows
             },
             "pages": sorted(
-                (*page.key, int(page.state), page.resent, page.due_at, page.lease_until, page.worker,
-                 page.traceparent, page.failure)
-                for page in pages
+                (
+                    (*page.key, int(page.state), page.resent, page.due_at, page.lease_until, page.worker,
+                     page.traceparent, page.failure, _written(tables["page"].get(page.lead)))
+                    for page in pages
+                ),
+                key=str,
             ),
+            "floods": sorted((row.alert.alert_id, row.origin, row.gathered) for row in rows),
+            "turns": sorted((*way, began) for way, began in tables["gathering"].items() if began is not None),
             "follow_ups": sorted((row.follow_up_id, row.state, row.due_at, row.new_alert_id) for row in later),
         }  # fmt: skip
 
@@ -194,6 +205,11 @@ class Model:
         task = self.loop.spawn(self._database.owner, whole())
         self.loop.run(self.loop.time() + 0.1)
         return task.result()
+
+
+def _written(lead: PageRow | None) -> str | None:
+    """The key of a page as PostgreSQL writes a row."""
+    return f"({','.join(map(str, lead.key))})" if lead is not None else None
 
 
 async def ended(scope: Any, commit: bool) -> None:

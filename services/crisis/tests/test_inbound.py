@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import pytest
-import pytest_asyncio
 from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2
 from haven.crisis.v1 import integration_service_pb2 as pb
@@ -23,28 +19,12 @@ from haven_crisis.domain.inbound import Refused
 from haven_kit import ids
 from haven_kit.errors import Denied, NotFound, Stale
 
+from .systems_world import System, admin, signed
 from .world import World
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_" + base64.b64encode(b"another secret of some length").decode()
 NOW = datetime(2021, 2, 25, 15, 2, 10, tzinfo=UTC)
-
-
-def signed(body: bytes, *secrets: str, message_id: str = "msg_1", at: datetime = NOW) -> dict[str, str]:
-    stamp = str(int(at.timestamp()))
-    macs = [
-        base64.b64encode(
-            hmac.digest(
-                base64.b64decode(each.removeprefix("whsec_")), f"{message_id}.{stamp}.".encode() + body, "sha256"
-            )
-        ).decode()
-        for each in secrets
-    ]
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": stamp,
-        "webhook-signature": " ".join(f"v1,{each}" for each in macs),
-    }
 
 
 def test_the_example_of_the_standard_is_taken() -> None:
@@ -76,7 +56,7 @@ def test_the_example_of_the_standard_is_taken() -> None:
     ],
 )
 def test_only_what_was_signed_as_it_came_is_taken(change: dict[str, str], reason: str) -> None:
-    headers = signed(b"{}", SECRET) | change
+    headers = signed(b"{}", SECRET, at=NOW) | change
     if not reason:
         assert inbound.verify(headers, b"{}", [OTHER, SECRET], NOW) == "msg_1"
         return
@@ -86,7 +66,7 @@ def test_only_what_was_signed_as_it_came_is_taken(change: dict[str, str], reason
 
 
 def test_a_message_is_of_now_and_of_this_body() -> None:
-    headers = signed(b"{}", SECRET)
+    headers = signed(b"{}", SECRET, at=NOW)
     for minutes in (-6, 6):
         with pytest.raises(Refused) as old:
             inbound.verify(headers, b"{}", [SECRET], NOW + timedelta(minutes=minutes))
@@ -121,43 +101,6 @@ def test_what_does_not_say_who_is_refused_and_says_so(body: bytes) -> None:
 def test_what_is_odd_elsewhere_is_left_out(odd: dict[str, Any], level: int, note: str) -> None:
     found = inbound.read(json.dumps({"type": "signal.raised", "data": {"external_id": 4711} | odd}).encode())
     assert (found.external_id, found.level, found.note) == ("4711", level, note)
-
-
-class System:
-    """A registered system that posts."""
-
-    def __init__(self, world: World, http: aiohttp.ClientSession, made: pb.SystemSecret) -> None:
-        self._world, self._http = world, http
-        self.system_id, self.secret, self.etag = made.system.system_id, made.secret, made.system.etag
-        edge = world.crisis.process.edge
-        assert edge is not None
-        self.url = f"http://127.0.0.1:{edge.port}/inbound/v1/"
-
-    async def post(self, data: Any, *, secret: str = "", message_id: str = "", **options: Any) -> tuple[int, Any]:
-        body = data if isinstance(data, bytes) else json.dumps({"type": "signal.raised", "data": data}).encode()
-        headers = signed(
-            body, secret or self.secret, message_id=message_id or ids.new_id(), at=self._world.clock.now()
-        ) | options.get("headers", {})
-        url = self.url + options.get("path", self.system_id)
-        async with self._http.post(url, data=body, headers=headers) as answer:
-            return answer.status, await answer.json(content_type=None)
-
-    async def shown(self) -> pb.IntegratedSystem:
-        loops = {each.name: each for each in self._world.crisis.process.service.workers}
-        await loops["systems"].step()
-        listed = await admin(self._world).ListSystems(pb.ListSystemsRequest(page_size=200))
-        return next(each for each in listed.systems if each.system_id == self.system_id)
-
-
-def admin(world: World) -> Any:
-    return world.staff("admin", "administrator").stub(IntegrationServiceStub)
-
-
-@pytest_asyncio.fixture
-async def system(world: World) -> AsyncIterator[System]:
-    await world.plan()
-    async with aiohttp.ClientSession() as http:
-        yield System(world, http, await admin(world).CreateSystem(pb.CreateSystemRequest(name="Night sensor")))
 
 
 async def first_entry(world: World, person_id: str) -> alerts_pb2.TimelineEntry:

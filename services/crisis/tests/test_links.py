@@ -96,6 +96,7 @@ async def test_a_link_expires(phones: Phones, person_id: str) -> None:
 
 
 async def test_a_colleague_was_faster(phones: Phones, person_id: str) -> None:
+    await phones.over()
     alert_id, link = await paged(phones, person_id)
     tap = tap_of((await get(link))[1])
     await phones.world.later(timedelta(seconds=60))

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from haven.crisis.v1 import signals_pb2 as pb
 
 from haven_crisis.domain import commands
 from haven_crisis.domain.alerts import Alert, Entry, Limits, due, next_stage
@@ -35,6 +36,7 @@ SCRIPTS = 60
 STEPS = 45
 SESSIONS = (0, 1, 2)
 Pages = list[tuple[tuple[Any, ...], str]]
+INTEGRATED = int(pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM)
 NOBODY = str(UUID(int=0))
 
 
@@ -55,9 +57,11 @@ class Script:
         self.made += 1
         drafts = [Draft(f"r{n}", place, "webhook") for n in range(2) for place in range(2)]
         stage = self.random.choice((0, 1))
+        of_system = self.random.random() < 0.4
+        source, actor = (INTEGRATED, self.random.choice(("system one", "system two"))) if of_system else (1, "someone")
         return Plan(
             signal=Signal(
-                number(1, self.random.randrange(8)), number(2, self.random.randrange(2)), 1, "someone", self.now,
+                number(1, self.random.randrange(8)), number(2, self.random.randrange(3)), source, actor, self.now,
                 session_id=self.random.choice(("", number(3, 1))), facilitator_id=self.random.choice(("", "fac")),
             ),
             source="help_button",
@@ -73,6 +77,7 @@ class Script:
             worker=self.worker(),
             lease_until=self.now + timedelta(seconds=6),
             traceparent="",
+            flood=self.random.choice((1, 2)),
         )  # fmt: skip
 
     def worker(self) -> str:
@@ -137,6 +142,9 @@ def operation(  # noqa: C901 - a table of all operations
         await records.follow_ups.miss(tx, follow_up, alert_id)
         return row["alert_id"], row["person_id"]
 
+    async def together(tx: Tx, records: Records, page: str) -> Any:
+        return [alert for _, alert in await records.pages.together(tx, page)]
+
     def of_pages(run: Callable[[Tx, Records, str], Awaitable[Any]]) -> Callable[[Pages], Operation]:
         return lambda pages: lambda tx, records: run(tx, records, page(pages))
 
@@ -160,7 +168,8 @@ def operation(  # noqa: C901 - a table of all operations
         ),
         (2, "ended", of_pages(lambda tx, records, page: records.pages.ended(tx, page, worker, state, "why"))),
         (2, "failed_later", of_pages(lambda tx, records, page: records.pages.failed_later(tx, page, "why"))),
-        (1, "alert_of", of_pages(lambda tx, records, page: records.pages.alert_of(tx, page))),
+        (3, "gather", plain(lambda tx, records: records.pages.gather(tx, worker, lease, timedelta(seconds=2), 2))),
+        (1, "together", of_pages(together)),
         (1, "stuck", plain(lambda tx, records: records.pages.stuck(tx, now))),
         (1, "missed", plain(lambda tx, records: records.follow_ups.missed(tx, now, 5))),
         (2, "miss", plain(miss)),

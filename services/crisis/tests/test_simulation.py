@@ -52,6 +52,10 @@ BUGS = (
     Bug("a claim takes no turns with an answer", page_records._claim, "if not view.lock(", "if None is view.lock("),
     Bug("a call anew keeps the old deadline", signal_records._joined, "next_deadline=plan.deadline,", ""),
     Bug("severity is assigned", signal_records._joined, RAISED_ONLY, "Severity(plan.severity)"),
+    Bug("who calls beside a flood stays in it", signal_records.Signals.accept, "held.origin != plan.origin", "False"),
+    Bug("a flood pages without pause", page_records._turn, "began > now - apart", "False"),
+    Bug("of many in one message one is noted", Pager._send, "for job in jobs:", "for job in jobs[:1]:"),
+    Bug("many in one message come again as new", Pager._text, "any(each.resent for each in jobs)", "job.resent"),
     Bug("an id that is known counts as new", signal_records.Signals.accept, "return None", "signal = plan.signal"),
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ class Completer:
 
     def __init__(self, parts: Parts[CrisisSettings], database: Database, limits: Limits, worker_id: str) -> None:
         self._cipher = parts.cipher
+        self._flood = parts.settings.crisis_flood_alerts
         self._database = database
         self._limits = limits
         self._worker_id = worker_id
@@ -96,6 +97,7 @@ class Completer:
             worker=self._worker_id,
             lease_until=each.at,
             traceparent=each.traceparent,
+            flood=self._flood,
             facts={"kept": road, **link},
         )
         who = Principal(asked.principal_id, service=asked.service or None)

@@ -10,21 +10,29 @@ from typing import Any
 import asyncpg
 import orjson
 from haven.crisis.v1 import events_pb2
+from haven.crisis.v1 import signals_pb2 as pb
 
 from haven_crisis.domain.signals import Signal
 from haven_crisis.store.pages import Draft
 from haven_kit.database import Tx
 
-# The signal goes first: whoever loses the race for its id inserts nothing and joins nothing. An alert that was
-# contacted or stabilised is paged anew; `cycle_signal_id` says whether this signal began the paging.
-_ACCEPT = """WITH signal AS (
+# An alert that was contacted or stabilised is paged anew. So is one of a flood, alone, when somebody else than its
+# system calls for help: theirs is not to be one of many.
+_ANEW = "(a.state IN (4, 5) OR (a.gathered AND a.origin <> excluded.origin))"
+
+# The signal goes first: whoever loses the race for its id inserts nothing and joins nothing. `cycle_signal_id` says
+# whether this signal began the paging. Pages of a flood are queued, to be sent together (`pages.gather`).
+_ACCEPT = f"""WITH signal AS (
     INSERT INTO signal (signal_id, person_id, source, principal_id, raised_at, accepted_at)
     VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6) ON CONFLICT (signal_id) DO NOTHING RETURNING 1
 ), joined AS (
     INSERT INTO alert AS a (alert_id, person_id, drill, state, severity, raised_at, next_deadline, stage, cycle, seq,
-        session_id, facilitator_id, responder_id, withdrawn, signals, cycle_signal_id, traceparent, changed_at)
-    SELECT $7::uuid, $2::uuid, $8, 1, $9, $6, $10, $11, 0, 1, NULLIF($12::text, '')::uuid, $13, '', FALSE, 1, $1::uuid,
-        $14, $6
+        session_id, facilitator_id, responder_id, withdrawn, signals, cycle_signal_id, traceparent, changed_at, origin,
+        gathered)
+    SELECT $7::uuid, $2::uuid, $8, 1, $9::smallint, $6, $10, $11, 0, 1, NULLIF($12::text, '')::uuid, $13, '', FALSE, 1,
+        $1::uuid, $14, $6, $33::text, CASE WHEN $33::text = '' OR $9::smallint >= 3 THEN FALSE ELSE (
+            SELECT count(*) >= $34::int FROM (SELECT FROM alert WHERE origin = $33::text
+                AND raised_at > $6::timestamptz - interval '1 minute' LIMIT $34::int) AS lately) END
     FROM signal
     ON CONFLICT (person_id, drill) WHERE state <> 6 DO UPDATE SET
         signals = a.signals + 1,
@@ -34,31 +42,36 @@ _ACCEPT = """WITH signal AS (
         withdrawn = FALSE,
         seq = a.seq + 1,
         changed_at = excluded.changed_at,
-        state = CASE WHEN a.state IN (4, 5) THEN 1 ELSE a.state END,
-        cycle = CASE WHEN a.state IN (4, 5) THEN a.cycle + 1 ELSE a.cycle END,
-        cycle_signal_id = CASE WHEN a.state IN (4, 5) THEN excluded.cycle_signal_id ELSE a.cycle_signal_id END,
-        traceparent = CASE WHEN a.state IN (4, 5) THEN excluded.traceparent ELSE a.traceparent END,
-        stage = CASE WHEN a.state IN (4, 5) THEN excluded.stage ELSE a.stage END,
-        next_deadline = CASE WHEN a.state IN (4, 5) THEN excluded.next_deadline ELSE a.next_deadline END,
-        responder_id = CASE WHEN a.state IN (4, 5) THEN '' ELSE a.responder_id END,
-        offered_to = CASE WHEN a.state IN (4, 5) THEN '' ELSE a.offered_to END,
-        lease_renewed = a.lease_renewed AND a.state NOT IN (4, 5),
-        acknowledged_at = CASE WHEN a.state IN (4, 5) THEN NULL ELSE a.acknowledged_at END,
-        contacted_at = CASE WHEN a.state IN (4, 5) THEN NULL ELSE a.contacted_at END
-    RETURNING alert_id, seq, cycle, severity, raised_at, signals = 1 AS raised, cycle_signal_id = $1::uuid AS paging
+        state = CASE WHEN {_ANEW} THEN 1 ELSE a.state END,
+        cycle = CASE WHEN {_ANEW} THEN a.cycle + 1 ELSE a.cycle END,
+        cycle_signal_id = CASE WHEN {_ANEW} THEN excluded.cycle_signal_id ELSE a.cycle_signal_id END,
+        traceparent = CASE WHEN {_ANEW} THEN excluded.traceparent ELSE a.traceparent END,
+        stage = CASE WHEN {_ANEW} THEN excluded.stage ELSE a.stage END,
+        next_deadline = CASE WHEN {_ANEW} THEN excluded.next_deadline ELSE a.next_deadline END,
+        responder_id = CASE WHEN {_ANEW} THEN '' ELSE a.responder_id END,
+        offered_to = CASE WHEN {_ANEW} THEN '' ELSE a.offered_to END,
+        lease_renewed = a.lease_renewed AND NOT {_ANEW},
+        acknowledged_at = CASE WHEN {_ANEW} THEN NULL ELSE a.acknowledged_at END,
+        contacted_at = CASE WHEN {_ANEW} THEN NULL ELSE a.contacted_at END,
+        gathered = a.gathered AND a.origin = excluded.origin
+            AND GREATEST(a.severity, excluded.severity, CASE WHEN a.signals + 1 >= $15 THEN 3 END) < 3
+    RETURNING alert_id, seq, cycle, severity, raised_at, signals = 1 AS raised, cycle_signal_id = $1::uuid AS paging,
+        origin, gathered
 ), entry AS (
     INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts, sealed, signal_id)
     SELECT alert_id, seq, $16::uuid, CASE WHEN raised THEN 1 ELSE 2 END, $6, $4, jsonb_build_object(
             'signal_id', $1::text, 'source', $17::text, 'severity', severity::text, 'drill', $8::boolean::text,
             'session_id', $12::text, 'facilitator_id', $13::text, 'stage', $11::int::text, 'deadline', $18::text,
-            'reopens', (paging AND NOT raised)::text) || $32::text::jsonb,
+            'reopens', (paging AND NOT raised)::text)
+            || CASE WHEN raised AND gathered THEN '{{"gathered": "true"}}' ELSE '{{}}' END::jsonb || $32::text::jsonb,
         $19::bytea, $1::uuid
     FROM joined
 ), paged AS (
     INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent, due_at,
         lease_until, worker, traceparent, created_at, failure)
-    SELECT draft.page_id, joined.alert_id, joined.cycle, $11, draft.responder_id, draft.place, draft.channel, 1, 2,
-        FALSE, $6, $20::timestamptz, $21, $14, $6, ''
+    SELECT draft.page_id, joined.alert_id, joined.cycle, $11, draft.responder_id, draft.place, draft.channel, 1,
+        CASE WHEN gathered THEN 1 ELSE 2 END, FALSE, $6, CASE WHEN NOT gathered THEN $20::timestamptz END,
+        CASE WHEN gathered THEN '' ELSE $21 END, $14, $6, ''
     FROM joined, unnest($22::uuid[], $23::text[], $24::smallint[], $25::text[])
         AS draft (page_id, responder_id, place, channel)
     WHERE joined.paging AND (draft.place = 0 OR joined.severity = 3)
@@ -66,7 +79,8 @@ _ACCEPT = """WITH signal AS (
     INSERT INTO outbox (event_id, key, subject, payload, traceparent, occurred_at)
     SELECT $26::uuid, $27, $28, $29, $30, $31 FROM joined WHERE raised
 )
-SELECT alert_id::text, cycle, severity, raised_at, raised, paging, (SELECT version FROM on_call_version) AS version,
+SELECT alert_id::text, cycle, severity, raised_at, raised, paging, gathered,
+    origin <> '' AND NOT gathered AS apart, (SELECT version FROM on_call_version) AS version,
     (SELECT sealed FROM person_record WHERE person_id = $2::uuid AND kind = 'location') AS place
 FROM joined"""
 
@@ -95,13 +109,21 @@ class Plan:
     worker: str
     lease_until: datetime
     traceparent: str
+    flood: int
+    """How many alerts of one integrated system within a minute make its further ones a flood."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """More for the signal's entry: where it was kept while the database was away, say."""
+
+    @property
+    def origin(self) -> str:
+        """The integrated system that the signal is from; empty for what people and Haven itself tell."""
+        return self.signal.actor if self.signal.source == pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM else ""
 
 
 async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
     """Make the signal durable. None where its id is taken; else `alert_id`, `cycle`, `severity`, `raised_at`, whether
-    it `raised` the alert, whether it began `paging`, and the `version` of the on-call plan."""
+    it `raised` the alert, whether it began `paging`, whether its pages are `gathered` with others of a flood or, though
+    it came from a system, go out `apart`, and the `version` of the on-call plan."""
     signal, drafts = plan.signal, [draft for _, draft in plan.pages]
     return await tx.last(
         _ACCEPT,
@@ -132,6 +154,8 @@ async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
         [each.channel for each in drafts],
         *_raised(tx, plan),
         orjson.dumps(dict(plan.facts)).decode(),
+        plan.origin,
+        plan.flood,
     )
 
 

@@ -31,7 +31,7 @@ _SAVE = """WITH saved AS (
     UPDATE alert SET state = $2, severity = $3, next_deadline = $4, stage = $5, cycle = $6, seq = $7, session_id = $8,
         facilitator_id = $9, responder_id = $10, acknowledged_at = $11, contacted_at = $12, closed_at = $13,
         follow_up_id = $14, withdrawn = $15, signals = $16, changed_at = $17, offered_to = $25,
-        observers = $26::text[], lease_renewed = $27, co_signature = $28
+        observers = $26::text[], lease_renewed = $27, co_signature = $28, gathered = gathered AND $3::smallint < 3
     WHERE alert_id = $1
 )
 INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts, sealed)

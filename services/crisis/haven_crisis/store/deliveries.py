@@ -93,17 +93,20 @@ async def applied(tx: Tx, page_id: str) -> None:
 
 
 async def delivered(tx: Tx, page_id: str) -> None:
-    """The page arrived, whatever was thought of it before."""
-    await tx.fetch("UPDATE page SET state = 7 WHERE page_id = $1 AND state IN (3, 4, 5)", page_id)
+    """The page arrived, whatever was thought of it before, and all that were one message with it."""
+    await tx.fetch("UPDATE page SET state = 7 WHERE (page_id = $1 OR lead = $1) AND state IN (3, 4, 5)", page_id)
 
 
-# Somebody has the alert, or it is over, or paging began anew: the provider need not keep this page open.
+# Somebody has the alert, or it is over, or paging began anew, and likewise of all that were one message with it: the
+# provider need not keep this page open.
 _OVER = """UPDATE delivery SET tries = tries + 1, next_try = $1 + $2::interval * least(tries + 1, 30)
 FROM (
     SELECT delivery.page_id, page.responder_id, page.place FROM delivery
     JOIN page USING (page_id) JOIN alert USING (alert_id)
     WHERE open_at_provider AND (next_try IS NULL OR next_try <= $1)
     AND (alert.state NOT IN (1, 2) OR alert.cycle <> page.cycle)
+    AND NOT EXISTS (SELECT FROM page AS mate JOIN alert AS other USING (alert_id)
+        WHERE mate.lead = page.page_id AND other.state IN (1, 2) AND other.cycle = mate.cycle)
     LIMIT $3 FOR UPDATE OF delivery SKIP LOCKED
 ) AS over WHERE delivery.page_id = over.page_id
 RETURNING delivery.page_id::text, channel, provider, reference, responder_id, place, tries"""
@@ -138,15 +141,16 @@ async def page(tx: Tx, page_id: str) -> Paged | None:
 
 
 async def open_alerts(tx: Tx, responder_ids: Sequence[str], since: datetime) -> list[Paged]:
-    """For each open alert that these responders were paged for by text message or call lately, the newest page."""
+    """For each open alert that these responders were paged for by text message or call lately, the newest page; of
+    several that were one message, the one that led them."""
     rows = await tx.read(
-        """SELECT DISTINCT ON (page.alert_id, page.responder_id) page_id::text, page.alert_id::text, page.responder_id,
-            page.channel
-        FROM page JOIN alert USING (alert_id)
-        WHERE page.responder_id = ANY($1::text[]) AND page.created_at >= $2 AND channel IN ('sms', 'voice')
+        """SELECT DISTINCT ON (page.alert_id, page.responder_id) COALESCE(lead.page_id, page.page_id)::text AS page_id,
+            COALESCE(lead.alert_id, page.alert_id)::text AS alert_id, page.responder_id, page.channel
+        FROM page JOIN alert USING (alert_id) LEFT JOIN page AS lead ON lead.page_id = page.lead
+        WHERE page.responder_id = ANY($1::text[]) AND page.created_at >= $2 AND page.channel IN ('sms', 'voice')
         AND alert.state <> 6
         ORDER BY page.alert_id, page.responder_id, page.created_at DESC""",
         list(responder_ids),
         since,
     )
-    return [Paged(**row) for row in rows]
+    return list(dict.fromkeys(Paged(**row) for row in rows))

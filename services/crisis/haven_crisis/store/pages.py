@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
@@ -88,25 +88,33 @@ _WANTED = f"""CASE WHEN {{stage}} BETWEEN {NAMED_STAGE} AND {LAST_OF_STEPS}
     THEN alert.state IN (1, 2) AND alert.cycle = {{cycle}} ELSE alert.state <> 6 END"""
 _PAGE_WANTED = _WANTED.format(cycle="page.cycle", stage="page.stage")
 
+# A page of a step of an alert that is one of a flood: sent together with others. What somebody asked for is not.
+_GATHERED = f"alert.gathered AND {{stage}} BETWEEN 0 AND {LAST_OF_STEPS}"
+_PAGE_GATHERED = f"({_GATHERED.format(stage='page.stage')})"
+
 # What is not wanted any more is not made. With the alert locked it stays wanted until the commit.
 # One made before is looked for, not run into: a conflict would wait for whoever notes how that page went, and they may
 # wait for the alert, which is locked here.
 _CREATE = f"""INSERT INTO page (page_id, alert_id, cycle, stage, responder_id, place, channel, attempt, state, resent,
     due_at, lease_until, worker, traceparent, created_at, failure)
-SELECT page_id, $1::uuid, $2::int, $3, responder_id, place, channel, attempt, $4, resent, $5, $6, $7, $8, $9, ''
+SELECT page_id, $1::uuid, $2::int, $3, responder_id, place, channel, attempt, CASE WHEN together THEN 1 ELSE $4 END,
+    resent, $5, CASE WHEN NOT together THEN $6::timestamptz END, CASE WHEN together THEN '' ELSE $7 END, $8, $9, ''
 FROM unnest($10::uuid[], $11::text[], $12::smallint[], $13::text[], $14::smallint[], $15::boolean[])
-    AS draft (page_id, responder_id, place, channel, attempt, resent)
-WHERE EXISTS (SELECT 1 FROM alert WHERE alert_id = $1::uuid AND {_WANTED.format(cycle="$2::int", stage="$3::int")})
-AND NOT EXISTS (SELECT 1 FROM page AS made WHERE made.alert_id = $1::uuid AND made.cycle = $2::int AND made.stage = $3
+    AS draft (page_id, responder_id, place, channel, attempt, resent),
+    (SELECT {_GATHERED.format(stage="$3::int")} AS together FROM alert
+    WHERE alert_id = $1::uuid AND {_WANTED.format(cycle="$2::int", stage="$3::int")}) AS held
+WHERE NOT EXISTS (SELECT 1 FROM page AS made WHERE made.alert_id = $1::uuid AND made.cycle = $2::int AND made.stage = $3
     AND made.responder_id = draft.responder_id AND made.place = draft.place AND made.attempt = draft.attempt)
-ON CONFLICT DO NOTHING RETURNING page_id::text"""
+ON CONFLICT DO NOTHING RETURNING page_id::text, state"""
 
 
 async def create(tx: Tx, of: Round, drafts: Sequence[Draft], worker: str, lease_until: datetime) -> list[Job]:
     """Make pages that this replica sends after the commit. The alert must be locked. One made before is left out, and
-    so are all where they are not `wanted`."""
+    so are all where they are not `wanted`. Those of a flood are queued instead: `gather` sends them together."""
     made = await _insert(tx, of, drafts, PageState.SENDING, tx.now, worker, lease_until)
-    return [job(of, draft, page_id, lease_until) for page_id, draft in made]
+    if any(state == PageState.QUEUED for _, _, state in made):
+        tx.wake("gathered")
+    return [job(of, draft, page_id, lease_until) for page_id, draft, state in made if state == PageState.SENDING]
 
 
 async def queue(tx: Tx, of: Round, drafts: Sequence[Draft], due_at: datetime) -> None:
@@ -135,7 +143,7 @@ def job(of: Round, draft: Draft, page_id: str, lease_until: datetime) -> Job:
 
 async def _insert(
     tx: Tx, of: Round, drafts: Sequence[Draft], state: PageState, due_at: datetime, worker: str, lease: datetime | None
-) -> list[tuple[str, Draft]]:
+) -> list[tuple[str, Draft, int]]:
     if not drafts:
         return []
     by_id = {ids.new_id(): draft for draft in drafts}
@@ -157,7 +165,7 @@ async def _insert(
         [each.attempt for each in drafts],
         [each.resent for each in drafts],
     )
-    return [(row["page_id"], by_id[row["page_id"]]) for row in rows]
+    return [(row["page_id"], by_id[row["page_id"]], row["state"]) for row in rows]
 
 
 # A page whose lease ran out may or may not have been sent: it is sent again, and says so.
@@ -181,7 +189,7 @@ _DROP = f"""UPDATE page SET state = 6 WHERE page_id IN (
 # commits, and one that finds it committed is not claimed.
 _CLAIM = f"""WITH due AS (
     SELECT page.page_id, alert.drill, alert.raised_at FROM page JOIN alert USING (alert_id)
-    WHERE page.state = 1 AND page.due_at <= $1 AND {_PAGE_WANTED}
+    WHERE page.state = 1 AND page.due_at <= $1 AND {_PAGE_WANTED} AND NOT {_PAGE_GATHERED}
     ORDER BY page.due_at LIMIT $2 FOR UPDATE OF page SKIP LOCKED FOR SHARE OF alert SKIP LOCKED
 )
 UPDATE page SET state = 2, worker = $3, lease_until = $4 FROM due WHERE page.page_id = due.page_id
@@ -194,6 +202,67 @@ async def claim(tx: Tx, worker: str, lease_until: datetime, limit: int) -> list[
     await tx.fetch(_EXPIRE, tx.now, limit)
     await tx.fetch(_DROP, tx.now, limit)
     return [Job(**row) for row in await tx.fetch(_CLAIM, tx.now, limit, worker, lease_until)]
+
+
+# Whose turn it is: the system, responder and channel whose oldest page is due, and that had no page sent together since
+# `$2`. One replica sends them: others that find the same wait for its commit, and then find that it is no turn.
+_TURN = f"""INSERT INTO gathering AS held (origin, responder_id, place, began_at)
+SELECT alert.origin, page.responder_id, page.place, $1 FROM page JOIN alert USING (alert_id)
+WHERE page.state = 1 AND page.due_at <= $1 AND {_PAGE_WANTED} AND {_PAGE_GATHERED}
+AND NOT EXISTS (SELECT FROM gathering AS lately WHERE lately.origin = alert.origin AND lately.place = page.place
+    AND lately.responder_id = page.responder_id AND lately.began_at > $2)
+ORDER BY page.due_at, page.page_id LIMIT 1
+ON CONFLICT (origin, responder_id, place) DO UPDATE SET began_at = excluded.began_at WHERE held.began_at <= $2
+RETURNING origin, responder_id, place"""
+
+_GATHER = f"""WITH due AS (
+    SELECT page.page_id, page.due_at, alert.drill, alert.raised_at FROM page JOIN alert USING (alert_id)
+    WHERE page.state = 1 AND page.due_at <= $1 AND {_PAGE_WANTED} AND {_PAGE_GATHERED}
+    AND alert.origin = $5 AND page.responder_id = $6 AND page.place = $7
+    ORDER BY page.due_at, page.page_id LIMIT $2 FOR UPDATE OF page SKIP LOCKED FOR SHARE OF alert SKIP LOCKED
+)
+UPDATE page SET state = 2, worker = $3, lease_until = $4,
+    lead = (SELECT page_id FROM due ORDER BY due_at, page_id LIMIT 1)
+FROM due WHERE page.page_id = due.page_id
+RETURNING page.page_id::text, page.alert_id::text, cycle, stage, responder_id, place, channel, attempt, resent,
+    due.drill, due.raised_at, traceparent, lease_until, page.page_id = lead AS leads"""
+
+
+async def gather(tx: Tx, worker: str, lease_until: datetime, apart: timedelta, limit: int) -> list[Job]:
+    """Pages of a flood that go to one responder on one channel as one message, claimed for this replica; the first
+    leads them. The first of a flood goes at once; what comes then waits until `apart` has passed. Empty: none is due.
+    """
+    turn = await tx.fetch_one(_TURN, tx.now, tx.now - apart)
+    if turn is None:
+        return []
+    rows = await tx.fetch(_GATHER, tx.now, limit, worker, lease_until, *turn.values())
+    if not rows:
+        # Others hold them all: nothing was sent, and nobody is to wait for it.
+        await tx.fetch("DELETE FROM gathering WHERE origin = $1 AND responder_id = $2 AND place = $3", *turn.values())
+    rows.sort(key=lambda row: not row["leads"])
+    return [Job(**{name: value for name, value in row.items() if name != "leads"}) for row in rows]
+
+
+async def together(tx: Tx, page_id: str) -> list[tuple[str, str]]:
+    """The pages that went out as one message with this one, each with its alert, in the order of the alerts; itself
+    alone where it went alone. Empty where there is no such page."""
+    rows = await tx.read(
+        """SELECT page.page_id::text, page.alert_id::text FROM page
+        WHERE page.page_id = $1 OR page.lead = (SELECT lead FROM page WHERE page_id = $1) ORDER BY 2""",
+        page_id,
+    )
+    return [(row["page_id"], row["alert_id"]) for row in rows]
+
+
+async def about(tx: Tx, page_id: str, alert_id: str) -> list[str]:
+    """The alerts that an answer to a page is about: its own; where it was one message with others, those of them that
+    are still of the flood. Who has called for help otherwise since is paged, and answered, alone."""
+    rows = await tx.read(
+        """SELECT page.alert_id::text FROM page JOIN alert USING (alert_id)
+        WHERE page.lead = (SELECT lead FROM page WHERE page_id = $1) AND alert.gathered ORDER BY 1""",
+        page_id,
+    )
+    return [row["alert_id"] for row in rows] or [alert_id]
 
 
 # One statement, because every page ends here: the page, the alert's state and place in its timeline, the entry, and
@@ -238,12 +307,6 @@ _FAILED_LATER = """UPDATE page SET state = 4, failure = $2, lease_until = NULL F
 WHERE page_id = $1 AND page.state IN (2, 3, 5) AND alert.alert_id = page.alert_id
 RETURNING page.page_id::text, page.alert_id::text, page.cycle, page.stage, page.responder_id, place, channel, attempt,
     resent, alert.drill, alert.raised_at, page.traceparent, due_at AS lease_until"""
-
-
-async def alert_of(tx: Tx, page_id: str) -> str | None:
-    """The alert that a page is about; None for a page that is not known."""
-    row = await tx.fetch_one("SELECT alert_id::text FROM page WHERE page_id = $1", page_id)
-    return str(row["alert_id"]) if row is not None else None
 
 
 async def failed_later(tx: Tx, page_id: str, failure: str) -> Job | None:

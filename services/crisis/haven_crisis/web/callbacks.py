@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from haven_crisis import answering
 from haven_crisis.channels import twilio
 from haven_crisis.domain import replies
 from haven_crisis.store import deliveries
@@ -27,8 +28,8 @@ from haven_crisis.store.pages import PageState
 from haven_edge import bodies
 from haven_edge.problems import Problem
 from haven_kit import logs
-from haven_kit.errors import NotFound, Overloaded, Refused, Unavailable
-from haven_kit.identity import Principal, system
+from haven_kit.errors import Overloaded, Unavailable
+from haven_kit.identity import system
 
 if TYPE_CHECKING:
     from haven_crisis.web import Web
@@ -146,15 +147,10 @@ class TwilioCallbacks:
             mine = await keeping.acknowledge(page.alert_id, page.responder_id, channel)
             return _TAKEN_NOW if mine else _BY_RULE["taken"]
         try:
-            async with self._web.parts.database.transaction(Principal(page.responder_id)) as tx:
-                await self._web.desk.acknowledge(tx, page.alert_id, page.responder_id, channel)
-        except Refused as refused:
-            return _BY_RULE.get(refused.reason, _NO_ALERT)
-        except NotFound:
-            return _NO_ALERT
+            reason = await answering.take(self._web.desk, page, channel)
         except (Unavailable, Overloaded):
             return _AWAY
-        return _TAKEN_NOW
+        return _BY_RULE.get(reason, _NO_ALERT) if reason else _TAKEN_NOW
 
     def _ask_again(self, page_id: str, said: str) -> str:
         action = quoteattr(f"{self._base}{twilio.KEY_PATH}?page={page_id}")

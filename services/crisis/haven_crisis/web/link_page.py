@@ -28,14 +28,14 @@ _HEADERS = {
 
 
 class State(Enum):
-    """How things stand with the page that a link is for."""
+    """How things stand with the page that a link is for; of several alerts, the first of these that is so of one."""
 
     OPEN = "open"
     OFFERED = "offered"
+    CONSOLE = "console"
     YOURS = "yours"
     TAKEN = "taken"
     OVER = "over"
-    CONSOLE = "console"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
     NOT_YET = "not_yet"
@@ -81,16 +81,33 @@ TEXTS = {
         503, "The record cannot be reached", "The page that you got is real. Open this link again in a moment."
     ),
 }
+MANY = {
+    State.OPEN: Text(
+        200,
+        "One system has called for help {alerts} times",
+        "Each is about another person. When you take them, the team knows that you are going; the console lists them "
+        "one by one.",
+    ),
+    State.YOURS: Text(200, "You have these alerts", "The console lists them one by one, whom to reach and how."),
+    State.OVER: Text(410, "These alerts are over", "There is nothing you need to do. Thank you for looking."),
+    State.CONSOLE: Text(
+        200,
+        "One system has called for help {alerts} times",
+        "This link went to a shared address. Sign in to the console to take the alerts.",
+    ),
+}
+"""Likewise where the page is about several."""
 TO_TAKE = frozenset({State.OPEN, State.OFFERED})
 """States in which a tap takes the alert."""
 
 
-def shown(state: State, *, drill: bool, tap: str, console: str) -> Response:
+def shown(state: State, *, drill: bool, alerts: int, tap: str, console: str) -> Response:
     """The page. `tap` is the token that its button sends; it is shown only where the alert can be taken."""
-    text = TEXTS[state]
+    text = MANY.get(state, TEXTS[state]) if alerts > 1 else TEXTS[state]
+    title = escape(text.title.format(alerts=alerts))
     button = (
         f'<form method="post"><input type="hidden" name="tap" value="{escape(tap)}">'
-        '<button type="submit">I take it</button></form>'
+        f'<button type="submit">I take {"them" if alerts > 1 else "it"}</button></form>'
         "<p>If you cannot go, close this page. Others are being called.</p>"
         if state in TO_TAKE
         else ""
@@ -99,8 +116,8 @@ def shown(state: State, *, drill: bool, tap: str, console: str) -> Response:
     body = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">'
-        f"<title>{'DRILL: ' if drill else ''}{escape(text.title)}</title><style>{_STYLE}</style></head><body><main>"
-        f"{mark}<h1>{escape(text.title)}</h1><p>{escape(text.more)}</p>{button}"
+        f"<title>{'DRILL: ' if drill else ''}{title}</title><style>{_STYLE}</style></head><body><main>"
+        f"{mark}<h1>{title}</h1><p>{escape(text.more)}</p>{button}"
         f'<a href="{escape(console)}">Open the console</a></main></body></html>'
     )
     return Response(body, text.status, _retry(text.status) | _HEADERS, "text/html")

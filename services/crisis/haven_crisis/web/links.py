@@ -17,19 +17,20 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from haven_crisis import answering
 from haven_crisis.domain.alerts import UNANSWERED, Alert
 from haven_crisis.domain.alerts import State as AlertState
 from haven_crisis.domain.escalation import LAST_RESORT_ID
 from haven_crisis.links import LinkOver, Links, NoLink
-from haven_crisis.store import alerts, deliveries
+from haven_crisis.store import alerts, deliveries, pages
 from haven_crisis.store.deliveries import Paged
 from haven_crisis.web.link_page import TEXTS, TO_TAKE, State, shown
 from haven_edge import bodies
 from haven_edge.limits import TokenBuckets
 from haven_edge.problems import Problem
 from haven_kit import logs
-from haven_kit.errors import NotFound, Overloaded, Refused, Unavailable
-from haven_kit.identity import Principal, system
+from haven_kit.errors import Overloaded, Unavailable
+from haven_kit.identity import system
 
 if TYPE_CHECKING:
     from haven_crisis.web import Web
@@ -49,6 +50,8 @@ class Seen:
     state: State
     page: Paged | None = None
     drill: bool = False
+    alerts: int = 1
+    """How many the page is about."""
 
 
 class LinkPages:
@@ -91,15 +94,19 @@ class LinkPages:
             return Seen(State.UNKNOWN)
         except LinkOver:
             return Seen(State.EXPIRED)
+        return await self._stands(page_id)
+
+    async def _stands(self, page_id: str) -> Seen:
         try:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 page = await deliveries.page(tx, page_id)
                 if page is None:
                     return self._kept(page_id) or Seen(State.NOT_YET)
-                alert = await alerts.get(tx, page.alert_id)
+                about = [await alerts.get(tx, each) for each in await pages.about(tx, page_id, page.alert_id)]
         except (Unavailable, Overloaded):
             return self._kept(page_id) or Seen(State.AWAY)
-        return Seen(_state(alert, page.responder_id), page, alert.drill)
+        states = {_state(each, page.responder_id) for each in about}
+        return Seen(next(each for each in State if each in states), page, about[0].drill, len(about))
 
     def _kept(self, page_id: str) -> Seen | None:
         """How things stand with a page that was sent while the record was away."""
@@ -116,24 +123,19 @@ class LinkPages:
             await self._web.desk.roads.keeping.acknowledge(page.alert_id, page.responder_id, channel)
             return self._kept(page.page_id) or kept
         try:
-            async with self._web.parts.database.transaction(Principal(page.responder_id)) as tx:
-                alert = await self._web.desk.acknowledge(tx, page.alert_id, page.responder_id, channel)
-                return Seen(_state(alert, page.responder_id), page, alert.drill)
+            await answering.take(self._web.desk, page, channel)
         except (Unavailable, Overloaded):
             return Seen(State.AWAY)
-        except (Refused, NotFound):
-            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
-                alert = await alerts.get(tx, page.alert_id)
-            return Seen(_state(alert, page.responder_id), page, alert.drill)
+        return await self._stands(page.page_id)
 
     def _answer(self, request: Request, token: str, seen: Seen) -> Response:
         tap = self._links.tap(token, self._clock.now()) if seen.state in TO_TAKE else ""
-        known = seen.page.alert_id if seen.page is not None else ""
+        known = seen.page.alert_id if seen.page is not None and seen.alerts == 1 else ""
         console = self._links.console(known)
         if _asks_json(request):
             told = {"state": seen.state.value, "drill": seen.drill, "tap": tap, "console": console}
             return Response(orjson.dumps(told), TEXTS[seen.state].status, media_type=_JSON)
-        return shown(seen.state, drill=seen.drill, tap=tap, console=console)
+        return shown(seen.state, drill=seen.drill, alerts=seen.alerts, tap=tap, console=console)
 
     def _admit(self, request: Request) -> None:
         wait = self._buckets.take(request.client.host if request.client else "")

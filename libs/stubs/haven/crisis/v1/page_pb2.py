@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from haven.options.v1 import options_pb2 as haven_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahaven/crisis/v1/page.proto\x12\x0fhaven.crisis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/options/v1/options.proto\"\xbc\x01\n\x08PageText\x12\x0f\n\x07page_id\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04link\x18\x04 \x01(\t\x12\r\n\x05\x64rill\x18\x05 \x01(\x08\x12\x0e\n\x06resent\x18\x06 \x01(\x08\x12\r\n\x05stage\x18\x07 \x01(\x05\x12-\n\traised_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ycle\x18\t \x01(\x05:\x04\xa0\xb5\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahaven/crisis/v1/page.proto\x12\x0fhaven.crisis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehaven/options/v1/options.proto\"\xcc\x01\n\x08PageText\x12\x0f\n\x07page_id\x18\x01 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04link\x18\x04 \x01(\t\x12\r\n\x05\x64rill\x18\x05 \x01(\x08\x12\x0e\n\x06resent\x18\x06 \x01(\x08\x12\r\n\x05stage\x18\x07 \x01(\x05\x12-\n\traised_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63ycle\x18\t \x01(\x05\x12\x0e\n\x06\x61lerts\x18\n \x01(\x05:\x04\xa0\xb5\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAGETEXT']._loaded_options = None
   _globals['_PAGETEXT']._serialized_options = b'\240\265\030\001'
   _globals['_PAGETEXT']._serialized_start=113
-  _globals['_PAGETEXT']._serialized_end=301
+  _globals['_PAGETEXT']._serialized_end=317
 # @@protoc_insertion_point(module_scope)

@@ -32,10 +32,11 @@ class PageText(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     RAISED_AT_FIELD_NUMBER: _builtins.int
     CYCLE_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     page_id: _builtins.str
     alert_id: _builtins.str
     title: _builtins.str
-    """"Haven: crisis alert", or "Haven: DRILL, crisis alert"."""
+    """"Haven: crisis alert", "Haven: DRILL, crisis alert", or "Haven: 23 crisis alerts from one system"."""
     link: _builtins.str
     """Where to open it."""
     drill: _builtins.bool
@@ -44,6 +45,10 @@ class PageText(_message.Message):
     stage: _builtins.int
     cycle: _builtins.int
     """How often paging began anew before: a stage is told apart by both."""
+    alerts: _builtins.int
+    """How many alerts the page is about. More than one only while one integrated system sends a flood of them: the ids
+    above are then those of the oldest, and the link leads to all.
+    """
     @_builtins.property
     def raised_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -58,10 +63,11 @@ class PageText(_message.Message):
         stage: _builtins.int = ...,
         raised_at: _timestamp_pb2.Timestamp | None = ...,
         cycle: _builtins.int = ...,
+        alerts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["raised_at", b"raised_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "cycle", b"cycle", "drill", b"drill", "link", b"link", "page_id", b"page_id", "raised_at", b"raised_at", "resent", b"resent", "stage", b"stage", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "alerts", b"alerts", "cycle", b"cycle", "drill", b"drill", "link", b"link", "page_id", b"page_id", "raised_at", b"raised_at", "resent", b"resent", "stage", b"stage", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
