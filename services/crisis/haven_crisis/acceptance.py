@@ -5,6 +5,7 @@ This is the one place where a signal becomes durable. Where it goes while the da
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid5
@@ -14,7 +15,7 @@ from haven.crisis.v1 import signals_pb2 as pb
 from haven_crisis import facts, metrics
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import State
-from haven_crisis.domain.escalation import stage_from, turn_of
+from haven_crisis.domain.escalation import stage_from, stages_from
 from haven_crisis.domain.severity import Severity
 from haven_crisis.domain.signals import Signal
 from haven_crisis.journeys import JOURNEYS
@@ -23,7 +24,7 @@ from haven_crisis.records import POSTGRES, Records, Row
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import alerts, pages
 from haven_crisis.store.acceptance import Plan
-from haven_crisis.store.pages import Round
+from haven_crisis.store.pages import Draft, Round
 from haven_kit import ids, telemetry
 from haven_kit.database import Tx
 from haven_kit.errors import Internal
@@ -79,9 +80,10 @@ class Acceptance:
         if row["apart"] and not row["raised"]:
             tx.wake("pages")  # what waited to go with others of a flood goes now
         if row["paging"]:
+            first = plan.pages_of(row["turn"])
             chosen = [
                 pages.job(of, draft, page_id, plan.lease_until)
-                for page_id, draft in plan.pages
+                for page_id, draft in first
                 if draft.place == 0 or row["severity"] == Severity.IMMEDIATE
             ]
             if row["gathered"]:
@@ -90,7 +92,7 @@ class Acceptance:
                 self._pager.post(tx, chosen)
             if row["version"] != planned_by:
                 await self._page_newcomers(tx, of, row, plan)
-            await self._pager.follow(tx, of, {draft.responder_id for _, draft in plan.pages}, row["severity"])
+            await self._pager.follow(tx, of, {draft.responder_id for _, draft in first}, row["severity"])
         elif row["severity"] == Severity.IMMEDIATE:
             await self._pager.widen(tx, row["alert_id"])
         if row["raised"]:
@@ -105,7 +107,11 @@ class Acceptance:
         rules = facts.severity_rules()
         alert_id, entry_id = ids.new_id(), ids.new_id()
         book = self._directory.book
-        stage = stage_from(book, book.policy(), 0, now, turn_of(alert_id))
+        policy = book.policy()
+        stages = stages_from(book, policy, 0, now)
+        stage = stages[0]
+        page_ids: defaultdict[Draft, str] = defaultdict(ids.new_id)
+        """A page that several turns have is one page."""
         return Plan(
             signal=signal,
             source=source,
@@ -117,7 +123,11 @@ class Acceptance:
             sealed=alerts.seal(self._parts.cipher, entry_id, alerts.Told(signal.note)) if signal.note else None,
             stage=stage.number,
             deadline=now + stage.wait,
-            pages=tuple((ids.new_id(), each) for each in self._pager.drafts(stage.paged, Severity.IMMEDIATE)),
+            pages=tuple(
+                tuple((page_ids[draft], draft) for draft in self._pager.drafts(each.paged, Severity.IMMEDIATE))
+                for each in stages
+            ),
+            takes_turn=policy is not None and policy.takes_turns,
             worker=self._pager.worker_id,
             lease_until=self._pager.lease_until(now),
             traceparent=telemetry.traceparent(),
@@ -127,8 +137,8 @@ class Acceptance:
     async def _page_newcomers(self, tx: Tx, of: Round, row: Row, plan: Plan) -> None:
         """The on-call plan had just changed: whoever is on call by the new one is paged too."""
         book = await self._directory.read(tx)
-        stage = stage_from(book, book.policy(), 0, tx.now, turn_of(plan.alert_id))
-        had = {draft.responder_id for _, draft in plan.pages}
+        stage = stage_from(book, book.policy(), 0, tx.now, row["turn"])
+        had = {draft.responder_id for _, draft in plan.pages_of(row["turn"])}
         newcomers = [each for each in stage.paged if each not in had]
         # The signal is durable by now, and somebody may have answered: whoever pages takes turns with them.
         await self._records.alerts.get(tx, of.alert_id, lock=True)

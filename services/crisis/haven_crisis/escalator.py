@@ -11,7 +11,7 @@ from haven_crisis import metrics
 from haven_crisis.acceptance import Acceptance, Signal
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Alert, due, next_stage
-from haven_crisis.domain.escalation import Book, stage_from, turn_of
+from haven_crisis.domain.escalation import Book, stage_from
 from haven_crisis.pager import Pager
 from haven_crisis.records import POSTGRES, Records, Row
 from haven_crisis.settings import CrisisSettings
@@ -73,7 +73,7 @@ class Escalator:
         return True
 
     async def _escalate(self, tx: Tx, book: Book, alert: Alert) -> None:
-        stage = stage_from(book, book.policy(), next_stage(alert), tx.now, turn_of(alert.alert_id))
+        stage = stage_from(book, book.policy(), next_stage(alert), tx.now, alert.turn)
         entries = due(alert, stage.number, stage.wait, stage.last_resort, _PRINCIPAL.id, tx.now)
         after = await self._records.alerts.add(tx, self._parts.cipher, alert, entries)
         of = Round(after.alert_id, after.cycle, after.stage, after.drill, after.raised_at, telemetry.traceparent())

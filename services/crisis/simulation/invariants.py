@@ -18,6 +18,7 @@ from haven_crisis.domain.escalation import NAMED_STAGE, Book
 from haven_crisis.domain.severity import Severity
 from haven_crisis.pager import BY_RULE
 from haven_crisis.store.pages import PageState
+from simulation import turns
 from simulation.loop import START
 from simulation.plan import Plan
 from simulation.providers import Received
@@ -83,7 +84,7 @@ class Invariants:
             if held is not None and held.gathered:
                 self._flooded(held, row, changes)
         for way, began in changes.get("gathering", {}).items():
-            self._in_turn(way, before["gathering"].get(way), began)
+            self._apart(way, before["gathering"].get(way), began)
         for page_id, page in changes.get("page", {}).items():
             alert = _after(before, changes, page.alert_id)
             self._page(before["page"].get(page_id), page, alert, changes)
@@ -112,6 +113,7 @@ class Invariants:
         if before is not None and before.cycle != after.cycle:
             self._over.setdefault((after.alert_id, before.cycle), self._now())
         self._deadline(before, after)
+        self._in_turn(before, after, changes)
         for each in entries:
             if each.kind is Kind.ESCALATED:
                 self._escalated(before, each)
@@ -133,6 +135,18 @@ class Invariants:
         recent = [book for place, (_, book) in enumerate(self._books) if self._until(place) >= since]
         if before is None or stage not in [_next_stage(book, before.stage + 1) for book in recent]:
             raise Broken(f"escalated from {before and before.stage} to {stage}, which the plan does not say")
+
+    def _in_turn(self, before: Alert | None, alert: Alert, changes: Rows) -> None:
+        """A stage that is a round robin pages the one whose turn it is. Held while the plan is the first one: later a
+        replica's copy may be a little old."""
+        same = before is not None and (before.cycle, before.stage) == (alert.cycle, alert.stage)
+        if same or alert.stage < 0 or len(self._books) > 1:
+            return
+        whom = turns.due(self._plan.book, alert.turn, alert.stage)
+        stage = (alert.alert_id, alert.cycle, alert.stage)
+        paged = {page.responder_id for page in changes.get("page", {}).values() if page.key[:3] == stage}
+        if whom is not None and paged != {whom}:
+            raise Broken(f"stage {stage} pages {sorted(paged)}, and it is the turn of {whom}")
 
     def _until(self, place: int) -> float:
         return self._books[place + 1][0] if place + 1 < len(self._books) else float("inf")
@@ -193,7 +207,7 @@ class Invariants:
         if row.alert.severity is Severity.IMMEDIATE or not row.gathered:
             raise Broken(f"page {page.page_id} is one of many, and its alert is none of a flood")
 
-    def _in_turn(self, way: Any, before: datetime | None, after: datetime | None) -> None:
+    def _apart(self, way: Any, before: datetime | None, after: datetime | None) -> None:
         if before is not None and after is not None and (after - before).total_seconds() < GATHER_S:
             raise Broken(f"{way} was paged of a flood at {before} and again at {after}")
 
@@ -246,6 +260,18 @@ class Invariants:
             self._round_in_time((alert_id, cycle_number, stage), began, reached, now)
         self._no_duplicates()
         self._no_page_stuck(server)
+        self._turn_after_turn(server)
+
+    def _turn_after_turn(self, server: Server) -> None:
+        """No two alerts have taken the same turn; where nothing failed none was left out, so that consecutive alerts
+        begin with consecutive targets. A missed follow-up calls in a longer transaction: others may come first."""
+        missed = any(row.new_alert_id for row in server.tables["follow_up"].values())
+        for drill in (False, True):
+            taken = turns.taken((row.alert for row in server.tables["alert"].values()), drill=drill)
+            if len(set(taken)) < len(taken):
+                raise Broken(f"two alerts have taken the same turn: {taken}")
+            if self._weather.profile.calm and not missed and taken != list(range(len(taken))):
+                raise Broken(f"nothing failed, and alerts have taken the turns {taken}")
 
     def _nobody_lost(self, server: Server) -> None:
         told = Counter(

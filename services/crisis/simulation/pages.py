@@ -17,6 +17,9 @@ from simulation.rows import AlertRow, PageRow, write_entry
 from simulation.server import View
 
 
+_MAY_HAVE_ARRIVED = (PageState.SENDING, PageState.ACCEPTED, PageState.UNKNOWN)
+
+
 class Pages:
     """As `store.pages`."""
 
@@ -48,14 +51,13 @@ class Pages:
         by_id = {ids.new_id(): draft for draft in drafts}
 
         def work(view: View) -> list[tuple[str, Draft, PageState]]:
-            row: AlertRow | None = view.get("alert", of.alert_id)
-            if row is None or not wanted(row.alert, of.cycle, of.stage):
+            if not view.once("wanted", lambda: _asked_for(view, of)):
                 return []
             rows = [
                 replace(page_of(of, draft, page_id, state, due_at, worker, lease), created_at=tx.now)
                 for page_id, draft in by_id.items()
             ]
-            if row.gathered and 0 <= of.stage <= store.LAST_OF_STEPS:
+            if view.once("gathered", lambda: view.get("alert", of.alert_id).gathered) and _of_a_step(of.stage):
                 rows = [queued(each) for each in rows]
             return [(each.page_id, by_id[each.page_id], each.state) for each in rows if insert_page(view, each)]
 
@@ -127,10 +129,9 @@ class Pages:
         """Note that a page which a provider had taken never arrived."""
 
         def work(view: View) -> Job | None:
-            page: PageRow | None = view.get("page", page_id)
-            if page is None or page.state not in (PageState.SENDING, PageState.ACCEPTED, PageState.UNKNOWN):
+            page = _matching(view, page_id, lambda page: page.state in _MAY_HAVE_ARRIVED)
+            if page is None:
                 return None
-            view.lock("page", page_id)
             view.put("page", page_id, replace(page, state=PageState.FAILED, failure=failure, lease_until=None))
             return _job(view, page, page.due_at)
 
@@ -189,11 +190,25 @@ def queued(page: PageRow) -> PageRow:
 
 
 def _mine(view: View, page_id: str, worker: str) -> PageRow | None:
-    page: PageRow | None = view.get("page", page_id)
-    if page is None or page.worker != worker or page.state is not PageState.SENDING:
+    return _matching(view, page_id, lambda page: page.worker == worker and page.state is PageState.SENDING)
+
+
+def _matching(view: View, page_id: str, fits: Callable[[PageRow], bool]) -> PageRow | None:
+    """The page that an UPDATE changes: one that fits, and still does once it is locked. It stays locked either way."""
+
+    def found() -> PageRow | None:
+        page: PageRow | None = view.get("page", page_id)
+        return page if page is not None and fits(page) else None
+
+    if view.once("matching", found) is None:
         return None
     view.lock("page", page_id)
-    return page
+    return found()
+
+
+def _asked_for(view: View, of: Round) -> bool:
+    row: AlertRow | None = view.get("alert", of.alert_id)
+    return row is not None and wanted(row.alert, of.cycle, of.stage)
 
 
 def _wanted(view: View, page: PageRow) -> bool:
@@ -205,7 +220,8 @@ def _expired(page: PageRow, now: datetime) -> bool:
 
 
 def _expire(view: View, now: datetime, limit: int) -> None:
-    for page in _free(view, lambda page: _expired(page, now), limit):
+    # All are locked before the first is sent again, which may have to wait for an insert of others.
+    for page in list(_free(view, lambda page: _expired(page, now), limit)):
         ended = replace(page, state=PageState.UNKNOWN, lease_until=None, failure="lease ran out")
         view.put("page", page.page_id, ended)
         again = replace(
@@ -243,7 +259,11 @@ def _claim(view: View, now: datetime, limit: int, worker: str, lease_until: date
 
 def _gathered(view: View, page: PageRow) -> bool:
     row: AlertRow = view.get("alert", page.alert_id)
-    return row.gathered and 0 <= page.stage <= store.LAST_OF_STEPS
+    return row.gathered and _of_a_step(page.stage)
+
+
+def _of_a_step(stage: int) -> bool:
+    return 0 <= stage <= store.LAST_OF_STEPS
 
 
 def _way(view: View, page: PageRow) -> tuple[str, str, int]:

@@ -41,17 +41,18 @@ class Plan:
         self.responders = {
             each: Responder(each, each, ways, _rules(random, len(ways))) for each, ways in self.channels.items()
         }
-        steps = tuple(
-            Step(
-                tuple(Target(responder_id=each) for each in random.sample(RESPONDERS, random.choice((1, 1, 2)))),
-                timedelta(seconds=random.choice((5, 8))),
-            )
-            for _ in range(random.choice((1, 2, 2, 3)))
-        )
+        steps = tuple(_step(random) for _ in range(random.choice((1, 2, 2, 3))))
         last = Step((Target(responder_id="boss"),), timedelta(seconds=10))
         policy = Policy("default", steps, random.choice((0, 0, 1)), last)
         reachable = frozenset(each for each, ways in self.channels.items() if ways and each != LAST_RESORT_ID)
         self.book = Book({"default": policy}, "default", {}, reachable)
+
+
+def _step(random: Random) -> Step:
+    round_robin = random.random() < 0.4
+    targets = random.sample(RESPONDERS, random.choice((2, 3) if round_robin else (1, 1, 2)))
+    wait = timedelta(seconds=random.choice((5, 8)))
+    return Step(tuple(Target(responder_id=each) for each in targets), wait, round_robin)
 
 
 def _channels(random: Random, count: int) -> tuple[Channel, ...]:

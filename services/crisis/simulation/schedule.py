@@ -251,7 +251,7 @@ def in_order() -> Iterator[None]:
 
     def new_id() -> str:
         made[0] += 1
-        return f"{made[0]:08x}-0000-7000-8000-000000000000"
+        return f"{made[0]:08x}-0000-7000-8000-{made[0]:012x}"
 
     config = structlog.get_config()
     ids.new_id = new_id

@@ -10,7 +10,7 @@ run again once the lock is free, keeps the locks that it had, and sees the rows 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -78,15 +78,20 @@ class _Request:
     gives_up_at: float
     seen: dict[str, set[Any]] | None = None
     """The keys of rows that its snapshot has, once it had to wait: what is inserted meanwhile is not for it."""
+    known: dict[str, Any] = field(default_factory=dict)
+    """What it keeps, when it is run again, from the first time."""
 
 
 class View:
     """What one statement sees and does."""
 
-    __slots__ = ("_committed", "_seen", "_server", "_session", "_writes")
+    __slots__ = ("_committed", "_known", "_seen", "_server", "_session", "_writes")
 
-    def __init__(self, server: Server, session: Session, seen: dict[str, set[Any]] | None = None) -> None:
+    def __init__(
+        self, server: Server, session: Session, seen: dict[str, set[Any]] | None, known: dict[str, Any]
+    ) -> None:
         self._seen = seen
+        self._known = known
         self._server = server
         self._session = session
         self._committed = server.tables
@@ -99,6 +104,17 @@ class View:
             if rows is not None and key in rows:
                 return rows[key]
         return None
+
+    def once(self, name: str, find: Callable[[], Any]) -> Any:
+        """What was found the first time, when the statement is run again: what its snapshot has, what it has drawn."""
+        if name not in self._known:
+            self._known[name] = find()
+        return self._known[name]
+
+    def draw(self, sequence: str) -> int:
+        """The next number of a sequence, which is not given back whatever becomes of the transaction."""
+        self._server.drawn[sequence] += 1
+        return self._server.drawn[sequence] - 1
 
     def scan(self, table: str) -> Iterator[Any]:
         """All rows."""
@@ -153,6 +169,8 @@ class Server:
         self.loop = loop
         self.tables: Rows = {name: {} for name in TABLES}
         self.locks: defaultdict[Key, set[Session]] = defaultdict(set)
+        self.drawn: Counter[str] = Counter()
+        """How many numbers of each sequence are used."""
         self.commits = 0
         self._looked = -1
         self._next: dict[str, float] = {}
@@ -222,7 +240,7 @@ class Server:
         if session.aborted and not request.commits:
             self._answer(request, None, asyncpg.InFailedSQLTransactionError("the transaction is aborted"))
             return
-        view = View(self, session, request.seen)
+        view = View(self, session, request.seen, request.known)
         try:
             result = request.work(view) if request.work is not None else None
         except Blocked as blocked:

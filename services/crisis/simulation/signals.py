@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from haven_crisis.domain.alerts import Alert, Entry, Kind, State
+from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.records import Row
 from haven_crisis.store.acceptance import Plan
@@ -32,13 +33,17 @@ class Signals:
         def work(view: View) -> Row | None:
             signal = plan.signal
             row = SignalRow(signal.signal_id, signal.person_id, tx.now)
+            whose = (signal.person_id, plan.drill)
+            free = view.once("free", lambda: view.get("open", whose) is None)
             if not view.insert("signal", signal.signal_id, row):
                 return None
-            whose = (signal.person_id, plan.drill)
+            sequence = "drill_turn" if plan.drill else "alert_turn"
+            turn = view.once("turn", lambda: view.draw(sequence)) if plan.takes_turn and free else None
             alert_id = view.get("open", whose)
             if alert_id is None:
                 view.lock("open", whose)
-                after, paging, gathered = _raised(plan, tx.now), True, _of_a_flood(view, plan, tx.now)
+                gathered = view.once("flood", lambda: _of_a_flood(view, plan, tx.now))
+                after, paging = _raised(plan, tx.now, turn), True
                 fresh = AlertRow(after, signal.signal_id, plan.traceparent, plan.origin, gathered)
                 view.insert("alert", plan.alert_id, fresh)
                 view.put("open", whose, plan.alert_id)
@@ -53,7 +58,7 @@ class Signals:
                 view.put("alert", alert_id, fresh)
             _told(view, after, plan, tx.now, paging, gathered)
             if paging:
-                for page_id, draft in plan.pages:
+                for page_id, draft in plan.pages_of(after.turn):
                     if draft.place == 0 or after.severity is Severity.IMMEDIATE:
                         of = Round(after.alert_id, after.cycle, plan.stage, plan.drill, tx.now, plan.traceparent)
                         page = page_of(of, draft, page_id, PageState.SENDING, tx.now, plan.worker, plan.lease_until)
@@ -67,6 +72,7 @@ class Signals:
                 "paging": paging,
                 "gathered": gathered,
                 "apart": bool(fresh.origin) and not gathered,
+                "turn": after.turn,
                 "version": self._version(),
                 "place": None,  # nobody's place is kept here
             }
@@ -91,7 +97,7 @@ class Signals:
         return await memory(tx).look(work)
 
 
-def _raised(plan: Plan, now: datetime) -> Alert:
+def _raised(plan: Plan, now: datetime, turn: int | None) -> Alert:
     return Alert(
         alert_id=plan.alert_id,
         person_id=plan.signal.person_id,
@@ -103,6 +109,7 @@ def _raised(plan: Plan, now: datetime) -> Alert:
         stage=plan.stage,
         session_id=plan.signal.session_id,
         facilitator_id=plan.signal.facilitator_id,
+        turn=turn_of(plan.alert_id, turn),
     )
 
 
@@ -155,6 +162,7 @@ def _told(view: View, after: Alert, plan: Plan, now: datetime, paging: bool, gat
         "deadline": plan.deadline.isoformat(),
         "reopens": str(paging and not raised).lower(),
         **({"gathered": "true"} if raised and gathered else {}),
+        "turn": str(after.turn),
         **plan.facts,
     }
     entry = Entry(Kind.RAISED if raised else Kind.SIGNAL_JOINED, now, signal.actor, facts)

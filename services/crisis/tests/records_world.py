@@ -50,6 +50,8 @@ class Postgres:
     async def clear(self) -> None:
         async with self._database.transaction(PRINCIPAL) as tx:
             await tx.fetch("TRUNCATE signal, alert, timeline, page, gathering, follow_up, outbox CASCADE")
+            for sequence in ("alert_turn", "drill_turn"):
+                await tx.fetch(f"ALTER SEQUENCE {sequence} RESTART")
 
     async def begin(self, session: int) -> None:
         scope = self._database.transaction(PRINCIPAL)

@@ -27,7 +27,7 @@ people = st.sampled_from(["ann", "bob", "cem"])
 
 
 def raised_entry(at: datetime = START) -> Entry:
-    facts = {"severity": "2", "drill": "false", "session_id": "", "facilitator_id": "", "stage": "0"}
+    facts = {"severity": "2", "drill": "false", "session_id": "", "facilitator_id": "", "stage": "0", "turn": "3"}
     return Entry(Kind.RAISED, at, "person", {**facts, **alerts.until(at + timedelta(minutes=1))})
 
 

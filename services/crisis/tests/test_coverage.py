@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haven_crisis.domain import coverage, forecast, notifying, plan
-from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target, Team, stage_from
+from haven_crisis.domain.escalation import LAST_RESORT_ID, Book, Policy, Step, Target, Team, stage_from, stages_from
 from haven_crisis.domain.notifying import Rule
 from haven_crisis.domain.rotation import (
     Layer,
@@ -157,6 +157,17 @@ def test_a_round_robin_pages_each_in_turn_and_passes_over_who_cannot_be_reached(
     paged = [stage_from(_book(), policy, number, NOW, turn).responders for number in range(repeats + 1)]
     order = ("ann", "bob", "bob", "cleo")
     assert paged == [(order[(turn + number) % 4],) for number in range(repeats + 1)]
+
+
+@given(st.integers(0, 1000), st.integers(0, 4), st.booleans())
+def test_the_stage_of_every_turn_is_known_before_the_turn_is_taken(turn: int, number: int, round_robin: bool) -> None:
+    first = Step((Target(responder_id="gone"),), MINUTE, round_robin)
+    second = Step(tuple(Target(responder_id=each) for each in ("ann", "gone", "bob")), MINUTE, round_robin)
+    policy = _policy(first, second, repeats=1)
+    stages = stages_from(_book(), policy, number, NOW)
+    assert stages[turn % len(stages)] == stage_from(_book(), policy, number, NOW, turn)
+    assert len(stages) == (3 if round_robin and number < 4 else 1)
+    assert policy.takes_turns == round_robin
 
 
 def test_the_last_resort_is_everyone_on_duty_and_a_named_supervisor() -> None:

@@ -6,6 +6,9 @@ from datetime import timedelta
 
 import aiohttp
 
+from haven_crisis.domain.escalation import turn_of
+from haven_crisis.store import alerts
+from haven_kit import ids
 from haven_kit.testing import eventually
 
 from .keeping_world import Trouble
@@ -111,3 +114,37 @@ async def test_an_unanswered_alert_of_the_record_is_escalated_by_one_replica(tro
     alert = await trouble.whole(person_id)
     assert alert["stage"] == 1
     assert len(world.pages("second", answer.alert_id)) == 1
+
+
+async def test_round_robins_begin_by_the_id_of_an_alert_that_the_record_did_not_have(
+    trouble: Trouble, person_id: str
+) -> None:
+    """Those of one that it had go on from its turn; afterwards the record goes on where memory was."""
+    world, again = trouble.world, ids.new_id()
+    firsts, seconds = ("first", "second", "boss"), ("second", "first")
+    await world.plan(round_robins=(firsts, seconds))
+    await trouble.on_call_is_known()
+    before = await trouble.signal(again)
+    async with world.transaction() as tx:
+        taken = (await alerts.get(tx, before.alert_id)).turn
+    await world.paged(firsts[taken % 3], before.alert_id)
+    await world.step("keeping")
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        turn = turn_of(answer.alert_id, None)
+        await world.paged(firsts[turn % 3], answer.alert_id)
+        await eventually(lambda: trouble.noted(answer.alert_id))
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await world.paged(seconds[turn % 2], answer.alert_id)
+        await world.step("keeping")
+        world.clock.advance(timedelta(seconds=5))
+        await world.paged(seconds[taken % 2], before.alert_id)
+        await eventually(lambda: trouble.noted(answer.alert_id) and trouble.noted(before.alert_id))
+    alert = await trouble.whole(person_id)
+    await trouble.whole(again)
+    assert (alert["turn"], alert["stage"]) == (None, 1)
+    known = {name: len(world.pages(name, answer.alert_id)) for name in firsts}
+    await world.later(WAIT)
+    third = firsts[(turn + 1) % 3]
+    await world.paged(third, answer.alert_id, known[third] + 1)
+    await world.plan()

@@ -8,6 +8,7 @@ import orjson
 from alembic import command
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from haven_crisis.domain.escalation import turn_of
 from haven_crisis.store import alerts
 from haven_kit import ids, migrations
 from haven_kit.clock import FakeClock
@@ -31,6 +32,7 @@ async def test_timelines_of_the_release_before_are_chained(haven: Module) -> Non
         await migrations.migrate(url, PACKAGE)
         async with database.transaction(system("test")) as tx:
             assert await alerts.verify(tx, alert_id) is None
+            assert (await alerts.get(tx, alert_id)).turn == turn_of(alert_id, None)
             (row,) = await tx.fetch("SELECT count(DISTINCT hash) AS hashes FROM timeline")
     finally:
         await database.close()

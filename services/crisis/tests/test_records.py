@@ -55,7 +55,9 @@ class Script:
     def signal(self) -> Plan:
         drill = self.random.random() < 0.1
         self.made += 1
-        drafts = [Draft(f"r{n}", place, "webhook") for n in range(2) for place in range(2)]
+        turns = [
+            [Draft(f"r{n}", place, "webhook") for n in each for place in range(2)] for each in ((0, 1), (1,), (2,))
+        ]
         stage = self.random.choice((0, 1))
         of_system = self.random.random() < 0.4
         source, actor = (INTEGRATED, self.random.choice(("system one", "system two"))) if of_system else (1, "someone")
@@ -73,7 +75,11 @@ class Script:
             sealed=None,
             stage=stage,
             deadline=self.now + timedelta(seconds=10, microseconds=self.made),  # no two alike: their order is nobody's
-            pages=tuple((number(6, self.made * 10 + n), draft) for n, draft in enumerate(drafts)),
+            pages=tuple(
+                tuple((number(6, self.made * 100 + turn * 10 + n), draft) for n, draft in enumerate(drafts))
+                for turn, drafts in enumerate(turns)
+            ),
+            takes_turn=self.random.random() < 0.8,
             worker=self.worker(),
             lease_until=self.now + timedelta(seconds=6),
             traceparent="",

@@ -56,6 +56,10 @@ BUGS = (
     Bug("a flood pages without pause", page_records._turn, "began > now - apart", "False"),
     Bug("of many in one message one is noted", Pager._send, "for job in jobs:", "for job in jobs[:1]:"),
     Bug("many in one message come again as new", Pager._text, "any(each.resent for each in jobs)", "job.resent"),
+    Bug("a call that joins takes a turn", signal_records.Signals.accept, "plan.takes_turn and free", "plan.takes_turn"),
+    Bug("drills take the turns of alerts", signal_records.Signals.accept, '"drill_turn" if plan.drill else', ""),
+    Bug("every alert has the first turn", signal_records._raised, "turn=turn_of(plan.alert_id, turn)", "turn=0"),
+    Bug("an escalation goes by another turn", Escalator._escalate, "alert.turn", "0"),
     Bug("an id that is known counts as new", signal_records.Signals.accept, "return None", "signal = plan.signal"),
 )  # fmt: skip
 

@@ -47,8 +47,10 @@ class World:
     def participant(self, person_id: str) -> Caller:
         return self.crisis.as_role("participant", person_id=person_id)
 
-    async def plan(self, *, channels: dict[str, list[str]] | None = None) -> None:
-        """`first` is on call; `second` is paged next; `boss` is the last resort."""
+    async def plan(
+        self, *, channels: dict[str, list[str]] | None = None, round_robins: tuple[tuple[str, ...], ...] = ()
+    ) -> None:
+        """`first` is on call; `second` is paged next; `boss` is the last resort. Or these round robins, twice."""
         admin = self.staff("admin", "administrator").stub(OnCallServiceStub)
         wanted = channels or {name: [name] for name in ("first", "second", "boss")}
         for name, ways in wanted.items():
@@ -70,9 +72,14 @@ class World:
         policy = on_call_pb.Policy(
             name="Crisis",
             steps=[
+                step(*(on_call_pb.Target(responder_id=each) for each in names), round_robin=True)
+                for names in round_robins
+            ]
+            or [
                 step(on_call_pb.Target(rotation_id=rotation_id)),
                 step(on_call_pb.Target(responder_id="second")),
             ],
+            repeats=1 if round_robins else 0,
             last_resort=step(on_call_pb.Target(responder_id="boss")),
             is_default=True,
             etag=held,
@@ -183,8 +190,8 @@ async def care_team(tx: Tx, person_id: str, principal_id: str) -> None:
     )
 
 
-def step(target: on_call_pb.Target) -> on_call_pb.Step:
-    made = on_call_pb.Step(targets=[target])
+def step(*targets: on_call_pb.Target, round_robin: bool = False) -> on_call_pb.Step:
+    made = on_call_pb.Step(targets=targets, round_robin=round_robin)
     made.wait.FromTimedelta(WAIT)
     return made
 

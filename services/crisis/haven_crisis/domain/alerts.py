@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 
 
@@ -121,6 +122,8 @@ class Alert:
     observers: tuple[str, ...] = ()
     lease_renewed: bool = False
     co_signature: CoSignature = CoSignature.UNSPECIFIED
+    turn: int = 0
+    """Where the round robins that it goes through begin."""
 
 
 def replay(alert_id: str, person_id: str, entries: Iterable[Entry]) -> Alert:
@@ -148,6 +151,7 @@ def _raised(alert_id: str, person_id: str, entry: Entry) -> Alert:
         stage=int(facts["stage"]),
         session_id=facts["session_id"],
         facilitator_id=facts["facilitator_id"],
+        turn=turn_of(alert_id, int(facts["turn"]) if "turn" in facts else None),
     )
 
 

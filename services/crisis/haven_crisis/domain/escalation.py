@@ -45,6 +45,11 @@ class Policy:
     last_resort: Step
     name: str = ""
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether any step is a round robin, so that alerts differ in where it begins."""
+        return any(each.round_robin for each in self.steps)
+
 
 @dataclass(frozen=True, slots=True)
 class Team:
@@ -173,6 +178,16 @@ def stage_from(book: Book, policy: Policy | None, number: int, at: datetime, tur
     return _stage(max(number, count), responders, last.wait, book.observers(last, at), last_resort=True)
 
 
+def stages_from(book: Book, policy: Policy | None, number: int, at: datetime) -> tuple[Stage, ...]:
+    """What `stage_from` gives, for each turn in order, which then repeats; one, where the step is no round robin."""
+    first = stage_from(book, policy, number, at)
+    if policy is None or first.last_resort:
+        return (first,)
+    step = policy.steps[first.number % len(policy.steps)]
+    turns = range(1, len(step.targets) if step.round_robin else 1)
+    return (first, *(stage_from(book, policy, first.number, at, turn) for turn in turns))
+
+
 def _stage(
     number: int, responders: tuple[str, ...], wait: timedelta, observers: tuple[str, ...], *, last_resort: bool
 ) -> Stage:
@@ -180,6 +195,6 @@ def _stage(
     return Stage(number, responders, wait, last_resort, watching_only)
 
 
-def turn_of(alert_id: str) -> int:
-    """Where the round robins of an alert begin: by its id, so that every replica knows it and none asks another."""
-    return int(alert_id.replace("-", "")[-8:], 16)
+def turn_of(alert_id: str, taken: int | None) -> int:
+    """Where the round robins of an alert begin: the turn that it has taken; without one its id says it to everybody."""
+    return taken if taken is not None else int(alert_id.replace("-", "")[-8:], 16)

@@ -117,6 +117,8 @@ class Case:
     escalated: list[Escalated] = field(default_factory=list)
     acknowledged: Acknowledged | None = None
     traceparent: str = ""
+    turn: int | None = None
+    """Of the round robins, where the alert had taken one in the record."""
 
     def due_at(self) -> datetime:
         """When the owner has to act next: a page that should have gone out or ended, or the next step."""

@@ -93,7 +93,7 @@ class Completer:
             sealed=alerts.seal(self._cipher, each.entry_id, alerts.Told(signal.note)) if signal.note else None,
             stage=each.stage,
             deadline=each.deadline,
-            pages=(),
+            pages=((),),
             worker=self._worker_id,
             lease_until=each.at,
             traceparent=each.traceparent,

@@ -12,6 +12,7 @@ from functools import wraps
 from haven_crisis import metrics
 from haven_crisis.directory import Directory
 from haven_crisis.domain.alerts import UNANSWERED, Limits, State
+from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.journeys import JOURNEYS
 from haven_crisis.keeping.case import Acknowledged, Asked, Case, Kept, KeptSignal
@@ -140,7 +141,7 @@ class Keeping:
             case = held.case
             self._keeper.cases[case.alert_id] = held
             JOURNEYS.raised(case.alert_id, plan.severity, drill=plan.drill)
-            self._pages.plan_ids(case, plan.pages, self._clock.now())
+            self._pages.plan_ids(case, plan.pages_of(turn_of(case.alert_id, case.turn)), self._clock.now())
             pages = self._pages.claim(case, self._clock.now())
             try:
                 await self._keeper.keep(held)
@@ -152,7 +153,7 @@ class Keeping:
         return self._taken(held, signal)
 
     async def _beside(self, plan: Plan, asked: Asked, signal: KeptSignal) -> Taken:
-        held = await self._keeper.get(self._alert_id(plan))
+        held = await self._keeper.get(self._alert(plan)[0])
         if held is not None and await self._join(held, signal, plan.makes_immediate):
             return self._taken(held, signal)
         self._open.pop(plan.signal.person_id, None)
@@ -193,14 +194,16 @@ class Keeping:
             self._pages.begin(held, pages)
         return True
 
-    def _alert_id(self, plan: Plan) -> str:
+    def _alert(self, plan: Plan) -> tuple[str, int | None]:
+        """The id of the alert that the signal joins or raises, and the turn that it has taken."""
         known = self._open.get(plan.signal.person_id)
-        return known.alert_id if known is not None and not plan.drill else plan.alert_id
+        return (known.alert_id, known.turn) if known is not None and not plan.drill else (plan.alert_id, None)
 
     def _case(self, plan: Plan, signal: KeptSignal) -> Case:
+        alert_id, turn = self._alert(plan)
         return Case(
             case_id=ids.new_id(),
-            alert_id=self._alert_id(plan),
+            alert_id=alert_id,
             person_id=plan.signal.person_id,
             drill=plan.drill,
             severity=plan.severity,
@@ -210,6 +213,7 @@ class Keeping:
             deadline=plan.deadline,
             signals=[signal],
             traceparent=plan.traceparent,
+            turn=turn,
         )
 
     def on_page(self, page_id: str) -> OnPage | None:
@@ -354,6 +358,7 @@ class Keeping:
                 stage=each.stage,
                 deadline=now + OTHERS_FIRST,
                 traceparent=each.traceparent,
+                turn=each.turn,
             )
             held = Held(case)
             if await self._keeper.claim(held):

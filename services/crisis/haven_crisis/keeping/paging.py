@@ -98,7 +98,7 @@ class MemoryPager:
 
     def _escalate(self, case: Case, now: datetime) -> None:
         book = self._directory.book
-        stage = stage_from(book, book.policy(), case.stage + 1, now, turn_of(case.alert_id))
+        stage = stage_from(book, book.policy(), case.stage + 1, now, turn_of(case.alert_id, case.turn))
         case.stage, case.deadline = stage.number, now + stage.wait
         case.escalated.append(Escalated(now, stage.number, case.deadline, stage.last_resort))
         self.plan(case, self._pager.drafts(stage.paged, case.severity), now)

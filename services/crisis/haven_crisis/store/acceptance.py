@@ -22,17 +22,22 @@ _ANEW = "(a.state IN (4, 5) OR (a.gathered AND a.origin <> excluded.origin))"
 
 # The signal goes first: whoever loses the race for its id inserts nothing and joins nothing. `cycle_signal_id` says
 # whether this signal began the paging. Pages of a flood are queued, to be sent together (`pages.gather`).
+# A turn is taken only for a person without an open alert, since a sequence takes none back: what joins takes none.
+# `turn_of` is the turn of an alert without one; each draft is of the alerts whose turn leaves its remainder.
 _ACCEPT = f"""WITH signal AS (
     INSERT INTO signal (signal_id, person_id, source, principal_id, raised_at, accepted_at)
     VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6) ON CONFLICT (signal_id) DO NOTHING RETURNING 1
 ), joined AS (
     INSERT INTO alert AS a (alert_id, person_id, drill, state, severity, raised_at, next_deadline, stage, cycle, seq,
-        session_id, facilitator_id, responder_id, withdrawn, signals, cycle_signal_id, traceparent, changed_at, origin,
-        gathered)
+        session_id, facilitator_id, responder_id, withdrawn, signals, cycle_signal_id, traceparent, changed_at, turn,
+        origin, gathered)
     SELECT $7::uuid, $2::uuid, $8, 1, $9::smallint, $6, $10, $11, 0, 1, NULLIF($12::text, '')::uuid, $13, '', FALSE, 1,
-        $1::uuid, $14, $6, $33::text, CASE WHEN $33::text = '' OR $9::smallint >= 3 THEN FALSE ELSE (
-            SELECT count(*) >= $34::int FROM (SELECT FROM alert WHERE origin = $33::text
-                AND raised_at > $6::timestamptz - interval '1 minute' LIMIT $34::int) AS lately) END
+        $1::uuid, $14, $6, CASE WHEN $33::boolean
+            AND NOT EXISTS (SELECT 1 FROM alert WHERE person_id = $2::uuid AND drill = $8 AND state <> 6)
+            THEN nextval(CASE WHEN $8 THEN 'drill_turn' ELSE 'alert_turn' END::regclass) END,
+        $36::text, CASE WHEN $36::text = '' OR $9::smallint >= 3 THEN FALSE ELSE (
+            SELECT count(*) >= $37::int FROM (SELECT FROM alert WHERE origin = $36::text
+                AND raised_at > $6::timestamptz - interval '1 minute' LIMIT $37::int) AS lately) END
     FROM signal
     ON CONFLICT (person_id, drill) WHERE state <> 6 DO UPDATE SET
         signals = a.signals + 1,
@@ -56,13 +61,14 @@ _ACCEPT = f"""WITH signal AS (
         gathered = a.gathered AND a.origin = excluded.origin
             AND GREATEST(a.severity, excluded.severity, CASE WHEN a.signals + 1 >= $15 THEN 3 END) < 3
     RETURNING alert_id, seq, cycle, severity, raised_at, signals = 1 AS raised, cycle_signal_id = $1::uuid AS paging,
-        origin, gathered
+        origin, gathered,
+        COALESCE(a.turn, ('x' || right(alert_id::text, 8))::bit(32)::bigint) AS turn
 ), entry AS (
     INSERT INTO timeline (alert_id, seq, entry_id, kind, at, actor, facts, sealed, signal_id)
     SELECT alert_id, seq, $16::uuid, CASE WHEN raised THEN 1 ELSE 2 END, $6, $4, jsonb_build_object(
             'signal_id', $1::text, 'source', $17::text, 'severity', severity::text, 'drill', $8::boolean::text,
             'session_id', $12::text, 'facilitator_id', $13::text, 'stage', $11::int::text, 'deadline', $18::text,
-            'reopens', (paging AND NOT raised)::text)
+            'reopens', (paging AND NOT raised)::text, 'turn', turn::text)
             || CASE WHEN raised AND gathered THEN '{{"gathered": "true"}}' ELSE '{{}}' END::jsonb || $32::text::jsonb,
         $19::bytea, $1::uuid
     FROM joined
@@ -72,14 +78,14 @@ _ACCEPT = f"""WITH signal AS (
     SELECT draft.page_id, joined.alert_id, joined.cycle, $11, draft.responder_id, draft.place, draft.channel, 1,
         CASE WHEN gathered THEN 1 ELSE 2 END, FALSE, $6, CASE WHEN NOT gathered THEN $20::timestamptz END,
         CASE WHEN gathered THEN '' ELSE $21 END, $14, $6, ''
-    FROM joined, unnest($22::uuid[], $23::text[], $24::smallint[], $25::text[])
-        AS draft (page_id, responder_id, place, channel)
-    WHERE joined.paging AND (draft.place = 0 OR joined.severity = 3)
+    FROM joined, unnest($22::uuid[], $23::text[], $24::smallint[], $25::text[], $34::smallint[])
+        AS draft (page_id, responder_id, place, channel, turn)
+    WHERE joined.paging AND (draft.place = 0 OR joined.severity = 3) AND draft.turn = joined.turn % $35::int
 ), told AS (
     INSERT INTO outbox (event_id, key, subject, payload, traceparent, occurred_at)
     SELECT $26::uuid, $27, $28, $29, $30, $31 FROM joined WHERE raised
 )
-SELECT alert_id::text, cycle, severity, raised_at, raised, paging, gathered,
+SELECT alert_id::text, cycle, severity, raised_at, raised, paging, turn, gathered,
     origin <> '' AND NOT gathered AS apart, (SELECT version FROM on_call_version) AS version,
     (SELECT sealed FROM person_record WHERE person_id = $2::uuid AND kind = 'location') AS place
 FROM joined"""
@@ -103,14 +109,16 @@ class Plan:
     """The note, sealed for the entry."""
     stage: int
     deadline: datetime
-    pages: tuple[tuple[str, Draft], ...]
+    pages: tuple[tuple[tuple[str, Draft], ...], ...]
     """The first pages with their ids, each channel of each responder: the statement leaves out those that the alert's
-    severity does not ask for."""
+    severity does not ask for. For each turn of a round robin its own; else one of these alone."""
     worker: str
     lease_until: datetime
     traceparent: str
     flood: int
     """How many alerts of one integrated system within a minute make its further ones a flood."""
+    takes_turn: bool = False
+    """Whether an alert that the signal raises takes the next turn of the round robins; else its id says which."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """More for the signal's entry: where it was kept while the database was away, say."""
 
@@ -119,12 +127,16 @@ class Plan:
         """The integrated system that the signal is from; empty for what people and Haven itself tell."""
         return self.signal.actor if self.signal.source == pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM else ""
 
+    def pages_of(self, turn: int) -> tuple[tuple[str, Draft], ...]:
+        """The first pages of an alert that has this turn."""
+        return self.pages[turn % len(self.pages)]
+
 
 async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
     """Make the signal durable. None where its id is taken; else `alert_id`, `cycle`, `severity`, `raised_at`, whether
-    it `raised` the alert, whether it began `paging`, whether its pages are `gathered` with others of a flood or, though
-    it came from a system, go out `apart`, and the `version` of the on-call plan."""
-    signal, drafts = plan.signal, [draft for _, draft in plan.pages]
+    it `raised` the alert and began `paging`, the alert's `turn`, whether its pages are `gathered` with others of a flood
+    or, though it came from a system, go out `apart`, and the `version` of the on-call plan."""
+    signal, pages = plan.signal, [(*page, turn) for turn, each in enumerate(plan.pages) for page in each]
     return await tx.last(
         _ACCEPT,
         signal.signal_id,
@@ -148,12 +160,15 @@ async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
         plan.sealed,
         plan.lease_until,
         plan.worker,
-        [page_id for page_id, _ in plan.pages],
-        [each.responder_id for each in drafts],
-        [each.place for each in drafts],
-        [each.channel for each in drafts],
+        [page_id for page_id, _, _ in pages],
+        [draft.responder_id for _, draft, _ in pages],
+        [draft.place for _, draft, _ in pages],
+        [draft.channel for _, draft, _ in pages],
         *_raised(tx, plan),
         orjson.dumps(dict(plan.facts)).decode(),
+        plan.takes_turn,
+        [turn for _, _, turn in pages],
+        len(plan.pages),
         plan.origin,
         plan.flood,
     )

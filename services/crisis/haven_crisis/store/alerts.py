@@ -13,6 +13,7 @@ import orjson
 from haven.crisis.v1 import alerts_pb2 as pb
 
 from haven_crisis.domain.alerts import Alert, CoSignature, Entry, Kind, State, apply, replay
+from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.store import kept
 from haven_kit import etags, ids
@@ -23,7 +24,7 @@ from haven_kit.errors import NotFound
 COLUMNS = """alert_id::text, person_id::text, drill, state, severity, raised_at, next_deadline, stage, cycle, seq,
 COALESCE(session_id::text, '') AS session_id, facilitator_id, responder_id, acknowledged_at, contacted_at, closed_at,
 COALESCE(follow_up_id::text, '') AS follow_up_id, withdrawn, signals, offered_to, observers,
-lease_renewed, co_signature"""
+lease_renewed, co_signature, turn"""
 
 _GET = f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1"
 _GET_LOCKED = f"{_GET} FOR NO KEY UPDATE"
@@ -60,6 +61,7 @@ def of_row(row: asyncpg.Record) -> Alert:
         "severity": Severity(row["severity"]),
         "observers": tuple(row["observers"]),
         "co_signature": CoSignature(row["co_signature"]),
+        "turn": turn_of(row["alert_id"], row["turn"]),
     }
     return Alert(**values)
 

@@ -26,6 +26,8 @@ class Open:
     next_deadline: datetime
     stage: int
     traceparent: str
+    turn: int | None
+    """Of the round robins; None where its id says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class PageRow:
 async def open_alerts(tx: Tx) -> list[Open]:
     """Open alerts, the next due first."""
     rows = await tx.read(
-        """SELECT alert_id::text, person_id::text, drill, state, severity, raised_at, next_deadline, stage, traceparent
+        """SELECT alert_id::text, person_id::text, drill, state, severity, raised_at, next_deadline, stage, traceparent,
+            turn
         FROM alert WHERE state <> 6 ORDER BY next_deadline LIMIT $1""",
         MOST_OPEN,
     )
