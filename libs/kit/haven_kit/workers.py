@@ -56,6 +56,7 @@ class WorkerLoop:
         self._lock: asyncpg.Connection | None = None
         self._check_at = 0.0
         self._bell = worker.wake or worker.name
+        self._succeeded = metrics.WORKER_STEPS.labels(worker.name, "ok")
 
     def start(self) -> None:
         """Begin."""
@@ -88,7 +89,7 @@ class WorkerLoop:
                 backoff = min(backoff * 2, _LAST_BACKOFF_S)
                 continue
             backoff = _FIRST_BACKOFF_S
-            metrics.WORKER_STEPS.labels(self._worker.name, "ok").inc()
+            self._succeeded.inc()
             metrics.WORKER_LAST.labels(self._worker.name).set_to_current_time()
             if not more and not self._stopping.is_set():
                 await self._database.wake.wait(self._bell, self._worker.every.total_seconds())

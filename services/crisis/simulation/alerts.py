@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 
@@ -16,7 +15,7 @@ from haven_kit.cipher import Cipher
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 from simulation.database import memory
-from simulation.rows import AlertRow, FollowUpRow, write_entry
+from simulation.rows import AlertRow, FollowUpRow, replace, write_entry
 from simulation.server import View
 
 

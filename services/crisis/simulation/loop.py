@@ -90,7 +90,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.outside = Owner("outside")
         self.server = Owner("server")
         self.trouble: list[BaseException | str] = []
-        self.steps = 0
         self._now = 0.0
         self._timers: list[tuple[float, int, Handle]] = []
         self._count = 0
@@ -109,6 +108,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         owner.tasks.append(task)
         return task
 
+    @property
+    def steps(self) -> int:
+        """How many callbacks have run."""
+        return sum(each.steps for each in (*self._owners, *self._dead))
+
     def kill(self, owner: Owner) -> None:
         """An owner is gone at once. Its tasks are kept to the end, so that nothing of them runs before."""
         owner.kill()
@@ -125,25 +129,27 @@ class VirtualLoop(asyncio.BaseEventLoop):
         before = asyncio._get_running_loop()  # noqa: SLF001
         asyncio._set_running_loop(self)  # noqa: SLF001
         try:
-            while self._turn(until):
-                continue
+            owners, draw = self._owners, self.random.random
+            while True:
+                waiting = [each for each in owners if each.ready]
+                if len(waiting) > 1:
+                    self._turn(waiting[int(draw() * len(waiting))])
+                elif waiting:
+                    self._turn(waiting[0])
+                elif not self._forward(until):
+                    break
         finally:
             asyncio._set_running_loop(before)  # noqa: SLF001
 
-    def _turn(self, until: float) -> bool:
-        waiting = [each for each in self._owners if each.ready]
-        if not waiting:
-            return self._forward(until)
-        owner = waiting[int(self.random.random() * len(waiting))] if len(waiting) > 1 else waiting[0]
+    def _turn(self, owner: Owner) -> None:
         handle = owner.ready.popleft()
         callback = handle.callback
         if callback is None:
-            return True
+            return
         owner.steps += 1
-        self.steps += 1
         if owner.dies is not None and owner.steps >= owner.dies[0]:
             owner.dies[1]()
-            return True
+            return
         handle.callback = None
         try:
             handle.context.run(callback, *handle.args)
@@ -151,7 +157,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise
         except BaseException as error:  # noqa: BLE001 - reported with the schedule
             self.trouble.append(error)
-        return True
 
     def _forward(self, until: float) -> bool:
         timers = self._timers
@@ -207,7 +212,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> Handle:
         """As asyncio says."""
         found = context if context is not None else contextvars.copy_context()
-        return self._schedule(0, callback, args, found, found.get(_OWNER, self.outside))
+        owner = found.get(_OWNER, self.outside)
+        handle = Handle(callback, args, found, owner, self._now)
+        if owner.alive:
+            owner.ready.append(handle)
+        return handle
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +12,8 @@ from haven_crisis.store.pages import Draft, Job, PageState, Round, wanted
 from haven_kit import ids
 from haven_kit.database import Tx
 from simulation.database import memory
-from simulation.rows import AlertRow, PageRow, write_entry
+from simulation.rows import AlertRow, PageRow, replace, write_entry
 from simulation.server import View
-
 
 _MAY_HAVE_ARRIVED = (PageState.SENDING, PageState.ACCEPTED, PageState.UNKNOWN)
 
@@ -150,7 +148,7 @@ class Pages:
         """How many pages should be on their way and are not."""
 
         def work(view: View) -> int:
-            rows = (page for page in view.scan("page") if page.open and _wanted(view, page))
+            rows = (page for page in view.open_pages() if _wanted(view, page))
             return sum((page.lease_until or page.due_at) < before for page in rows)
 
         return await memory(tx).statement(work)
@@ -272,7 +270,7 @@ def _way(view: View, page: PageRow) -> tuple[str, str, int]:
 
 def _waiting(view: View, now: datetime) -> list[PageRow]:
     """Pages of floods that are due, the oldest first."""
-    due = (page for page in view.scan("page") if _due(page, now) and _wanted(view, page) and _gathered(view, page))
+    due = (page for page in view.open_pages() if _due(page, now) and _wanted(view, page) and _gathered(view, page))
     return sorted(due, key=lambda page: (page.due_at, page.page_id))
 
 
@@ -315,7 +313,7 @@ def _due(page: PageRow, now: datetime) -> bool:
 
 def _free(view: View, chosen: Callable[[PageRow], bool], limit: int | None) -> Iterator[PageRow]:
     """Chosen pages that nobody holds, locked."""
-    rows = sorted((page for page in view.scan("page") if page.open and chosen(page)), key=lambda page: page.due_at)
+    rows = sorted((page for page in view.open_pages() if chosen(page)), key=lambda page: page.due_at)
     locked = (page for page in rows if view.lock("page", page.page_id, skip=True))
     return locked if limit is None else (page for _, page in zip(range(limit), locked, strict=False))
 

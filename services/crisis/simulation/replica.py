@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -27,13 +29,15 @@ from haven_kit.service import Parts
 from haven_kit.wake import Wake
 from haven_kit.workers import Worker, WorkerLoop
 from simulation.database import MemoryDatabase
-from simulation.loop import START, Owner, VirtualLoop
+from simulation.loop import START, Handle, Owner, VirtualLoop
 from simulation.plan import Copy, Plan
 from simulation.server import Server
 from simulation.weather import Weather
 
 T = TypeVar("T")
 SWEEP = timedelta(seconds=1)
+HEARD = frozenset({"pages", "gathered", "escalations", "follow-ups", "on-call"})
+"""The bells that somebody waits for here: streams and the relay of events are no part of the model."""
 
 
 @cache
@@ -79,50 +83,83 @@ class ReplicaClock(Clock):
         await asyncio.sleep(seconds)
 
 
+@dataclass(slots=True)
+class _Sleeper:
+    """A worker that waits for its bell. It also looks `every` so many seconds after it `began` to wait."""
+
+    future: asyncio.Future[bool]
+    began: float
+    every: float
+    timer: Handle | None = None
+    wakes_at: float = math.inf
+
+    def next_look(self, now: float, due: float) -> float:
+        """When it looks first after `now` and finds what is due."""
+        passed = math.floor((now - self.began) / self.every) + 1
+        return self.began + self.every * max(passed, math.ceil((due - self.began) / self.every))
+
+
 class Bells(Wake):
     """The kit's bells, without a database behind them.
 
-    A sweep that would find nothing is left out: it changes nothing, and there are many. `due` says what would.
+    A sweep that would find nothing is left out: it changes nothing, and there are many. `due` says at which time of the
+    loop one would find something, and `look` is called whenever that changes.
     """
 
-    def __init__(self, loop: VirtualLoop, owner: Owner, due: Callable[[str], bool], ring_others: Any) -> None:
+    def __init__(self, loop: VirtualLoop, owner: Owner, due: Callable[[str], float], ring_others: Any) -> None:
         self._loop = loop
         self._owner = owner
         self._due = due
         self._ring_others = ring_others
         self._rung: set[str] = set()
-        self._waiting: dict[str, asyncio.Future[bool]] = {}
+        self._asleep: dict[str, _Sleeper] = {}
 
     def ring(self, name: str) -> None:
         """Ring the named bell on this replica."""
-        future = self._waiting.get(name)
-        if future is not None and not future.done():
-            future.set_result(True)
+        if name in self._asleep:
+            self._wake_up(name, rang=True)
         else:
             self._rung.add(name)
 
     def wake(self, name: str) -> None:
         """Ring the named bell everywhere."""
-        self.ring(name)
-        self._ring_others(self._owner, name)
+        if name in HEARD:
+            self.ring(name)
+            self._ring_others(self._owner, name)
 
     async def wait(self, name: str, timeout: float) -> bool:
         """As the kit's, but for sweeps that would find nothing."""
         if name in self._rung:
             self._rung.discard(name)
             return True
-        future = self._waiting[name] = self._loop.create_future()
-        self._loop.at(timeout, self._owner, self._tick, name, timeout, future)
-        rang: bool = await future
-        return rang
+        sleeper = self._asleep[name] = _Sleeper(self._loop.create_future(), self._loop.time(), timeout)
+        self._set(name, sleeper)
+        return await sleeper.future
 
-    def _tick(self, name: str, timeout: float, future: asyncio.Future[bool]) -> None:
-        if future.done():
+    def look(self, names: Iterable[str] | None = None) -> None:
+        """What is due for these, or for all, is another, or the time is."""
+        for name in self._asleep if names is None else names:
+            sleeper = self._asleep.get(name)
+            if sleeper is not None:
+                self._set(name, sleeper)
+
+    def _set(self, name: str, sleeper: _Sleeper) -> None:
+        due = self._due(name)
+        now = self._loop.time()
+        wakes_at = sleeper.next_look(now, due) if due < math.inf else math.inf
+        if wakes_at == sleeper.wakes_at:
             return
-        if self._due(name):
-            future.set_result(False)
-        else:
-            self._loop.at(timeout, self._owner, self._tick, name, timeout, future)
+        if sleeper.timer is not None:
+            sleeper.timer.cancel()
+        sleeper.wakes_at = wakes_at
+        wakes = wakes_at < math.inf
+        sleeper.timer = self._loop.at(wakes_at - now, self._owner, self._wake_up, name) if wakes else None
+
+    def _wake_up(self, name: str, *, rang: bool = False) -> None:
+        sleeper = self._asleep.pop(name)
+        if sleeper.timer is not None:
+            sleeper.timer.cancel()
+        sleeper.future.set_result(rang)
 
 
 class Replica:
@@ -171,10 +208,13 @@ class Replica:
         for each in self._workers:
             each.start()
 
-    def _due(self, name: str) -> bool:
+    def _due(self, name: str) -> float:
         if name == "on-call":
-            return self.copy.version != self._plan.version
-        return name == "auditor" or self._server.due(name, self._loop.time() + self._ahead())
+            return math.inf if self.copy.version == self._plan.version else 0.0
+        first = self._server.first
+        if name == "auditor":
+            return min(first.values(), default=math.inf) + auditor.GRACE.total_seconds() - self._ahead()
+        return first.get(name, math.inf) - self._ahead()
 
     def call(self, work: Callable[[Replica], Awaitable[T]]) -> asyncio.Future[T]:
         """An RPC to this replica, from outside. Never answered where the replica dies before."""

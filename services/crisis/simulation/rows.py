@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import asyncpg
 
 from haven_crisis.domain.alerts import Alert, Entry
 from haven_crisis.store.pages import PageState
 from simulation.server import View
+
+T = TypeVar("T")
+
+
+def replace(row: T, **changes: Any) -> T:
+    """As `dataclasses.replace`, which is most of what a schedule would wait for. Raises TypeError for no field."""
+    names, known, values = _fields(type(row))
+    if not changes.keys() <= known:
+        raise TypeError(f"{type(row).__name__} has no {sorted(changes.keys() - known)}")
+    return type(row)(*map(changes.get, names, values(row)))
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[tuple[str, ...], frozenset[str], attrgetter[tuple[Any, ...]]]:
+    names = tuple(each.name for each in fields(kind))
+    return names, frozenset(names), attrgetter(*names)
 
 
 @dataclass(frozen=True, slots=True)

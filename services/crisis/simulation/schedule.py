@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -14,6 +14,7 @@ from haven.crisis.v1 import signals_pb2 as pb
 from haven.crisis.v1.page_pb2 import PageText
 
 from haven_crisis.acceptance import Signal
+from haven_crisis.domain import alerts
 from haven_crisis.records import Records
 from haven_kit import ids, telemetry
 from simulation.invariants import Broken, Invariants
@@ -23,6 +24,7 @@ from simulation.plan import PROVIDERS, Plan
 from simulation.providers import Providers, Received
 from simulation.records import records
 from simulation.replica import Replica
+from simulation.rows import replace
 from simulation.server import Server
 from simulation.weather import NOTICED_S, Weather, profile
 
@@ -60,6 +62,7 @@ class Schedule:
         self.invariants = Invariants(self.loop.time, self.weather, self.plan, self.note)
         self.server = Server(self.loop, self.weather, self.invariants.committed)
         self.invariants.server = self.server
+        self.server.due_changed = self._look
         self.records: Records = records(lambda: self.plan.version)
         self.providers = Providers(self.loop, self.weather, self._handed_over, self._took)
         self.people = People(self.random, lambda: self.replicas, self._accepted, self.note)
@@ -140,6 +143,11 @@ class Schedule:
         self.server.gone(replica.owner, noticed_after)
         self.loop.at(back, self.loop.outside, self._boot)
 
+    def _look(self, names: Iterable[str] | None = None) -> None:
+        """Another time, another plan, or something else is due: workers that wait may have to look sooner or later."""
+        for each in self.replicas:
+            each.bells.look(names)
+
     # What happens.
 
     def _call_for_help(self) -> None:
@@ -196,11 +204,13 @@ class Schedule:
     def _jump(self) -> None:
         by = self.random.choice((2.0, 7.0, 30.0))
         self._ahead += by
+        self._look()
         self.weather.lost += 1
         self.weather.fault(f"the clock jumps by {by}")
 
     def _change_plan(self) -> None:
         self.plan.change()
+        self._look()
         self.weather.fault("the plan changes", 0.1)
         self.invariants.planned()
 
@@ -245,9 +255,9 @@ class _NoSpan(AbstractContextManager["_NoSpan"]):
 
 @contextmanager
 def in_order() -> Iterator[None]:
-    """Ids one after the other instead of by time and chance; no logs, no traces."""
+    """Ids one after the other instead of by time and chance; no logs, no traces; a quick `replace`."""
     made = [0]
-    kept = ids.new_id, telemetry.consumer_span
+    kept = ids.new_id, telemetry.consumer_span, alerts.replace
 
     def new_id() -> str:
         made[0] += 1
@@ -256,11 +266,12 @@ def in_order() -> Iterator[None]:
     config = structlog.get_config()
     ids.new_id = new_id
     telemetry.consumer_span = lambda *_, **__: _NoSpan()  # type: ignore[assignment]
+    alerts.replace = replace
     structlog.configure(wrapper_class=_Silent)
     try:
         yield
     finally:
-        ids.new_id, telemetry.consumer_span = kept
+        ids.new_id, telemetry.consumer_span, alerts.replace = kept
         structlog.configure(**config)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,8 @@ Rows = dict[str, dict[Any, Any]]
 Work = Callable[["View"], Any]
 STATEMENT_TIMEOUT_S = 10.0
 TABLES = ("signal", "alert", "open", "entry", "of_signal", "page", "page_key", "follow_up", "gathering")
+
+WORKERS = ("pages", "gathered", "escalations", "follow-ups")
 
 
 class Weather(Protocol):
@@ -118,8 +120,14 @@ class View:
 
     def scan(self, table: str) -> Iterator[Any]:
         """All rows."""
+        return self._rows(table, self._committed[table])
+
+    def open_pages(self) -> Iterator[Any]:
+        """Those of all pages that are open."""
+        return (page for page in self._rows("page", self._server.open_pages) if page.open)
+
+    def _rows(self, table: str, rows: dict[Any, Any]) -> Iterator[Any]:
         changed = self._session.changes.get(table)
-        rows = self._committed[table]
         if self._seen is not None:
             seen = self._seen[table]
             rows = {key: row for key, row in rows.items() if key in seen}
@@ -168,35 +176,30 @@ class Server:
     def __init__(self, loop: VirtualLoop, weather: Weather, committed: Callable[[Rows], None]) -> None:
         self.loop = loop
         self.tables: Rows = {name: {} for name in TABLES}
+        self.open_pages: dict[str, Any] = {}
+        """Of the table of pages those that somebody is yet to send, or to note."""
         self.locks: defaultdict[Key, set[Session]] = defaultdict(set)
         self.drawn: Counter[str] = Counter()
         """How many numbers of each sequence are used."""
         self.commits = 0
-        self._looked = -1
-        self._next: dict[str, float] = {}
+        self.first: dict[str, float] = {}
+        """The moment at which each worker first has something to do, by a clock that began with the loop's."""
+        self.due_changed: Callable[[Iterable[str]], None] = lambda _: None
+        """Told of the workers for whom `first` is another."""
         self._weather = weather
         self._committed = committed
         self._sessions: dict[Session, None] = {}
         self._waiting: list[_Request] = []
 
-    def due(self, name: str, now: float) -> bool:
-        """Whether a sweep of that worker would find something, by a clock that shows `now` seconds after the start."""
-        if self._looked != self.commits:
-            self._looked = self.commits
-            self._next = self._first()
-        return self._next.get(name, now + 1) <= now
-
     def _first(self) -> dict[str, float]:
-        """The next moment at which each worker has something to do."""
         held = self.tables["alert"]
-        opened = [page for page in self.tables["page"].values() if page.open]
+        opened = self.open_pages.values()
         pages = [page.lease_until or page.due_at for page in opened]
         gathered = [page.due_at for page in opened if page.lease_until is None and held[page.alert_id].gathered]
         alerts = [row.alert.next_deadline for row in held.values()]
         late = [row.due_at for row in self.tables["follow_up"].values() if row.state == 1]
-        due = [each for each in alerts if each is not None]
-        found = {"pages": pages, "gathered": gathered, "escalations": due, "follow-ups": late}
-        return {name: (min(times) - START).total_seconds() for name, times in found.items() if times}
+        found = (pages, gathered, [each for each in alerts if each is not None], late)
+        return {name: (min(at) - START).total_seconds() for name, at in zip(WORKERS, found, strict=True) if at}
 
     def connect(self, owner: Owner) -> Session:
         """A connection of a replica."""
@@ -303,6 +306,16 @@ class Server:
             self._committed(changes)
             for table, rows in changes.items():
                 self.tables[table].update(rows)
+            for page_id, page in changes.get("page", {}).items():
+                if page.open:
+                    self.open_pages[page_id] = page
+                else:
+                    self.open_pages.pop(page_id, None)
+            first = self._first()
+            if first != self.first:
+                before, self.first = self.first, first
+                names = [name for name in WORKERS if before.get(name) != first.get(name)]
+                self.due_changed([*names, "auditor"])
         self._release(session)
 
     def _release(self, session: Session) -> None:

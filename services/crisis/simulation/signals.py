@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from haven_crisis.domain.alerts import Alert, Entry, Kind, State
@@ -15,7 +14,7 @@ from haven_crisis.store.pages import PageState, Round
 from haven_kit.database import Tx
 from simulation.database import memory
 from simulation.pages import insert_page, page_of, queued
-from simulation.rows import AlertRow, SignalRow, write_entry
+from simulation.rows import AlertRow, SignalRow, replace, write_entry
 from simulation.server import View
 
 HELPED = frozenset({State.CONTACTED, State.STABILISED})
