@@ -50,6 +50,9 @@ def many(first: int, count: int) -> int:
     chunks = [range(start, min(start + CHUNK, ends)) for start in range(first, ends, CHUNK)]
     progress = Progress(count)
     stopped = False
+    # Who ends it in another way than by Ctrl-C shall not leave the pool behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with multiprocessing.get_context("fork").Pool(os.cpu_count(), _begin) as pool:
         try:
             for done, broken in pool.imap_unordered(_chunk, chunks):
@@ -63,6 +66,7 @@ def many(first: int, count: int) -> int:
 def _begin() -> None:
     """A process of the pool. Nothing that is there by now is garbage, and a schedule leaves little."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
 

@@ -14,13 +14,13 @@ from functools import reduce
 from typing import Any
 
 from haven_crisis.domain.alerts import Alert, Entry, Kind, State, apply, replay
-from haven_crisis.domain.escalation import NAMED_STAGE, Book
+from haven_crisis.domain.escalation import NAMED_STAGE
 from haven_crisis.domain.severity import Severity
 from haven_crisis.pager import BY_RULE
 from haven_crisis.store.pages import PageState
 from simulation import turns
 from simulation.loop import START
-from simulation.plan import Plan
+from simulation.plan import Plan, Version
 from simulation.providers import Received
 from simulation.rows import AlertRow, PageRow
 from simulation.server import Rows, Server
@@ -34,7 +34,10 @@ ROUND_S = 9.0
 """Where no database was away: a page's lease (6 s), a sweep (1 s), and travel (2 s)."""
 GATHER_S = 3.0
 """As `crisis_gather_seconds` of the replicas."""
+UNDER_WAY_S = 12.0
+"""How long a transaction may have gone on with what it had read at its beginning: a statement gives up after 10 s."""
 UNANSWERED = (State.RAISED, State.PAGED)
+BEGIN_A_STAGE = frozenset({Kind.RAISED, Kind.SIGNAL_JOINED, Kind.ESCALATED, Kind.LEASE_EXPIRED})
 
 
 class Broken(Exception):
@@ -50,12 +53,15 @@ class Invariants:
         self._plan = plan
         self._note = note
         self.server: Server | None = None
+        self.copies: Callable[[], set[int]] = set
+        """The versions of the plan that the replicas have."""
         self.accepted: dict[str, str] = {}
         self.received: dict[tuple[Any, ...], list[Received]] = defaultdict(list)
         """By alert, cycle, stage, responder and place: what is to arrive once."""
         self._began: dict[tuple[str, int], float] = {}
         """When each cycle of each alert began."""
-        self._books: list[tuple[float, Book]] = [(0.0, plan.book)]
+        self._planned: list[float] = []
+        """When the plan changed."""
         self._first: dict[tuple[str, int], float] = {}
         """When a page of each cycle first reached a human."""
         self._rounds: dict[tuple[str, int, int], float] = {}
@@ -114,10 +120,10 @@ class Invariants:
         if before is not None and before.cycle != after.cycle:
             self._over.setdefault((after.alert_id, before.cycle), self._now())
         self._deadline(before, after)
-        self._in_turn(before, after, changes)
         for each in entries:
-            if each.kind is Kind.ESCALATED:
-                self._escalated(before, each)
+            joined_only = each.kind is Kind.SIGNAL_JOINED and each.facts["reopens"] == "false"
+            if each.kind in BEGIN_A_STAGE and not joined_only:
+                self._stage_begins(before, after, each, changes)
 
     def _new_entries(self, before: Alert | None, after: Alert, changes: Rows) -> list[Entry]:
         """The entries of a commit: they take the next places of the timeline. So it tells, replayed as a whole, what
@@ -138,28 +144,37 @@ class Invariants:
         if self._now() > limit:
             raise Broken(f"the deadline of {alert_id} passed at {due:.1f} and nothing was done until {limit:.1f}")
 
-    def _escalated(self, before: Alert | None, entry: Entry) -> None:
-        """By the plan, and not by the code that escalates: one of the plans that held lately says the same."""
+    def _stage_begins(self, before: Alert | None, after: Alert, entry: Entry, changes: Rows) -> None:
+        """At the stage, and with the people, that one plan says which a replica could have: an empty step is skipped at
+        once, and nobody is left out or paged who was not on call at that moment."""
+        number = before.stage + 1 if before is not None and entry.kind is Kind.ESCALATED else 0
         stage = int(entry.facts["stage"])
-        since = self._now() - 5  # by then it had read the plan
-        recent = [book for place, (_, book) in enumerate(self._books) if self._until(place) >= since]
-        if before is None or stage not in [_next_stage(book, before.stage + 1) for book in recent]:
-            raise Broken(f"escalated from {before and before.stage} to {stage}, which the plan does not say")
+        round_ = (after.alert_id, after.cycle, stage)
+        new = frozenset(each.responder_id for each in changes.get("page", {}).values() if each.key[:3] == round_)
+        at = (entry.at - START).total_seconds()
+        said = [each.stage_from(number, at, after.turn) for each in self._could_have()]
+        if entry.kind in (Kind.RAISED, Kind.SIGNAL_JOINED):
+            # A call for help that met a newer plan than it was planned by pages those who are on call by that one too.
+            said += [(place, people | newer) for place, people in said for _, newer in said]
+        if (stage, new) not in said:
+            raise Broken(f"stage {stage} of {after.alert_id} pages {sorted(new)} at {at:.3f}, and the plan says {said}")
 
-    def _in_turn(self, before: Alert | None, alert: Alert, changes: Rows) -> None:
-        """A stage that is a round robin pages the one whose turn it is. Held while the plan is the first one: later a
-        replica's copy may be a little old."""
-        same = before is not None and (before.cycle, before.stage) == (alert.cycle, alert.stage)
-        if same or alert.stage < 0 or len(self._books) > 1:
+    def _could_have(self) -> list[Version]:
+        """The plans that a replica could have had in memory when it began what it commits now."""
+        since = self._now() - UNDER_WAY_S
+        had = self.copies() | {self._plan.version}
+        had |= {number for number, until in self._plan.until.items() if until >= since}
+        return [each for number, each in self._plan.versions.items() if number in had]
+
+    def _called_by_plan(self, page: PageRow, turn: int) -> None:
+        """Whoever is paged for a stage without its beginning was paged in it already, or is on call by a newer plan."""
+        if self.server is None or not 0 <= page.stage < 1_000_000:
             return
-        whom = turns.due(self._plan.book, alert.turn, alert.stage)
-        stage = (alert.alert_id, alert.cycle, alert.stage)
-        paged = {page.responder_id for page in changes.get("page", {}).values() if page.key[:3] == stage}
-        if whom is not None and paged != {whom}:
-            raise Broken(f"stage {stage} pages {sorted(paged)}, and it is the turn of {whom}")
-
-    def _until(self, place: int) -> float:
-        return self._books[place + 1][0] if place + 1 < len(self._books) else float("inf")
+        if any(each.key[:4] == page.key[:4] for each in self.server.tables["page"].values()):
+            return
+        at = (page.created_at - START).total_seconds()
+        if not any(page.responder_id in each.stage_from(0, at, turn)[1] for each in self._could_have()):
+            raise Broken(f"page {page.page_id} pages {page.responder_id}, who is not on call by any plan")
 
     def _page(self, before: PageRow | None, after: PageRow, alert: Alert, changes: Rows) -> None:
         self._note("page", after.page_id, after.state.name, after.responder_id, f"place {after.place}", after.attempt)
@@ -171,11 +186,18 @@ class Invariants:
             raise Broken(f"page {after.page_id} begins, and its alert is closed")
         if begins and of_step and (alert.state not in UNANSWERED or alert.cycle != after.cycle):
             raise Broken(f"page {after.page_id} of cycle {after.cycle} begins, and its alert is {alert.state.name}")
+        if before is None and not self._begun(after, changes):
+            self._called_by_plan(after, alert.turn)
         if begins and before is None and after.attempt > 1 and not after.resent:
             raise Broken(f"page {after.page_id} is sent again and was never queued")
         ended = before is not None and before.state is PageState.SENDING
         if ended and after.state in (PageState.FAILED, PageState.UNKNOWN) and of_step:
             self._tried_on(after, alert, changes)
+
+    def _begun(self, page: PageRow, changes: Rows) -> bool:
+        """Whether the page's stage began in this very commit, so that all its pages were looked at."""
+        entries = (each for (of, _), each in changes.get("entry", {}).items() if of == page.alert_id)
+        return any(each.kind in BEGIN_A_STAGE and each.facts["stage"] == str(page.stage) for each in entries)
 
     def _tried_on(self, page: PageRow, alert: Alert, changes: Rows) -> None:
         """A page that did not arrive was followed by another in the same commit, while it was wanted."""
@@ -197,7 +219,7 @@ class Invariants:
 
     def _has(self, responder: str, place: int) -> bool:
         """Whether a responder had that channel in every plan of late: a replica's copy may be a little old."""
-        return len(self._books) == 1 and place < len(self._plan.channels.get(responder, ()))
+        return not self._planned and place < len(self._plan.channels.get(responder, ()))
 
     def _flooded(self, before: AlertRow, after: AlertRow, changes: Rows) -> None:
         """Whoever calls for help beside the system is paged anew, alone."""
@@ -225,7 +247,7 @@ class Invariants:
 
     def planned(self) -> None:
         """The plan changed."""
-        self._books.append((self._now(), self._plan.book))
+        self._planned.append(self._now())
 
     def took(self, received: Received) -> list[PageRow]:
         """A page reached a human: the rows of all that it is about."""
@@ -308,7 +330,7 @@ class Invariants:
         """Each stage reaches somebody while it lasts: a bound that only holds where it lasts long enough."""
         ends = min([at for (a, c, s), at in self._rounds.items() if (a, c) == key[:2] and at > began], default=now)
         ends = min(ends, self._over.get(key[:2], now))
-        if any(began <= at <= ends for at, _ in self._books[1:]):
+        if any(began <= at <= ends for at in self._planned):
             return  # whom the stage was to reach may have no channel any more
         weather = self._weather
         bound = BOUND_S if weather.profile.outages or weather.profile.node_losses else ROUND_S
@@ -344,13 +366,3 @@ class Invariants:
 def _after(before: Rows, changes: Rows, alert_id: str) -> Alert:
     row: AlertRow = changes.get("alert", {}).get(alert_id) or before["alert"][alert_id]
     return row.alert
-
-
-def _next_stage(book: Book, number: int) -> int:
-    """The first stage from `number` on that reaches somebody, told from the policy without the service's own rules."""
-    policy = book.policies["default"]
-    rounds = list(policy.steps) * (policy.repeats + 1)
-    for place in range(max(number, 0), len(rounds)):
-        if any(target.responder_id in book.reachable for target in rounds[place].targets):
-            return place
-    return max(number, len(rounds))

@@ -19,10 +19,12 @@ T = TypeVar("T")
 
 def replace(row: T, **changes: Any) -> T:
     """As `dataclasses.replace`, which is most of what a schedule would wait for. Raises TypeError for no field."""
-    names, known, values = _fields(type(row))
+    kind: Any = type(row)
+    names, known, values = _fields(kind)
     if not changes.keys() <= known:
-        raise TypeError(f"{type(row).__name__} has no {sorted(changes.keys() - known)}")
-    return type(row)(*map(changes.get, names, values(row)))
+        raise TypeError(f"{kind.__name__} has no {sorted(changes.keys() - known)}")
+    made: T = kind(*map(changes.get, names, values(row)))
+    return made
 
 
 @cache

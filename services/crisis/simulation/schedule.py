@@ -58,11 +58,12 @@ class Schedule:
         self._traced = traced
         self.loop = VirtualLoop(self.random, fatal=Broken)
         self.weather = Weather(self.random, profile(self.random), self.loop.time, ROUGH_UNTIL_S, self.note)
-        self.plan = Plan(self.random)
+        self.plan = Plan(self.random, self.loop.time)
         self.invariants = Invariants(self.loop.time, self.weather, self.plan, self.note)
         self.server = Server(self.loop, self.weather, self.invariants.committed)
         self.invariants.server = self.server
         self.server.due_changed = self._look
+        self.invariants.copies = lambda: {each.copy.version for each in self.replicas}
         self.records: Records = records(lambda: self.plan.version)
         self.providers = Providers(self.loop, self.weather, self._handed_over, self._took)
         self.people = People(self.random, lambda: self.replicas, self._accepted, self.note)
@@ -138,6 +139,7 @@ class Schedule:
         back = 1 + 7 * self.random.random()
         self.weather.lost += 1
         self.replicas.remove(replica)
+        self.plan.let_go(replica.copy.version)
         self.weather.fault(f"{replica.owner.name} dies", max(noticed_after, back if not self.replicas else 0.0))
         self.loop.kill(replica.owner)
         self.server.gone(replica.owner, noticed_after)
@@ -209,7 +211,7 @@ class Schedule:
         self.weather.fault(f"the clock jumps by {by}")
 
     def _change_plan(self) -> None:
-        self.plan.change()
+        self.random.choice((self.plan.change, self.plan.override, self.plan.override))()
         self._look()
         self.weather.fault("the plan changes", 0.1)
         self.invariants.planned()
@@ -257,7 +259,8 @@ class _NoSpan(AbstractContextManager["_NoSpan"]):
 def in_order() -> Iterator[None]:
     """Ids one after the other instead of by time and chance; no logs, no traces; a quick `replace`."""
     made = [0]
-    kept = ids.new_id, telemetry.consumer_span, alerts.replace
+    domain = vars(alerts)
+    kept = ids.new_id, telemetry.consumer_span, domain["replace"]
 
     def new_id() -> str:
         made[0] += 1
@@ -266,12 +269,12 @@ def in_order() -> Iterator[None]:
     config = structlog.get_config()
     ids.new_id = new_id
     telemetry.consumer_span = lambda *_, **__: _NoSpan()  # type: ignore[assignment]
-    alerts.replace = replace
+    domain["replace"] = replace
     structlog.configure(wrapper_class=_Silent)
     try:
         yield
     finally:
-        ids.new_id, telemetry.consumer_span, alerts.replace = kept
+        ids.new_id, telemetry.consumer_span, domain["replace"] = kept
         structlog.configure(**config)
 
 

@@ -54,7 +54,7 @@ def profile(random: Random) -> Profile:
         outages=random.choice((0, 0, 0, 1)),
         provider_outages=random.choice((0, 0, 1, 2)),
         jumps=random.choice((0, 0, 0, 1)),
-        plan_changes=random.choice((0, 0, 1)),
+        plan_changes=random.choice((0, 0, 1, 3)),
         lost_bells=random.choice((0, 0.3)),
         distance=random.choice((1, 1, 1, 50)),
     )

@@ -17,7 +17,9 @@ from simulation import pages as page_records
 from simulation import signals as signal_records
 from simulation.schedule import run
 
-from haven_crisis.domain import alerts
+from haven_crisis.auditor import Auditor
+from haven_crisis.domain import alerts, escalation, rotation
+from haven_crisis.domain.escalation import Book
 from haven_crisis.escalator import Escalator
 from haven_crisis.pager import Pager
 from haven_crisis.store import pages
@@ -47,6 +49,10 @@ BUGS = (
     Bug("a page is claimed though somebody answered", pages.wanted, "alert.state in UNANSWERED and", ""),
     Bug("a closed alert keeps its deadline", alerts._closed, "next_deadline=None", "next_deadline=after.next_deadline"),
     Bug("the last resort is not paged", Escalator._escalate, "stage.paged", "() if stage.last_resort else stage.paged"),
+    Bug("a hand-over is not noticed", Book.duty, "not known[0] <= at < known[1].until", "False"),
+    Bug("an empty step is waited for", escalation.stage_from, "if responders:", "if True:"),
+    Bug("a copy of the plan is never renewed", Auditor.refresh, "await self._directory.read(tx)", "None"),
+    Bug("an override is not looked for", rotation.look, "if override is not None:", "if False:"),
     # Of the statements, as the model has them; what they do in PostgreSQL is held against it in test_records.py.
     Bug("a lease never ends", page_records._expired, "page.lease_until <= now", "False"),
     Bug("a claim takes no turns with an answer", page_records._claim, "if not view.lock(", "if None is view.lock("),

@@ -134,8 +134,8 @@ class Plan:
 
 async def accept(tx: Tx, plan: Plan) -> asyncpg.Record | None:
     """Make the signal durable. None where its id is taken; else `alert_id`, `cycle`, `severity`, `raised_at`, whether
-    it `raised` the alert and began `paging`, the alert's `turn`, whether its pages are `gathered` with others of a flood
-    or, though it came from a system, go out `apart`, and the `version` of the on-call plan."""
+    it `raised` the alert and began `paging`, the alert's `turn`, whether its pages are `gathered` with others of a
+    flood or, though it came from a system, go out `apart`, and the `version` of the on-call plan."""
     signal, pages = plan.signal, [(*page, turn) for turn, each in enumerate(plan.pages) for page in each]
     return await tx.last(
         _ACCEPT,
