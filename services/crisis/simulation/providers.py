@@ -58,9 +58,10 @@ class Providers:
     async def send(self, channel: Channel, page: PageText) -> Outcome:
         """As `Channels.send`."""
         self._began(page)
+        self._weather.sending[asyncio.current_task()] = page.page_id
         provider = channel.address
         travel = 0.01 + 0.1 * self._random.random()
-        kind = self._fault(provider)
+        kind = self._fault(provider, page.page_id)
         future: asyncio.Future[Any] = self._loop.create_future()
         self._loop.at(travel, self._loop.outside, self._arrive, kind, provider, page, future)
         outcome: Outcome = await future
@@ -71,7 +72,7 @@ class Providers:
         """As `Channels.healthy`: whether its last pages did not all fail."""
         return self._failed.get(provider, 0) < FAILURES
 
-    def _fault(self, provider: str) -> str:
+    def _fault(self, provider: str, page_id: str) -> str:
         weather = self._weather
         starts, ends = self.down.get(provider, (0.0, 0.0))
         if starts <= weather.now() < ends:
@@ -81,7 +82,7 @@ class Providers:
         else:
             return ""
         if kind in ("hangs", "answer lost", "slow"):
-            weather.unanswered += 1
+            weather.excused[page_id] = kind
         weather.fault(f"provider {provider} {kind}", TIMEOUT_S if kind in ("hangs", "answer lost", "slow") else 0.2)
         return kind
 

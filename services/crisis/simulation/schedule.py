@@ -16,6 +16,7 @@ from haven.crisis.v1.page_pb2 import PageText
 from haven_crisis.acceptance import Signal
 from haven_crisis.domain import alerts
 from haven_crisis.records import Records
+from haven_crisis.store.pages import PageState
 from haven_kit import ids, telemetry
 from simulation.invariants import Broken, Invariants
 from simulation.loop import START, Owner, VirtualLoop
@@ -24,7 +25,7 @@ from simulation.plan import PROVIDERS, Plan
 from simulation.providers import Providers, Received
 from simulation.records import records
 from simulation.replica import Replica
-from simulation.rows import replace
+from simulation.rows import PageRow, replace
 from simulation.server import Server
 from simulation.weather import NOTICED_S, Weather, profile
 
@@ -137,7 +138,10 @@ class Schedule:
 
     def _die(self, replica: Replica, noticed_after: float) -> None:
         back = 1 + 7 * self.random.random()
-        self.weather.lost += 1
+        mine = (each for each in self.server.open_pages.values() if each.worker == replica.pager.worker_id)
+        self._excuse(mine, f"{replica.owner.name} died")
+        if noticed_after:
+            self.weather.locked_until = max(self.weather.locked_until, self.loop.time() + noticed_after)
         self.replicas.remove(replica)
         self.plan.let_go(replica.copy.version)
         self.weather.fault(f"{replica.owner.name} dies", max(noticed_after, back if not self.replicas else 0.0))
@@ -207,8 +211,12 @@ class Schedule:
         by = self.random.choice((2.0, 7.0, 30.0))
         self._ahead += by
         self._look()
-        self.weather.lost += 1
+        self._excuse(self.server.open_pages.values(), "the clock jumped")
         self.weather.fault(f"the clock jumps by {by}")
+
+    def _excuse(self, pages: Iterable[PageRow], why: str) -> None:
+        """Pages under way may come once more."""
+        self.weather.excused.update((each.page_id, why) for each in pages if each.state is PageState.SENDING)
 
     def _change_plan(self) -> None:
         self.random.choice((self.plan.change, self.plan.override, self.plan.override))()

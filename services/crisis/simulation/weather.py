@@ -6,9 +6,11 @@ happened by the end of the first stretch of that length that no fault touches: `
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 NOTICED_S = 12.0
 """When the server notices that a whole machine is gone (in production within half a minute)."""
@@ -71,10 +73,13 @@ class Weather:
     note: Callable[..., None]
     stretches: list[tuple[float, float]] = field(default_factory=list)
     outages: list[tuple[float, float]] = field(default_factory=list)
-    lost: int = 0
-    """How many connections were lost, crashes among them: each may cost a page sent once more."""
-    unanswered: int = 0
-    """How many pages were handed over, and nobody was told whether they arrived: likewise."""
+    excused: dict[str, str] = field(default_factory=dict)
+    """Page → why it may come once more: what happened to it, so that nobody could note that it had arrived."""
+
+    locked_until: float = 0.0
+    """Until when the locks of a machine that is gone may keep notes waiting."""
+    sending: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
+    """Task → the page that it sends, and then notes."""
 
     @property
     def rough(self) -> bool:
@@ -103,29 +108,37 @@ class Weather:
         random = self.random.random
         if self.profile.slow_statement and self.rough and random() < self.profile.slow_statement:
             slow = 0.05 + random()
-            self.unanswered += 1  # a note that is late lets a lease run out
             self.fault("slow statement", slow)
+            self._excuse("its note was slow")
             return slow
         return (0.0005 + 0.002 * random()) * self.profile.distance
 
     def fate(self) -> str:
         """`lost before`, `lost after`, or nothing."""
+        fate = self._fate()
+        if fate == "lost before":
+            self._excuse("its note never arrived")
+        return fate
+
+    def _excuse(self, why: str) -> None:
+        page_id = self.sending.get(asyncio.current_task())
+        if page_id is not None:
+            self.excused[page_id] = why
+
+    def _fate(self) -> str:
         if not self.rough:
             return ""
         now = self.now()
         if any(start <= now < end for start, end in self.outages):
-            self.lost += 1
             return "lost before"
         profile = self.profile
         if not profile.lost_before and not profile.lost_after:
             return ""
         draw = self.random.random()
         if draw < profile.lost_before:
-            self.lost += 1
             self.fault("connection lost before")
             return "lost before"
         if draw < profile.lost_before + profile.lost_after:
-            self.lost += 1
             self.fault("connection lost after")
             return "lost after"
         return ""

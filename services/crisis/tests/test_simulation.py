@@ -53,6 +53,7 @@ BUGS = (
     Bug("an empty step is waited for", escalation.stage_from, "if responders:", "if True:"),
     Bug("a copy of the plan is never renewed", Auditor.refresh, "await self._directory.read(tx)", "None"),
     Bug("an override is not looked for", rotation.look, "if override is not None:", "if False:"),
+    Bug("a page that arrived is not noted", Pager._send, "await self.note_now_or_later(job, outcome)", "None"),
     # Of the statements, as the model has them; what they do in PostgreSQL is held against it in test_records.py.
     Bug("a lease never ends", page_records._expired, "page.lease_until <= now", "False"),
     Bug("a claim takes no turns with an answer", page_records._claim, "if not view.lock(", "if None is view.lock("),
