@@ -17,7 +17,6 @@ from simulation import pages as page_records
 from simulation import signals as signal_records
 from simulation.schedule import run
 
-from haven_crisis.auditor import Auditor
 from haven_crisis.domain import alerts, escalation, rotation
 from haven_crisis.domain.escalation import Book
 from haven_crisis.escalator import Escalator
@@ -51,7 +50,6 @@ BUGS = (
     Bug("the last resort is not paged", Escalator._escalate, "stage.paged", "() if stage.last_resort else stage.paged"),
     Bug("a hand-over is not noticed", Book.duty, "not known[0] <= at < known[1].until", "False"),
     Bug("an empty step is waited for", escalation.stage_from, "if responders:", "if True:"),
-    Bug("a copy of the plan is never renewed", Auditor.refresh, "await self._directory.read(tx)", "None"),
     Bug("an override is not looked for", rotation.look, "if override is not None:", "if False:"),
     Bug("a page that arrived is not noted", Pager._send, "await self.note_now_or_later(job, outcome)", "None"),
     # Of the statements, as the model has them; what they do in PostgreSQL is held against it in test_records.py.
