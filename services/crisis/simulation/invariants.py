@@ -7,7 +7,7 @@ help is handed over within two seconds of its commit.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from functools import reduce
@@ -57,8 +57,9 @@ class Invariants:
         self.copies: Callable[[], set[int]] = set
         """The versions of the plan that the replicas have."""
         self.accepted: dict[str, str] = {}
-        self.received: dict[tuple[Any, ...], list[Received]] = defaultdict(list)
-        """By alert, cycle, stage, responder and place: what is to arrive once."""
+        self.received: dict[tuple[Any, ...], tuple[str, str]] = {}
+        """Of what is to arrive once, by alert, cycle, stage, responder and place: the page that came last, and the one
+        that led its message. What excuses either excuses both."""
         self._began: dict[tuple[str, int], float] = {}
         """When each cycle of each alert began."""
         self._planned: list[float] = []
@@ -270,12 +271,12 @@ class Invariants:
     def _reached_by(self, page: PageRow, received: Received) -> None:
         self._note("received", page.page_id, page.responder_id, f"place {page.place}", received.resent)
         key = (*page.key[:-1], page.attempt == BY_RULE)
-        known = self.received[key]
-        if known and not received.resent:
+        known = self.received.get(key)
+        if known is not None and not received.resent:
             raise Broken(f"{key} came again and does not say that it may have come before")
-        if known and known[-1].page_id not in self._weather.excused:
-            raise Broken(f"{key} came again, and nothing kept page {known[-1].page_id} from being noted")
-        known.append(received)
+        if known is not None and not self._weather.excused.keys() & set(known):
+            raise Broken(f"{key} came again, and nothing kept page {known[0]} from being noted")
+        self.received[key] = page.page_id, received.page_id
         cycle = (page.alert_id, page.cycle)
         self._first.setdefault(cycle, received.at)
         self._reached.setdefault((*cycle, page.stage), received.at)
