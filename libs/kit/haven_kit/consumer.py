@@ -18,7 +18,7 @@ from nats.js import JetStreamContext
 from nats.js import errors as js_errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from haven_kit import logs
+from haven_kit import logs, tasks
 from haven_kit.contract import SERVICES
 from haven_kit.messaging import Messaging, stream_of
 from haven_kit.reactions import Delivered, Reactor
@@ -53,14 +53,10 @@ class Consumer:
 
     async def stop(self, grace: float) -> None:
         """Take nothing more; let reactions under way finish for at most `grace` seconds."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(*self._tasks)
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=grace)
-            for each in late:
-                each.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await tasks.end(*late)
 
     async def _consume(self, source: str, subjects: list[str]) -> None:
         client, stream = await self._messaging.ready()

@@ -12,7 +12,7 @@ import aiohttp
 import jwt
 import orjson
 
-from haven_kit import logs
+from haven_kit import logs, tasks
 from haven_kit.clock import Clock, SystemClock
 from haven_kit.errors import Unavailable
 
@@ -80,8 +80,7 @@ class IssuerKeys:
     async def close(self) -> None:
         """Stop refreshing."""
         if self._refresher is not None:
-            self._refresher.cancel()
-            await asyncio.gather(self._refresher, return_exceptions=True)
+            await tasks.end(self._refresher)
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
         """The key of that id, asking the issuer once more for an unknown one, at most every ten seconds.

@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import BadRequestError, NotFoundError
 
-from haven_kit import logs, tls
+from haven_kit import logs, tasks, tls
 from haven_kit.settings import Settings
 
 ACK_TIMEOUT_S = 2.0
@@ -63,8 +63,7 @@ class Messaging:
     async def close(self) -> None:
         """Send what is buffered and close."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.end(self._task)
         if self._client.is_connected:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):

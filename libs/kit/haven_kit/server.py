@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from haven_kit import contract, logs
+from haven_kit import contract, logs, tasks
 from haven_kit.clients import KEEPALIVE_SECONDS
 from haven_kit.contract import ContractError, Method
 from haven_kit.pipeline import Pipeline, readable
@@ -108,8 +108,7 @@ class Server:
     async def drain(self, grace: float) -> None:
         """Say not ready, end streams, let calls under way finish for at most `grace` seconds, then stop listening."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await tasks.end(self._watch)
         self.leave()
         await self._health.enter_graceful_shutdown()
         self._pipeline.draining.set()

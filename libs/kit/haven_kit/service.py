@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import uvloop
 
-from haven_kit import contract, garbage, logs, metrics, migrations, paging, telemetry
+from haven_kit import contract, garbage, logs, metrics, migrations, paging, tasks, telemetry
 from haven_kit.audit import Sealer
 from haven_kit.cipher import Cipher
 from haven_kit.clients import Clients
@@ -224,8 +224,7 @@ class Process(Generic[S]):
         await self.server.drain(grace)
         await self._consumer.stop(grace)
         await asyncio.gather(*(loop.stop(grace / 4) for loop in self._workers))
-        self._warming.cancel()
-        await asyncio.gather(self._warming, return_exceptions=True)
+        await tasks.end(self._warming)
         for hook in self.service.on_stop:
             await hook()
         await self.messaging.close()

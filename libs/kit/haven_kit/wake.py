@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import asyncpg
 
-from haven_kit import logs
+from haven_kit import logs, tasks
 
 _CHANNEL = "haven_wake"
 _RETRY_S = 0.5
@@ -58,8 +58,7 @@ class Wake:
     async def close(self) -> None:
         """Stop listening."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.end(self._task)
             self._task = None
 
     async def _carry(self) -> None:
@@ -92,9 +91,17 @@ class Wake:
                 )
                 await asyncio.sleep(_GATHER_S)
         finally:
-            await asyncio.shield(connection.close(timeout=1))
+            await asyncio.shield(_let_go(connection))
 
     def _heard(self, connection: object, _pid: int, _channel: str, payload: object) -> None:
         sender, _, name = str(payload).partition(" ")
         if not isinstance(connection, asyncpg.Connection) or sender != str(connection.get_server_pid()):
             self._bells[name].set()
+
+
+async def _let_go(connection: asyncpg.Connection) -> None:
+    """Close it, or cut it. Never raises: an error would take the place of a cancellation under way."""
+    try:
+        await connection.close(timeout=1)
+    except Exception as error:  # noqa: BLE001 - see above; the driver has cut the connection by now
+        _log.info("wake.connection_cut", error=type(error).__name__)

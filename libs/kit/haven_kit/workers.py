@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from haven_kit import logs, metrics
+from haven_kit import logs, metrics, tasks
 from haven_kit.database import Database, reachable
 from haven_kit.errors import Unavailable
 
@@ -68,9 +68,7 @@ class WorkerLoop:
         self._database.wake.ring(self._bell)
         if self._task is not None:
             _, late = await asyncio.wait({self._task}, timeout=grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await tasks.end(*late)
         await self._unlock()
 
     async def _run(self) -> None:

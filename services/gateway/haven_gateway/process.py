@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from haven_edge.edge import HttpEdge
 from haven_edge.surface import Surface
 from haven_gateway.settings import GatewaySettings
-from haven_kit import logs, metrics
+from haven_kit import logs, metrics, tasks
 from haven_kit.clients import Clients
 from haven_kit.errors import HavenError
 from haven_kit.identity import TokenVerifier
@@ -37,8 +37,7 @@ class Backends:
     async def close(self) -> None:
         """Stop asking."""
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await tasks.end(self._watch)
 
     async def _keep_asking(self) -> None:
         while True:

@@ -27,7 +27,7 @@ from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import kept
 from haven_crisis.store.acceptance import Plan
 from haven_crisis.store.kept import Open
-from haven_kit import ids, logs
+from haven_kit import ids, logs, tasks
 from haven_kit.database import Database
 from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
@@ -111,8 +111,7 @@ class Keeping:
     async def stop(self) -> None:
         """Finish the pages under way, and let go."""
         if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+            await tasks.end(self._asking)
         await self._pages.settle()
         await self._keeper.close()
 
