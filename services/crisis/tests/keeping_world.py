@@ -35,7 +35,11 @@ class Trouble:
     @property
     def keeping(self) -> Any:
         """What the service keeps."""
-        return self.roads.keeping
+        return self.keeping_of(self.world.crisis)
+
+    def keeping_of(self, replica: Running) -> Any:
+        """What a replica keeps."""
+        return self.roads_of(replica).keeping
 
     @asynccontextmanager
     async def away(self, *, database: bool = True, nats: bool = False) -> AsyncIterator[None]:
@@ -116,16 +120,20 @@ class Trouble:
         """Who is on call is in the memory of the service, or of another replica."""
         await self.world.step("on-call", replica)
 
-    async def replica(self) -> Running:
-        """One more, without a journal, that knows who is on call."""
-        other = await self.serve(SPEC, **self.settings | {"crisis_journal_dir": None})
+    async def replica(self, **settings: Any) -> Running:
+        """One more, without a journal, that knows who is on call. `settings` override."""
+        other = await self.serve(SPEC, **self.settings | {"crisis_journal_dir": None} | settings)
         await self.on_call_is_known(other)
         return other
 
     @property
     def roads(self) -> Any:
         """The roads that a call can take."""
-        check: Any = self.world.crisis.process.service.checks[READINESS]
+        return self.roads_of(self.world.crisis)
+
+    def roads_of(self, replica: Running) -> Any:
+        """The roads that a call can take at a replica."""
+        check: Any = replica.process.service.checks[READINESS]
         return check.__self__
 
     def __post_init__(self) -> None:

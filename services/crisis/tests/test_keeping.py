@@ -5,14 +5,11 @@ Each test takes away what it says, from a crisis service of its own, and gives i
 
 from __future__ import annotations
 
-from typing import Any
-
 import aiohttp
 import pytest
 from haven.crisis.v1 import signals_pb2 as pb
 from haven.crisis.v1.integration_service_pb2 import CreateSystemRequest
 
-from haven_crisis.__main__ import READINESS
 from haven_crisis.acceptance import Signal
 from haven_crisis.entrances import Entrance
 from haven_crisis.keeping.keeping import Taken
@@ -161,10 +158,9 @@ async def test_a_call_whose_alert_was_not_known_becomes_part_of_it(trouble: Trou
     before = await trouble.signal(person_id)
     await world.paged("first", before.alert_id)
     other = await trouble.replica()
-    roads: Any = other.process.service.checks[READINESS]
     async with trouble.away():
         # It learned nothing of the alert before the database went away.
-        roads.__self__.keeping._open.clear()
+        trouble.keeping_of(other)._open.clear()
         answer = await trouble.signal(person_id, caller=other.as_role("participant", person_id=person_id))
         assert answer.alert_id != before.alert_id
         await eventually(lambda: len(trouble.received(person_id)) == 2)

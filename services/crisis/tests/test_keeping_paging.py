@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
+import pytest
 
 from haven_crisis.domain.escalation import turn_of
+from haven_crisis.keeping import keeping as module
 from haven_crisis.store import alerts
 from haven_kit import ids
 from haven_kit.testing import eventually
@@ -148,3 +152,88 @@ async def test_round_robins_begin_by_the_id_of_an_alert_that_the_record_did_not_
     third = firsts[(turn + 1) % 3]
     await world.paged(third, answer.alert_id, known[third] + 1)
     await world.plan()
+
+
+async def test_the_record_is_not_acted_on_before_it_has_what_was_done_without_it(
+    trouble: Trouble, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is back and slow: the same step must not be taken again from what it says."""
+    world, keeping = trouble.world, trouble.keeping
+    answer = await trouble.signal(person_id)
+    await world.paged("first", answer.alert_id)
+    await world.step("keeping")
+    answers, ask = asyncio.Event(), keeping._ask
+
+    async def slowly() -> bool:
+        await answers.wait()
+        return bool(await ask())
+
+    async with trouble.away():
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await world.step("keeping")
+        world.clock.advance(timedelta(seconds=5))
+        await world.paged("second", answer.alert_id)
+        await eventually(lambda: trouble.noted(answer.alert_id))
+        monkeypatch.setattr(keeping, "_ask", slowly)
+        monkeypatch.setattr(module, "ANSWER_S", 0.05)
+        await world.step("keeping")
+    for _ in range(3):
+        await world.step("escalations")
+        await world.step("pages")
+    answers.set()
+    alert = await trouble.whole(person_id)
+    assert alert["stage"] == 1
+    assert len(world.pages("second", answer.alert_id)) == 1
+
+
+async def test_a_replica_that_reaches_the_record_goes_first(trouble: Trouble, haven: Any, person_id: str) -> None:
+    """The claim of one that does not is taken away before it pages."""
+    world = trouble.world
+    answer = await trouble.signal(person_id)
+    await world.paged("first", answer.alert_id)
+    await world.step("keeping")
+    other = await trouble.replica(database_url=await haven.database_url("crisis"))
+    async with trouble.away():
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await eventually(lambda: answer.alert_id in trouble.keeping._keeper.cases)
+        await world.paged("second", answer.alert_id)
+        await world.step("keeping", other)
+        world.clock.advance(timedelta(seconds=5))
+        await world.step("keeping")
+        await trouble.keeping._pages.settle()
+        assert len(world.pages("second", answer.alert_id)) == 1
+    await other.stop()
+    alert = await trouble.whole(person_id)
+    assert alert["stage"] == 1
+    assert len(world.pages("second", answer.alert_id)) == 1
+    rows = await trouble.fetch("SELECT facts->>'stage' FROM timeline WHERE alert_id = $1 AND kind = 6", answer.alert_id)
+    assert [row[0] for row in rows] == ["1"]
+
+
+async def test_no_page_begins_once_somebody_took_it_at_another_replica(
+    trouble: Trouble, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner hears of that from the stream alone, when it writes the next step."""
+    world, keeper = trouble.world, trouble.keeping._keeper
+    await trouble.on_call_is_known()
+    other = await trouble.replica()
+
+    async def hears_nothing() -> None:
+        """Looks at nothing."""
+
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        await world.paged("first", answer.alert_id)
+        await eventually(lambda: trouble.noted(answer.alert_id))
+        async with trouble.keeping._stepping:
+            monkeypatch.setattr(keeper, "look", hears_nothing)
+        assert await trouble.keeping_of(other).acknowledge(answer.alert_id, "first", "link")
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await trouble.keeping._pages.turn(keeper.cases[answer.alert_id])
+        await trouble.keeping._pages.settle()
+        assert world.pages("second", answer.alert_id) == []
+        monkeypatch.undo()
+    await other.stop()
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "first")
+    assert world.pages("second", answer.alert_id) == []

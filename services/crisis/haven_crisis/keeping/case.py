@@ -120,6 +120,12 @@ class Case:
     turn: int | None = None
     """Of the round robins, where the alert had taken one in the record."""
 
+    @property
+    def untouched(self) -> bool:
+        """Whether this is the claim to an alert of the record for which nothing was done yet: there is nothing to write
+        into the record."""
+        return not (self.signals or self.pages or self.escalated or self.acknowledged)
+
     def due_at(self) -> datetime:
         """When the owner has to act next: a page that should have gone out or ended, or the next step."""
         if self.acknowledged:

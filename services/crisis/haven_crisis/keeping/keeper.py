@@ -85,57 +85,72 @@ class Keeper:
         return self._stream.connected or (self._journal is not None and self._journal.usable)
 
     async def keep(self, held: Held) -> Kept:
-        """Keep the newest state of a case; says where. Raises Changed where another replica has it now."""
+        """Keep the newest state of a case; says where. Raises Changed where another replica has it now, or the record
+        does; `cases` is as that one has left it."""
         if held.lost:
+            self._replace(held, None)
             raise Changed
-        blob = self._cipher.seal_bytes(dump(held.case), _context(held.case.alert_id))
-        if await self._in_stream(held, blob):
+        if await self._in_stream(held):
             held.road = Kept.STREAM
             return Kept.STREAM
-        if await self._in_journal(held.case.alert_id, blob):
+        if await self._in_journal(held.case.alert_id, self._sealed(held.case)):
             held.road = min(held.road, Kept.JOURNAL)
             return Kept.JOURNAL
         _log.error("kept.nowhere", alert_id=held.case.alert_id)
         return Kept.NOWHERE
 
     async def claim(self, held: Held) -> bool:
-        """Become the owner of an alert of the record, for as long as that is away; in the stream alone, where no other
-        replica can do the same."""
+        """Be the owner of an alert of the record, or be it still, for as long as that is away; in the stream alone,
+        where no other replica can be the same."""
         try:
-            blob = self._cipher.seal_bytes(dump(held.case), _context(held.case.alert_id))
-            held.revision = await self._stream.put(held.case.alert_id, blob, 0)
-        except (NotKept, Changed):
+            if not await self._in_stream(held):
+                return False
+        except Changed:
             return False
         held.road = Kept.STREAM
         return True
 
-    async def _in_stream(self, held: Held, blob: bytes) -> bool:
+    async def _in_stream(self, held: Held) -> bool:
         for _ in range(_TRIES):
             try:
-                held.revision = await self._stream.put(held.case.alert_id, blob, held.revision)
+                held.revision = await self._stream.put(held.case.alert_id, self._sealed(held.case), held.revision)
             except NotKept:
                 return False
             except Changed:
                 if not await self._still_mine(held):
-                    held.lost = True
                     raise
             else:
                 return True
         return False
 
     async def _still_mine(self, held: Held) -> bool:
-        """Whether the message that is there is ours after all: one whose acknowledgement was lost on the way."""
+        """Whether the message that is there is ours after all: one whose acknowledgement was lost on the way, or into
+        which another replica wrote that somebody took it."""
         try:
             found = await self._stream.get(held.case.alert_id)
         except NotKept:
             return True
         case = self._opened(found.alert_id, found.blob) if found is not None else None
+        if found is None and held.revision == 0:
+            return True  # It was never there, and may be written as a new one. Otherwise gone means: in the record.
         if found is None or case is None or case.case_id != held.case.case_id or case.owner != self.replica:
-            # Gone means: in the record. A case that was never there may be written as a new one.
-            return found is None and held.revision == 0
+            held.lost = True
+            self._replace(held, Held(case, Kept.STREAM, found.revision) if found is not None and case else None)
+            return False
         merge(held.case, case)
         held.revision = found.revision
         return True
+
+    def _replace(self, lost: Held, by: Held | None) -> None:
+        alert_id = lost.case.alert_id
+        if self.cases.get(alert_id, lost) is not lost:
+            return
+        self.cases.pop(alert_id, None)
+        if by is not None:
+            self.cases[alert_id] = by
+
+    def _sealed(self, case: Case) -> bytes:
+        return self._cipher.seal_bytes(dump(case), _context(case.alert_id))
 
     async def _in_journal(self, alert_id: str, blob: bytes) -> bool:
         if self._journal is None:
@@ -190,7 +205,6 @@ class Keeper:
         try:
             await self.keep(held)
         except Changed:
-            self.cases.pop(held.case.alert_id, None)
             return False
         _log.warning("kept.taken_over", alert_id=held.case.alert_id)
         return True

@@ -146,7 +146,6 @@ class Keeping:
                 await self._keeper.keep(held)
             except Changed:
                 # Another replica pages for this alert. This call is one more of it, or a case of its own.
-                del self._keeper.cases[case.alert_id]
                 return await self._beside(plan, asked, signal)
             self._pages.begin(held, pages)
         return self._taken(held, signal)
@@ -188,7 +187,6 @@ class Keeping:
             try:
                 await self._keeper.keep(held)
             except Changed:
-                self._keeper.cases.pop(case.alert_id, None)
                 return False
             self._pages.begin(held, pages)
         return True
@@ -245,7 +243,6 @@ class Keeping:
                     if await self._keeper.keep(held) is Kept.NOWHERE:
                         _log.error("kept.acknowledgement_in_memory_alone", alert_id=alert_id)
                 except Changed:
-                    self._keeper.cases.pop(alert_id, None)
                     continue
                 return True
         return False
@@ -274,31 +271,40 @@ class Keeping:
 
     def first(self, step: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
         """A worker's step that goes after this: when the database comes back, what was done meanwhile is written into
-        the record before anybody acts on what the record says. It waits a few seconds at most."""
+        the record before anybody acts on what the record says. Once it answers, that waits a few seconds at most."""
 
         @wraps(step)
         async def after() -> bool:
             if self._back_since is None or self.cases:
                 await self.step()
-            since = self._back_since
-            fresh = since is not None and time.monotonic() - since < OTHERS_WRITE_S
-            if fresh and (self.cases or not self._keeper.looked):
-                return False
-            return await step()
+            return False if self._record_lacks_something else await step()
 
         return after
 
+    @property
+    def _record_lacks_something(self) -> bool:
+        """Whether something was done without the record, or may have been, that is not in it yet."""
+        if self._back_since is None:
+            return bool(self.cases)
+        fresh = time.monotonic() - self._back_since < OTHERS_WRITE_S
+        return fresh and (bool(self.cases) or not self._keeper.looked)
+
     async def _database_answers(self) -> bool:
-        """Whether the record can be written. One that says nothing is not waited for: there is more to do."""
-        if self._asking is None or self._asking.done():
+        """Whether the record can be written. One that says nothing is not waited for: there is more to do. What it says
+        late it has said; only one that is silent for long, or refuses, has been away when it is back."""
+        if self._asking is None:
             self._asking = asyncio.create_task(self._ask(), name="kept: ask the record")
-        await asyncio.wait({self._asking}, timeout=ANSWER_S)
-        if not (self._asking.done() and self._asking.result()):
+        done, _ = await asyncio.wait({self._asking}, timeout=ANSWER_S)
+        answered = bool(done) and self._asking.result()
+        if done:
+            self._asking = None
+        now = time.monotonic()
+        if answered:
+            self.answered_at = now
+            self._back_since = self._back_since or now
+        elif done or now - self.answered_at > OTHERS_WRITE_S:
             self._back_since = None
-            return False
-        self.answered_at = time.monotonic()
-        self._back_since = self._back_since or self.answered_at
-        return True
+        return answered
 
     async def _ask(self) -> bool:
         """Ask the record what is open in it."""
@@ -319,6 +325,9 @@ class Keeping:
     async def _complete(self, held: Held) -> None:
         """Each by itself: one that cannot be completed must not hold back the others. It is tried again."""
         try:
+            if held.case.untouched:
+                await self._leave_to_the_record(held)
+                return
             if not self._keeper.mine(held) and held.became is None:
                 since = max(self._back_since or self.answered_at, held.seen_at)
                 if time.monotonic() - since < OWNER_FIRST_S or not await self._take_over(held):
@@ -330,6 +339,12 @@ class Keeping:
         except Exception:  # noqa: BLE001 - see above
             _log.exception("kept.not_completed", alert_id=held.case.alert_id)
             metrics.KEPT_FAILURES.inc()
+
+    async def _leave_to_the_record(self, held: Held) -> None:
+        """Whoever claimed the alert has done nothing for it: the replicas that reach the record do, from now on."""
+        async with held.lock:
+            if held.case.untouched:
+                await self._keeper.forget(held)
 
     async def _take_over(self, held: Held) -> bool:
         async with held.lock:

@@ -68,8 +68,11 @@ class MemoryPager:
         return self.claim(case, now)
 
     def begin(self, held: Held, pages: list[KeptPage]) -> None:
-        """Send claimed pages."""
+        """Send claimed pages, unless keeping the case told that somebody took it meanwhile."""
         for each in pages:
+            if held.case.acknowledged:
+                each.state, each.lease_until = PageState.NOT_NEEDED, None
+                continue
             task = asyncio.create_task(self._send(held, each), name="kept page")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -85,6 +88,8 @@ class MemoryPager:
             case, now = held.case, self._parts.clock.now()
             if not self._keeper.mine(held) or case.acknowledged or case.due_at() > now:
                 return
+            if case.untouched and not await self._keeper.claim(held):
+                return  # a replica that reaches the record has it there, or nobody can tell
             for each in [each for each in case.open_pages() if each.lease_until and each.lease_until <= now]:
                 self._ended(case, each, Outcome(PageState.UNKNOWN, "lease ran out"), now)
             if case.deadline <= now:
