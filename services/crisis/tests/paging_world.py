@@ -13,6 +13,7 @@ from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2, channels_pb2
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 
+from haven_crisis.__main__ import READINESS
 from haven_crisis.store import on_call
 from haven_dev.providers import Alertmanager, PagerDuty, PushService, Twilio
 from haven_dev.providers.twilio import Message
@@ -78,6 +79,14 @@ class Phones:
             yield
         finally:
             await self.database.start()
+
+    async def read_nothing(self) -> None:
+        """The replica never read what is open in the record."""
+        check: Any = self.world.crisis.process.service.checks[READINESS]
+        keeping = check.__self__.keeping
+        async with keeping._stepping:
+            keeping._claims._open.clear()
+            keeping._claims._paged.clear()
 
     async def pages(self, alert_id: str) -> list[alerts_pb2.Page]:
         """The pages of an alert."""

@@ -64,12 +64,31 @@ async def test_what_a_provider_said_meanwhile_is_not_lost(phones: Phones, person
 
 
 async def test_the_link_says_that_the_page_is_real(phones: Phones, person_id: str) -> None:
+    """Where the replica never read of the page, there is more to say only when the record is back."""
     await phones.seat({name: [sms(name)] for name in PHONES})
     alert_id = (await phones.signal(person_id)).alert_id
     await phones.reached(alert_id, ("sms", "ACCEPTED", ""))
     address = await phones.link(PHONES["first"])
     async with phones.away():
+        await phones.read_nothing()
         status, html, headers = await get(address)
         assert (status, headers["Retry-After"]) == (503, "5")
         assert "The page that you got is real" in html
     assert (await get(address))[0] == 200
+
+
+@pytest.mark.parametrize("way", ["sms", "voice"])
+async def test_what_was_sent_before_takes_the_alert_too(phones: Phones, person_id: str, way: str) -> None:
+    await phones.over()
+    await phones.seat({name: [sms(name) if way == "sms" else voice(name)] for name in PHONES})
+    alert_id = (await phones.signal(person_id)).alert_id
+    await phones.reached(alert_id, (way, "ACCEPTED", ""))
+    await phones.world.step("keeping")
+    async with phones.away():
+        if way == "sms":
+            told = await phones.twilio.reply(PHONES["first"], replies.code(alert_id))
+        else:
+            told = await phones.twilio.press(phones.twilio.calls[-1], "1")
+        assert told.words.startswith("You have this alert")
+    row = await record(phones, person_id)
+    assert (row["responder_id"], row["alert_id"]) == ("first", alert_id)

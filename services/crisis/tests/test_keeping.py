@@ -160,7 +160,7 @@ async def test_a_call_whose_alert_was_not_known_becomes_part_of_it(trouble: Trou
     other = await trouble.replica()
     async with trouble.away():
         # It learned nothing of the alert before the database went away.
-        trouble.keeping_of(other)._open.clear()
+        trouble.keeping_of(other)._claims._open.clear()
         answer = await trouble.signal(person_id, caller=other.as_role("participant", person_id=person_id))
         assert answer.alert_id != before.alert_id
         await eventually(lambda: len(trouble.received(person_id)) == 2)

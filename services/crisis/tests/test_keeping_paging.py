@@ -14,9 +14,22 @@ from haven_crisis.keeping import keeping as module
 from haven_crisis.store import alerts
 from haven_kit import ids
 from haven_kit.testing import eventually
+from haven_kit.testing.running import Running
 
 from .keeping_world import Trouble
 from .world import WAIT
+
+
+async def tap(trouble: Trouble, page: dict[str, Any], replica: Running | None = None) -> str:
+    """Open the link of a page at a replica, and tap. Says how things stand then."""
+    edge = (replica or trouble.world.crisis).process.edge
+    assert edge is not None
+    link = f"http://127.0.0.1:{edge.port}/p/" + page["link"].rpartition("/")[2]
+    async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as http:
+        async with http.get(link) as opened:
+            told = await opened.json()
+        async with http.post(link, data={"tap": told["tap"]}) as tapped:
+            return str((await tapped.json())["state"])
 
 
 async def test_it_escalates_from_memory_and_the_record_goes_on_from_there(trouble: Trouble, person_id: str) -> None:
@@ -78,19 +91,10 @@ async def test_a_responder_takes_it_while_the_record_is_away(trouble: Trouble, p
 
 async def test_a_tap_on_the_link_takes_it_while_the_record_is_away(trouble: Trouble, person_id: str) -> None:
     await trouble.on_call_is_known()
-    world = trouble.world
     async with trouble.away():
         answer = await trouble.signal(person_id)
-        (page,) = await world.paged("first", answer.alert_id)
-        edge = world.crisis.process.edge
-        assert edge is not None
-        link = f"http://127.0.0.1:{edge.port}/p/" + page["link"].rpartition("/")[2]
-        async with aiohttp.ClientSession(headers={"Accept": "application/json"}) as http:
-            async with http.get(link) as opened:
-                told = await opened.json()
-            assert told["state"] == "open"
-            async with http.post(link, data={"tap": told["tap"]}) as tapped:
-                assert (await tapped.json())["state"] == "yours"
+        (page,) = await trouble.world.paged("first", answer.alert_id)
+        assert await tap(trouble, page) == "yours"
     alert = await trouble.whole(person_id)
     assert (alert["state"], alert["responder_id"]) == (3, "first")
     audited = await trouble.fetch(
@@ -237,3 +241,64 @@ async def test_no_page_begins_once_somebody_took_it_at_another_replica(
     alert = await trouble.whole(person_id)
     assert (alert["state"], alert["responder_id"]) == (3, "first")
     assert world.pages("second", answer.alert_id) == []
+
+
+async def test_a_page_from_before_takes_it_and_stops_every_replica(trouble: Trouble, person_id: str) -> None:
+    world = trouble.world
+    answer = await trouble.signal(person_id)
+    (page,) = await world.paged("first", answer.alert_id)
+    other = await trouble.replica()
+    await world.step("keeping")
+    await world.step("keeping", other)
+    async with trouble.away():
+        assert await tap(trouble, page) == "yours"
+        assert await tap(trouble, page, other) == "yours"
+        world.clock.advance(WAIT + timedelta(seconds=10))
+        for _ in range(2):
+            await world.step("keeping")
+            await world.step("keeping", other)
+    await other.stop()
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"], alert["stage"]) == (3, "first", 0)
+    assert world.pages("second", answer.alert_id) == []
+    audited = await trouble.fetch(
+        "SELECT principal_id FROM audit_entry WHERE person_id = $1 AND action = 'crisis/push'", person_id
+    )
+    assert [row[0] for row in audited] == ["first"]
+
+
+async def test_a_page_from_before_takes_nothing_from_a_colleague(trouble: Trouble, haven: Any, person_id: str) -> None:
+    """The replica last read of the alert before the colleague took it."""
+    world = trouble.world
+    answer = await trouble.signal(person_id)
+    (page,) = await world.paged("first", answer.alert_id)
+    await world.later(WAIT + timedelta(seconds=1))
+    (to_second,) = await world.paged("second", answer.alert_id)
+    other = await trouble.replica(database_url=await haven.database_url("crisis"))
+    await world.step("keeping")
+    async with trouble.away():
+        assert await tap(trouble, to_second, other) == "yours"
+        await other.stop()
+        assert await tap(trouble, page) == "yours"
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "second")
+    audited = await trouble.fetch(
+        "SELECT principal_id FROM audit_entry WHERE person_id = $1 AND action LIKE 'crisis/%'", person_id
+    )
+    assert [row[0] for row in audited] == ["second"]
+
+
+async def test_a_page_from_before_is_left_to_a_replica_that_reaches_the_record(
+    trouble: Trouble, haven: Any, person_id: str
+) -> None:
+    world = trouble.world
+    answer = await trouble.signal(person_id)
+    (page,) = await world.paged("first", answer.alert_id)
+    other = await trouble.replica(database_url=await haven.database_url("crisis"))
+    await world.step("keeping")
+    async with trouble.away():
+        assert await tap(trouble, page) == "away"
+        assert await tap(trouble, page, other) == "yours"
+    await other.stop()
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "first")

@@ -10,7 +10,7 @@ from haven.crisis.v1 import events_pb2
 
 from haven_crisis import facts
 from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind, Limits, State, until
-from haven_crisis.keeping.case import Case, KeptPage, KeptSignal
+from haven_crisis.keeping.case import Acknowledged, Case, KeptPage, KeptSignal
 from haven_crisis.keeping.keeper import Became, Held
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import acceptance, alerts, kept
@@ -59,17 +59,15 @@ class Completer:
         await kept.pages(
             tx, alert_id, alert.cycle, self._worker_id, case.traceparent, [_row(each) for each in case.pages]
         )
+        # A colleague may have taken it, or it may be over, as this replica could not know: then that stands.
+        by = case.acknowledged if alert.state in UNANSWERED else None
         after = await alerts.add(tx, self._cipher, alert, self._entries(case, alert))
         await self._carry_on(tx, case, after)
-        if case.acknowledged is not None:
-            with tx.as_of(case.acknowledged.at, Principal(case.acknowledged.responder_id)):
-                tx.audit(
-                    case.person_id,
-                    action=f"crisis/{case.acknowledged.channel}",
-                    seen_as="took your call for help",
-                )
+        if by is not None:
+            with tx.as_of(by.at, Principal(by.responder_id)):
+                tx.audit(case.person_id, action=f"crisis/{by.channel}", seen_as="took your call for help")
         kept.done(tx, case.case_id, case.alert_id, alert_id, int(held.road), len(case.signals), case.raised_at)
-        _tell(tx, case, alert_id, alert.session_id)
+        _tell(tx, case, alert_id, alert.session_id, by)
         for bell in ("pages", "escalations", "watch", "relay"):
             tx.wake(bell)
         return Became(alert_id, alert.cycle)
@@ -186,7 +184,7 @@ def _row(page: KeptPage) -> PageRow:
     )
 
 
-def _tell(tx: Tx, case: Case, alert_id: str, session_id: str) -> None:
+def _tell(tx: Tx, case: Case, alert_id: str, session_id: str, by: Acknowledged | None) -> None:
     """The events of what happened meanwhile."""
     for page in case.pages:
         if page.state is PageState.ACCEPTED and page.ended_at:
@@ -199,12 +197,12 @@ def _tell(tx: Tx, case: Case, alert_id: str, session_id: str) -> None:
         escalated = events_pb2.AlertEscalated(alert_id=alert_id, step=step.stage)
         escalated.escalated_at.FromDatetime(step.at)
         tx.emit(escalated, key=alert_id)
-    if case.acknowledged is not None:
+    if by is not None:
         taken = events_pb2.AlertAcknowledged(
             alert_id=alert_id,
             person_id=case.person_id,
             session_id=session_id,
-            responder_id=case.acknowledged.responder_id,
+            responder_id=by.responder_id,
         )
-        taken.acknowledged_at.FromDatetime(case.acknowledged.at)
+        taken.acknowledged_at.FromDatetime(by.at)
         tx.emit(taken, key=alert_id)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
 
 from haven_crisis import metrics
 from haven_crisis.directory import Directory
-from haven_crisis.domain.alerts import UNANSWERED, Limits, State
+from haven_crisis.domain.alerts import Limits
 from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.journeys import JOURNEYS
 from haven_crisis.keeping.case import Acknowledged, Asked, Case, Kept, KeptSignal
+from haven_crisis.keeping.claims import Claims
 from haven_crisis.keeping.completing import Completer
 from haven_crisis.keeping.copy import OnCallCopy
 from haven_crisis.keeping.journal import Journal
@@ -24,9 +25,8 @@ from haven_crisis.keeping.paging import MemoryPager
 from haven_crisis.keeping.stream import Changed, Stream
 from haven_crisis.pager import Pager
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store import kept
 from haven_crisis.store.acceptance import Plan
-from haven_crisis.store.kept import Open
+from haven_crisis.store.deliveries import Paged
 from haven_kit import ids, logs, tasks
 from haven_kit.database import Database
 from haven_kit.errors import Overloaded, Unavailable
@@ -41,9 +41,6 @@ OTHERS_WRITE_S = 5.0
 """How long the record is left to the replicas that have something to write into it."""
 NOT_ACTED = timedelta(seconds=5)
 """How late an owner may be before another replica takes its case."""
-OTHERS_FIRST = timedelta(seconds=4)
-"""How long an alert of the record is claimed before it is paged from memory: a replica that reaches the database goes
-first."""
 MOST_SIGNALS = 100
 """Of one case; more begin another one, which is joined with it in the record."""
 COMPLETED_AT_ONCE = 4
@@ -95,7 +92,7 @@ class Keeping:
         self._pages = MemoryPager(parts, directory, pager, self._keeper)
         self._completer = Completer(parts, database, limits, pager.worker_id)
         self._pager = pager
-        self._open: dict[str, Open] = {}
+        self._claims = Claims(self._keeper, parts.clock)
         self._stepping = asyncio.Lock()
         self._asking: asyncio.Task[bool] | None = None
         self._back_since: float | None = None
@@ -154,7 +151,7 @@ class Keeping:
         held = await self._keeper.get(self._alert(plan)[0])
         if held is not None and await self._join(held, signal, plan.makes_immediate):
             return self._taken(held, signal)
-        self._open.pop(plan.signal.person_id, None)
+        self._claims.forget(plan.signal.person_id)
         return await self.take(plan, asked)
 
     def _taken(self, held: Held, signal: KeptSignal) -> Taken:
@@ -193,8 +190,8 @@ class Keeping:
 
     def _alert(self, plan: Plan) -> tuple[str, int | None]:
         """The id of the alert that the signal joins or raises, and the turn that it has taken."""
-        known = self._open.get(plan.signal.person_id)
-        return (known.alert_id, known.turn) if known is not None and not plan.drill else (plan.alert_id, None)
+        known = self._claims.alert_of(plan.signal.person_id) if not plan.drill else None
+        return (known.alert_id, known.turn) if known is not None else (plan.alert_id, None)
 
     def _case(self, plan: Plan, signal: KeptSignal) -> Case:
         alert_id, turn = self._alert(plan)
@@ -224,19 +221,43 @@ class Keeping:
                 )
         return None
 
+    def on_earlier_page(self, page_id: str) -> OnPage | None:
+        """What a page is about that was sent before the record went away, for an alert that nobody had answered. Only
+        where the record does not answer, this is how things stand."""
+        page = self._claims.page(page_id)
+        if page is None:
+            return None
+        held = self._keeper.cases.get(page.alert_id)
+        by = held.case.acknowledged if held is not None else None
+        taken_by = by.responder_id if by is not None else ""
+        return OnPage(page.alert_id, page.responder_id, page.channel, drill=False, taken_by=taken_by)
+
+    def earlier_pages(self, responder_ids: Collection[str]) -> list[Paged]:
+        """The pages to these responders that `on_earlier_page` knows, the newest first."""
+        return self._claims.pages_to(responder_ids)
+
     async def acknowledge(self, alert_id: str, responder_id: str, channel: str) -> bool:
-        """A responder who was paged takes an alert that is not in the record. False where this replica knows no such
-        case, a colleague has it, they were not paged for it, or it cannot be written down."""
+        """A responder who was paged takes an alert that is not in the record, or whose record is away. False where this
+        replica knows no such alert, a colleague has it, they were not paged for it, it cannot be written down, or
+        another replica reaches the record."""
+        earlier = self._claims.was_paged(alert_id, responder_id)
         for _ in range(_TRIES):
-            held = await self._keeper.get(alert_id)
+            held = await self._keeper.get(alert_id) or (await self._claims.claim(alert_id) if earlier else None)
             if held is None:
                 return False
+            if held.case.untouched:
+                await self._claims.none_reaches_the_record(held)
             async with held.lock:
                 case = held.case
-                if held.became is not None or not any(each.responder_id == responder_id for each in case.pages):
+                paged = earlier or any(each.responder_id == responder_id for each in case.pages)
+                if held.became is not None or not paged:
                     return False
                 if case.acknowledged is not None:
                     return case.acknowledged.responder_id == responder_id
+                if case.untouched and not await self._keeper.claim(held):
+                    if self._keeper.cases.get(alert_id, held) is held:
+                        return False
+                    continue
                 now = self._clock.now()
                 case.take(Acknowledged(now, responder_id, channel), now + self._limits.lease)
                 try:
@@ -261,7 +282,7 @@ class Keeping:
             if self._copy is not None:
                 await self._copy.keep()
         else:
-            await self._claim_overdue()
+            await self._claims.overdue()
         for held in list(self._keeper.cases.values()):
             if self._keeper.mine(held):
                 await self._pages.turn(held)
@@ -310,11 +331,10 @@ class Keeping:
         """Ask the record what is open in it."""
         try:
             async with self._database.transaction(_PRINCIPAL) as tx:
-                found = await kept.open_alerts(tx)
+                await self._claims.read(tx)
         except Exception as error:  # noqa: BLE001 - whatever it is, the record cannot be read now
             _log.warning("kept.record_away", error=type(error).__name__)
             return False
-        self._open = {each.person_id: each for each in reversed(found) if not each.drill}
         return True
 
     async def _complete_all(self) -> None:
@@ -330,7 +350,9 @@ class Keeping:
                 return
             if not self._keeper.mine(held) and held.became is None:
                 since = max(self._back_since or self.answered_at, held.seen_at)
-                if time.monotonic() - since < OWNER_FIRST_S or not await self._take_over(held):
+                # That somebody took it is written at once, before anybody is paged by what the record says.
+                patience = 0.0 if held.case.acknowledged else OWNER_FIRST_S
+                if time.monotonic() - since < patience or not await self._take_over(held):
                     return
             await self._completer.complete(held)
             await self._keeper.forget(held)
@@ -349,31 +371,3 @@ class Keeping:
     async def _take_over(self, held: Held) -> bool:
         async with held.lock:
             return await self._keeper.take_over(held)
-
-    async def _claim_overdue(self) -> None:
-        """Alerts of the record that nobody answered in time, and that no replica can escalate there now.
-
-        The claim in the stream makes sure that one replica does. Without NATS nobody does: two replicas that cannot
-        speak with each other would both page.
-        """
-        now = self._clock.now()
-        for each in list(self._open.values()):
-            waiting = each.next_deadline <= now and State(each.state) in UNANSWERED
-            if not waiting or each.alert_id in self._keeper.cases:
-                continue
-            case = Case(
-                case_id=ids.new_id(),
-                alert_id=each.alert_id,
-                person_id=each.person_id,
-                drill=each.drill,
-                severity=each.severity,
-                raised_at=each.raised_at,
-                owner=self._keeper.replica,
-                stage=each.stage,
-                deadline=now + OTHERS_FIRST,
-                traceparent=each.traceparent,
-                turn=each.turn,
-            )
-            held = Held(case)
-            if await self._keeper.claim(held):
-                self._keeper.cases[each.alert_id] = held

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from haven_crisis.store.deliveries import Paged
 from haven_kit.database import Tx
 
 MOST_OPEN = 1_000
+MOST_PAGED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,18 @@ async def open_alerts(tx: Tx) -> list[Open]:
         MOST_OPEN,
     )
     return [Open(**row) for row in rows]
+
+
+async def being_paged(tx: Tx) -> list[Paged]:
+    """Pages of alerts that nobody has answered, the newest first: any of them may be answered while the record is
+    away."""
+    rows = await tx.read(
+        """SELECT page_id::text, alert_id::text, page.responder_id, channel FROM alert JOIN page USING (alert_id)
+        WHERE alert.state IN (1, 2) AND NOT drill AND page.state NOT IN (1, 6)
+        ORDER BY page.created_at DESC LIMIT $1""",
+        MOST_PAGED,
+    )
+    return [Paged(**row) for row in rows]
 
 
 async def begin(tx: Tx, case_id: str) -> tuple[str, int] | None:

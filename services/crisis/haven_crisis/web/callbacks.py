@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Route
 from haven_crisis import answering
 from haven_crisis.channels import twilio
 from haven_crisis.domain import replies
+from haven_crisis.keeping.keeping import OnPage
 from haven_crisis.store import deliveries
 from haven_crisis.store.deliveries import Paged, Report
 from haven_crisis.store.pages import PageState
@@ -104,7 +105,9 @@ class TwilioCallbacks:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 page = await deliveries.page(tx, page_id)
         except (Unavailable, Overloaded):
-            return _twiml(self._ask_again(page_id, "It could not be written down. Press 1 again."))
+            page = _paged(page_id, self._web.desk.roads.keeping.on_earlier_page(page_id))
+            if page is None:
+                return _twiml(self._ask_again(page_id, "It could not be written down. Press 1 again."))
         said = await self._take(page, "voice") if page is not None else _AWAY
         return _twiml(self._ask_again(page_id, said) if said == _AWAY else f"<Say>{escape(said)}</Say>")
 
@@ -121,6 +124,8 @@ class TwilioCallbacks:
                 await directory.read(tx)
                 paged += await deliveries.open_alerts(tx, directory.reached_by(number), tx.now - ANSWERED_WITHIN)
         except (Unavailable, Overloaded):
+            earlier = self._web.desk.roads.keeping.earlier_pages(directory.reached_by(number))
+            paged += [each for each in earlier if each.channel in ("sms", "voice")]
             if not paged:
                 return _AWAY
         if not paged:
@@ -138,18 +143,20 @@ class TwilioCallbacks:
 
     def _kept(self, page_id: str) -> Paged | None:
         """The page, where it was sent while the record was away: who takes it is written down with what is kept."""
-        found = self._web.desk.roads.keeping.on_page(page_id)
-        return Paged(page_id, found.alert_id, found.responder_id, found.channel) if found is not None else None
+        return _paged(page_id, self._web.desk.roads.keeping.on_page(page_id))
 
     async def _take(self, page: Paged, channel: str) -> str:
+        keeping = self._web.desk.roads.keeping
         if self._kept(page.page_id) is not None:
-            keeping = self._web.desk.roads.keeping
             mine = await keeping.acknowledge(page.alert_id, page.responder_id, channel)
             return _TAKEN_NOW if mine else _BY_RULE["taken"]
         try:
             reason = await answering.take(self._web.desk, page, channel)
         except (Unavailable, Overloaded):
-            return _AWAY
+            if await keeping.acknowledge(page.alert_id, page.responder_id, channel):
+                return _TAKEN_NOW
+            earlier = keeping.on_earlier_page(page.page_id)
+            return _BY_RULE["taken"] if earlier is not None and earlier.taken_by else _AWAY
         return _BY_RULE.get(reason, _NO_ALERT) if reason else _TAKEN_NOW
 
     def _ask_again(self, page_id: str, said: str) -> str:
@@ -187,6 +194,10 @@ def _page_id(request: Request) -> str:
         return str(UUID(request.query_params.get("page", "")))
     except ValueError:
         raise Problem("not_found") from None
+
+
+def _paged(page_id: str, found: OnPage | None) -> Paged | None:
+    return Paged(page_id, found.alert_id, found.responder_id, found.channel) if found is not None else None
 
 
 def _reason(told: str, fields: Fields) -> str:

@@ -21,6 +21,7 @@ from haven_crisis import answering
 from haven_crisis.domain.alerts import UNANSWERED, Alert
 from haven_crisis.domain.alerts import State as AlertState
 from haven_crisis.domain.escalation import LAST_RESORT_ID
+from haven_crisis.keeping.keeping import OnPage
 from haven_crisis.links import LinkOver, Links, NoLink
 from haven_crisis.store import alerts, deliveries, pages
 from haven_crisis.store.deliveries import Paged
@@ -104,19 +105,19 @@ class LinkPages:
                     return self._kept(page_id) or Seen(State.NOT_YET)
                 about = [await alerts.get(tx, each) for each in await pages.about(tx, page_id, page.alert_id)]
         except (Unavailable, Overloaded):
-            return self._kept(page_id) or Seen(State.AWAY)
+            return self._kept(page_id) or self._earlier(page_id) or Seen(State.AWAY)
         states = {_state(each, page.responder_id) for each in about}
         return Seen(next(each for each in State if each in states), page, about[0].drill, len(about))
 
     def _kept(self, page_id: str) -> Seen | None:
         """How things stand with a page that was sent while the record was away."""
         found = self._web.desk.roads.keeping.on_page(page_id)
-        if found is None:
-            return None
-        page = Paged(page_id, found.alert_id, found.responder_id, found.channel)
-        if found.taken_by:
-            return Seen(State.YOURS if found.taken_by == found.responder_id else State.TAKEN, page, found.drill)
-        return Seen(State.CONSOLE if found.responder_id == LAST_RESORT_ID else State.OPEN, page, found.drill)
+        return _seen(page_id, found) if found is not None else None
+
+    def _earlier(self, page_id: str) -> Seen | None:
+        """How things stand with a page that was sent before the record went away."""
+        found = self._web.desk.roads.keeping.on_earlier_page(page_id)
+        return _seen(page_id, found) if found is not None else None
 
     async def _take(self, page: Paged, channel: str) -> Seen:
         if (kept := self._kept(page.page_id)) is not None:
@@ -125,7 +126,10 @@ class LinkPages:
         try:
             await answering.take(self._web.desk, page, channel)
         except (Unavailable, Overloaded):
-            return Seen(State.AWAY)
+            if await self._web.desk.roads.keeping.acknowledge(page.alert_id, page.responder_id, channel):
+                return Seen(State.YOURS, page)
+            seen = self._earlier(page.page_id)
+            return seen if seen is not None and seen.state is State.TAKEN else Seen(State.AWAY)
         return await self._stands(page.page_id)
 
     def _answer(self, request: Request, token: str, seen: Seen) -> Response:
@@ -160,6 +164,13 @@ def _state(alert: Alert, responder_id: str) -> State:
     if alert.offered_to == responder_id:
         return State.OFFERED
     return State.YOURS if alert.responder_id == responder_id else State.TAKEN
+
+
+def _seen(page_id: str, found: OnPage) -> Seen:
+    page = Paged(page_id, found.alert_id, found.responder_id, found.channel)
+    if found.taken_by:
+        return Seen(State.YOURS if found.taken_by == found.responder_id else State.TAKEN, page, found.drill)
+    return Seen(State.CONSOLE if found.responder_id == LAST_RESORT_ID else State.OPEN, page, found.drill)
 
 
 def _asks_json(request: Request) -> bool:
