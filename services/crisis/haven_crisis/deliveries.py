@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import asyncpg
+from haven.crisis.v1.page_pb2 import PageText
 
-from haven_crisis.channels import Channels
+from haven_crisis.channels import STAY_OPEN, Channels
 from haven_crisis.directory import Channel, Directory
 from haven_crisis.pager import Pager
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import deliveries
+from haven_crisis.store.deliveries import Sent, Unwritten
 from haven_crisis.store.pages import PageState
 from haven_kit import logs
 from haven_kit.database import Database
@@ -24,6 +26,10 @@ from haven_kit.service import Parts
 BATCH = 200
 AGAIN = timedelta(seconds=10)
 TRIES = 20
+SEEK_EVERY = timedelta(minutes=1)
+SEEK_BACK = timedelta(hours=1)
+SEEK_AFTER = timedelta(seconds=30)
+"""By when a replica that lives has written down what it handed over."""
 T = TypeVar("T")
 _log = logs.get(__name__)
 _PRINCIPAL = system("crisis/deliveries")
@@ -37,14 +43,17 @@ class Deliveries:
         self._directory = directory
         self._pager = pager
         self._channels = channels
+        self._clock = parts.clock
+        self._sought_at: datetime | None = None
 
     async def step(self) -> bool:
         """Keep what was sent, bring reports into the record, tell providers what is over. True when there is more."""
         await self._channels.prepare(self._directory.kinds)
         kept = await self.keep()
+        sought = await self._seek()
         brought = await self._bring()
         told = await self._tell()
-        return kept or brought or told
+        return kept or sought or brought or told
 
     async def keep(self) -> bool:
         """Write down what was handed to providers since the last time, and what they said. True when there is more."""
@@ -61,6 +70,31 @@ class Deliveries:
             self._channels.reports.extendleft(reversed(reports))
             raise
         return BATCH in (len(sends), len(reports))
+
+    async def _seek(self) -> bool:
+        """Write down, as far as the pages tell, what replicas that were killed had handed over: a provider that keeps a
+        page open is told when it is over all the same."""
+        now = self._clock.now()
+        if self._sought_at is not None and now - self._sought_at < SEEK_EVERY:
+            return False
+        async with self._database.transaction(_PRINCIPAL) as tx:
+            found = await deliveries.unwritten(tx, now - SEEK_BACK, now - SEEK_AFTER, BATCH)
+            if found:
+                await self._directory.read(tx)
+                await deliveries.sent(tx, [self._as_sent(each) for each in found])
+                _log.warning("deliveries.unwritten", pages=len(found))
+        if len(found) == BATCH:
+            return True
+        self._sought_at = now
+        return False
+
+    def _as_sent(self, page: Unwritten) -> Sent:
+        text = PageText(alert_id=page.alert_id, cycle=page.cycle, stage=page.stage, drill=page.drill)
+        channels = self._directory.channels(page.responder_id)
+        way = channels[page.place] if page.place < len(channels) else None
+        provider = way.provider if way is not None and way.kind == page.channel else ""
+        reference = self._channels.reference(page.channel, text)
+        return Sent(page.page_id, page.channel, provider, reference, page.accepted_at, page.channel in STAY_OPEN)
 
     async def finish(self) -> None:
         """Write down the rest, where the database can be reached."""

@@ -29,6 +29,8 @@ from haven_kit.cipher import CannotOpen, Cipher
 from haven_kit.database import Tx
 from haven_kit.errors import HavenError, Invalid
 
+TWILIO = "twilio"
+"""Who takes text messages and calls."""
 _log = logs.get(__name__)
 _CHANNELS = UUID("0f9f6a5e-6a0b-5a55-8f53-0d4f2b7f5a61")
 
@@ -54,7 +56,7 @@ class Channel:
         The host that is called, where the channel names one; else the service, such as `email` or `twilio`.
         """
         if self.kind in ("sms", "voice"):
-            return "twilio"
+            return TWILIO
         if self.kind == "apprise":
             return self.secret.partition("://")[0]
         return urlsplit(self.address).netloc or self.kind

@@ -69,6 +69,59 @@ def _of(alert: Any, alert_id: str) -> bool:
     return bool(alert.labels["round"].startswith(alert_id))
 
 
+async def test_what_a_killed_replica_did_not_write_down_is_found(phones: Phones, person_id: str) -> None:
+    """The provider that keeps the page open is told all the same."""
+    await phones.seat({"first": [duty(phones), sms("first")], "second": [sms("second")]})
+    alert_id = (await phones.signal(person_id)).alert_id
+    await phones.reached(alert_id, ("pager_duty", "ACCEPTED", ""))
+    written = await written_down(phones, alert_id)
+    assert [row["reference"] for row in written] == [f"{alert_id}.0.0"]
+    async with phones.world.transaction() as tx:
+        await tx.fetch("DELETE FROM delivery WHERE page_id IN (SELECT page_id FROM page WHERE alert_id = $1)", alert_id)
+    phones.world.clock.advance(timedelta(seconds=61))
+    await phones.world.step("deliveries")
+    (found, *_) = await deliveries_of(phones, alert_id)
+    assert found == written[0]
+    await phones.world.alerts("first").AcknowledgeAlert(alert_pb.AcknowledgeAlertRequest(alert_id=alert_id))
+    await phones.world.step("deliveries")
+    assert phones.pager_duty.incidents[f"{alert_id}.0.0"].status == "resolved"
+
+
+async def test_a_report_says_whose_it_is_where_the_send_was_not_written_down(phones: Phones, person_id: str) -> None:
+    await phones.seat({name: [sms(name)] for name in PHONES})
+    alert_id = (await phones.signal(person_id)).alert_id
+    await phones.reached(alert_id, ("sms", "ACCEPTED", ""))
+    written = await written_down(phones, alert_id)
+    async with phones.world.transaction() as tx:
+        await tx.fetch("DELETE FROM delivery WHERE page_id IN (SELECT page_id FROM page WHERE alert_id = $1)", alert_id)
+    await phones.twilio.tell_message(await phones.message(alert_id), "delivered")
+    await phones.reached(alert_id, ("sms", "DELIVERED", ""))
+    assert await deliveries_of(phones, alert_id) == written
+    assert written[0]["provider"] == "twilio"
+    assert written[0]["reference"]
+
+
+async def written_down(phones: Phones, alert_id: str) -> list[dict[str, Any]]:
+    """What is written down of the pages of an alert, once there is something."""
+
+    async def something() -> list[dict[str, Any]]:
+        await phones.world.step("deliveries")
+        return await deliveries_of(phones, alert_id)
+
+    return await eventually(something)
+
+
+async def deliveries_of(phones: Phones, alert_id: str) -> list[dict[str, Any]]:
+    """What is written down of the pages of an alert, in order."""
+    async with phones.world.transaction() as tx:
+        rows = await tx.fetch(
+            """SELECT page_id::text, delivery.channel, provider, reference, open_at_provider FROM delivery
+            JOIN page USING (page_id) WHERE alert_id = $1 ORDER BY page.created_at""",
+            alert_id,
+        )
+    return [dict(row) for row in rows]
+
+
 async def test_a_lease_that_ran_out_pages_the_team_anew(phones: Phones, person_id: str) -> None:
     await phones.seat({"first": [duty(phones), sms("first")], "second": [sms("second")]})
     alert_id = (await phones.signal(person_id)).alert_id

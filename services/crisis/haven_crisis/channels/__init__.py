@@ -77,6 +77,11 @@ class Channels:
         """Tell a provider that keeps a page open that somebody has the alert; accepted by those that keep none."""
         return await self._try(channel, "", lambda adapter: _over(adapter, channel, reference))
 
+    def reference(self, kind: str, page: PageText) -> str:
+        """The id of a page at a provider that goes by ours; empty for those that give their own."""
+        adapter = self._adapters.get(kind)
+        return adapter.reference(page) if isinstance(adapter, PagerDuty | Alertmanager) else ""
+
     async def prepare(self, kinds: Collection[str]) -> None:
         """Make ready for the kinds that there are, before a page waits for it."""
         if "apprise" in kinds:

@@ -36,7 +36,11 @@ class Alertmanager:
         key = round_key(page)
         told = {"summary": page.title, "link": page.link}
         outcome = await self._post(channel, key, NAMES[page.drill], told, FIRES_FOR)
-        return Outcome(outcome.state, reference=f"{NAMES[page.drill]}/{key}") if outcome == ACCEPTED else outcome
+        return Outcome(outcome.state, reference=self.reference(page)) if outcome == ACCEPTED else outcome
+
+    def reference(self, page: PageText) -> str:
+        """The name and the key of a page's alert."""
+        return f"{NAMES[page.drill]}/{round_key(page)}"
 
     async def code(self, channel: Channel, code: str) -> Outcome:
         """Have an alert fire that says the code."""

@@ -26,9 +26,13 @@ class PagerDuty:
 
     async def page(self, channel: Channel, page: PageText) -> Outcome:
         """Trigger an incident; one that is sent again joins it."""
-        key = round_key(page)
+        key = self.reference(page)
         outcome = await self._enqueue(channel, "trigger", key, page.title, "critical", page.link)
         return Outcome(outcome.state, reference=key) if outcome == ACCEPTED else outcome
+
+    def reference(self, page: PageText) -> str:
+        """The key of a page's incident."""
+        return round_key(page)
 
     async def code(self, channel: Channel, code: str) -> Outcome:
         """Trigger an incident that says the code."""

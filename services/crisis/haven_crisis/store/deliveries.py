@@ -39,6 +39,9 @@ class Report:
     state: PageState
     reason: str
     """Its word for how it ended, and its number for why."""
+    channel: str
+    provider: str
+    """Who says so."""
 
 
 _SENT = """INSERT INTO delivery (page_id, channel, provider, reference, sent_at, open_at_provider)
@@ -63,8 +66,8 @@ async def sent(tx: Tx, sends: Sequence[Sent]) -> None:
 
 
 # 7 is DELIVERED: it stands above a failure; otherwise what came first stands.
-_REPORT = """INSERT INTO delivery AS d (page_id, reference, reported, reported_at, reason, applied)
-VALUES ($1, $2, $3, $4, $5, FALSE)
+_REPORT = """INSERT INTO delivery AS d (page_id, reference, reported, reported_at, reason, channel, provider, applied)
+VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE)
 ON CONFLICT (page_id) DO UPDATE SET
     reported = excluded.reported, reported_at = excluded.reported_at, reason = excluded.reason, applied = FALSE,
     reference = COALESCE(NULLIF(d.reference, ''), excluded.reference)
@@ -73,7 +76,36 @@ WHERE d.reported = 0 OR (excluded.reported = 7 AND d.reported <> 7)"""
 
 async def report(tx: Tx, told: Report) -> None:
     """Keep how a page ended, as its provider says; nothing where that was known."""
-    await tx.fetch(_REPORT, told.page_id, told.reference, int(told.state), tx.now, told.reason)
+    await tx.fetch(
+        _REPORT, told.page_id, told.reference, int(told.state), tx.now, told.reason, told.channel, told.provider
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A page that a provider took, and of which nobody wrote down that it was handed over."""
+
+    page_id: str
+    alert_id: str
+    responder_id: str
+    place: int
+    channel: str
+    cycle: int
+    stage: int
+    drill: bool
+    accepted_at: datetime
+
+
+_UNWRITTEN = """SELECT page_id::text, page.alert_id::text, page.responder_id, page.place, page.channel, page.cycle,
+    page.stage, alert.drill, page.accepted_at
+FROM page JOIN alert USING (alert_id) LEFT JOIN delivery USING (page_id)
+WHERE page.created_at >= $1 AND page.created_at < $2 AND page.state = 3 AND delivery.page_id IS NULL
+ORDER BY page.created_at LIMIT $3"""
+
+
+async def unwritten(tx: Tx, since: datetime, before: datetime, limit: int) -> list[Unwritten]:
+    """What a replica that was killed had handed over and not written down, of the pages made in that time."""
+    return [Unwritten(**row) for row in await tx.read(_UNWRITTEN, since, before, limit)]
 
 
 async def unapplied(tx: Tx, limit: int) -> list[asyncpg.Record]:

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from haven_crisis import answering
 from haven_crisis.channels import twilio
+from haven_crisis.directory import TWILIO
 from haven_crisis.domain import replies
 from haven_crisis.keeping.keeping import OnPage
 from haven_crisis.store import deliveries
@@ -80,7 +81,9 @@ class TwilioCallbacks:
         state = _ENDED.get(told)
         if state is not None:
             reference = fields.get("MessageSid") or fields.get("CallSid", "")
-            await self._keep(Report(_page_id(request), reference[:64], state, _reason(told, fields)))
+            kind = "sms" if "MessageStatus" in fields else "voice"
+            reason = _reason(told, fields)
+            await self._keep(Report(_page_id(request), reference[:64], state, reason, kind, TWILIO))
         return Response(status_code=204)
 
     async def _keep(self, told: Report) -> None:
