@@ -14,6 +14,7 @@ class Proxy:
         self._url = urlsplit(url)
         self._server: asyncio.Server | None = None
         self._port = 0
+        self._taking = False
         self._pumps: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
@@ -29,11 +30,13 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen, on the same port each time."""
+        self._taking = True
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
         """Cut every connection, and take no new one until `start`."""
+        self._taking = False
         if self._server is not None:
             self._server.close()
         for writer in tuple(self._writers):
@@ -55,6 +58,10 @@ class Proxy:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, onward = await asyncio.open_connection(self._url.hostname, self._url.port)
+        if not self._taking:  # cut while it was being made
+            for each in (writer, onward):
+                each.transport.abort()
+            return
         for source, sink, gate in ((reader, onward, self._flowing), (there, writer, self._answering)):
             self._writers.add(sink)
             pump = asyncio.create_task(self._pump(source, sink, gate))
