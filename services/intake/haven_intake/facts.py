@@ -27,6 +27,7 @@ def load() -> None:
         safety_rules,
         time_zones,
         check_in_trend,
+        symptom_trends,
         step_up_rules,
     ):
         each()
@@ -176,6 +177,22 @@ def check_in_trend() -> trends.TrendRule:
 def check_in_trend_message() -> str:
     """What the person reads then."""
     return str(read(PACKAGE, "check_in_trend.yaml")["message"]).strip()
+
+
+@cache
+def symptom_trends() -> dict[str, trends.Worsening]:
+    """When a screening calls for somebody to look in, by instrument."""
+    raw = read(PACKAGE, "symptom_trend.yaml")
+    return {
+        each["instrument"]: trends.Worsening(
+            rule_id=f"{raw['id']}/{raw['version']}",
+            change=each["change"],
+            at_least=each["at_least"],
+            within=timedelta(days=raw["within_days"]),
+            source=each["source"].strip(),
+        )
+        for each in raw["symptoms"]
+    }
 
 
 @cache

@@ -11,7 +11,7 @@ from haven.crisis.v1 import people_pb2 as crisis
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.intake.v1 import events_pb2, people_pb2
 
-from haven_intake import step_ups
+from haven_intake import step_ups, symptom_trends
 from haven_intake.settings import IntakeSettings
 from haven_intake.store import accesses, documents, people, referrals
 from haven_kit.database import Tx
@@ -29,6 +29,10 @@ def reactions(parts: Parts[IntakeSettings]) -> tuple[Reaction[Any], ...]:
         """Symptoms that rose and stay up speak for more care."""
         await step_ups.after_screening(tx, parts.cipher, event.person_id, event.screening_id)
 
+    async def symptoms_told(tx: Tx, event: events_pb2.ScreeningScored) -> None:
+        """Symptoms that became worse call for somebody to look in."""
+        await symptom_trends.after_screening(tx, parts.cipher, event.person_id, event.screening_id)
+
     async def alert_raised(tx: Tx, event: alerts.AlertRaised) -> None:
         """Calls for help that repeat speak for more care; a drill speaks for nothing."""
         if not event.drill:
@@ -39,6 +43,7 @@ def reactions(parts: Parts[IntakeSettings]) -> tuple[Reaction[Any], ...]:
         Reaction(audit.AccessesSealed, keep_accesses),
         Reaction(events_pb2.PersonCardChanged, bring.bring_card),
         Reaction(events_pb2.ScreeningScored, screening_scored),
+        Reaction(events_pb2.ScreeningScored, symptoms_told, never_buried=True),
         Reaction(alerts.AlertRaised, alert_raised),
     )
 

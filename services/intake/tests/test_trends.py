@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from haven_intake import facts
 from haven_intake.__main__ import SPEC
 from haven_intake.domain import trends
 from haven_kit.clock import FakeClock
+from haven_kit.testing import eventually
 
 from .conftest import People
 
@@ -82,3 +83,72 @@ async def test_a_fall_is_told_once_without_what_was_answered(serve: Any) -> None
     assert told.rule_id == RULE.rule_id
     listed = await people.person(person_id).care.ListCheckIns(care_service_pb2.ListCheckInsRequest(person_id=person_id))
     assert {each.message for each in listed.check_ins} == {""}
+
+
+SYMPTOMS = facts.symptom_trends()["phq-9"]
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def test_symptoms_are_of_instruments_that_there_are_and_name_their_sources() -> None:
+    known = facts.symptom_trends()
+    assert set(known) <= set(facts.all_instruments())
+    assert (SYMPTOMS.rule_id, SYMPTOMS.change, SYMPTOMS.at_least) == ("symptom-trend/1", 5, 10)
+    assert all("2004" in each.source for each in known.values())
+
+
+@pytest.mark.parametrize(
+    ("pairs", "worse"),
+    [
+        ([(0, 8), (7, 13)], True),  # five points: Löwe 2004
+        ([(0, 8), (7, 12)], False),  # less than matters
+        ([(0, 4), (7, 9)], False),  # mild still
+        ([(0, 5), (7, 10)], True),
+        ([(0, 13), (7, 8)], False),  # better
+        ([(0, 20), (7, 21)], False),  # high, and was
+        ([(0, 8), (7, 13), (14, 14)], False),  # told of before
+        ([(0, 15), (7, 8), (14, 13)], True),
+        ([(0, 8), (60, 13)], True),
+        ([(0, 8), (61, 13)], False),  # too long ago to be compared
+        ([(0, 13)], False),  # the first
+        ([], False),
+    ],
+)
+def test_symptoms_are_worse_by_what_matters(pairs: list[tuple[int, int]], worse: bool) -> None:
+    totals = [(START + timedelta(days=day), total) for day, total in pairs]
+    at = max((at for at, _ in totals), default=START)
+    assert trends.has_worsened(SYMPTOMS, totals[::-1], at) is worse
+    later = [*totals, (at + timedelta(days=1), 0), (at + timedelta(days=2), 27)]
+    assert trends.has_worsened(SYMPTOMS, later, at) is worse, "what came later changes nothing"
+
+
+async def test_worse_symptoms_are_told_once_without_what_was_answered(serve: Any) -> None:
+    clock = FakeClock()
+    intake = await serve(SPEC, clock=clock)
+    person_id = await People(intake).referred()
+
+    async def screened(instrument_id: str, value: int, **items: int) -> None:
+        clock.advance(timedelta(days=7))
+        await People(intake).answered(person_id, instrument_id, value, **items)
+
+    await screened("phq-9", 1, phq9_9=0)
+    await screened("gad-7", 0)
+    await screened("gad-7", 3)
+    await screened("phq-9", 2, phq9_9=0)
+    await screened("phq-9", 2, phq9_9=0)
+
+    async def told() -> Any:
+        return [each for each in await intake.told(events_pb2.CheckInTrendNoticed) if each.person_id == person_id]
+
+    (event,) = await eventually(told)
+    await screened("phq-9", 1, phq9_9=0)
+    await screened("phq-9", 3, phq9_9=0)
+
+    async def again() -> Any:
+        return [each for each in await told() if each.signal_id != event.signal_id]
+
+    (second,) = await eventually(again)
+    assert len(await told()) == 2, "one for each time that it became worse, and none for staying so"
+    for each in (event, second):
+        assert each.rule_id == "symptom-trend/1"
+        assert {field.name for field, _ in each.ListFields()} == {"signal_id", "person_id", "rule_id", "raised_at"}
+    assert [each for each in await intake.told(events_pb2.ConcernRaised) if each.person_id == person_id] == []

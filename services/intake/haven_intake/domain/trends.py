@@ -1,11 +1,12 @@
-"""When a person's check-ins, day by day, have become worse than they are for that person (data/check_in_trend.yaml)."""
+"""When what a person tells has become worse than it is for them: check-ins, day by day (data/check_in_trend.yaml), and
+symptoms, from one screening to the next (data/symptom_trend.yaml)."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from statistics import fmean, pstdev
 
 
@@ -21,6 +22,18 @@ class TrendRule:
     recent_within: int
     points: float
     deviations: float
+
+
+@dataclass(frozen=True, slots=True)
+class Worsening:
+    """By how much one instrument's total is worse than the one before, for somebody to look in."""
+
+    rule_id: str
+    """Id and version: "symptom-trend/1"; the instrument is not told."""
+    change: int
+    at_least: int
+    within: timedelta
+    source: str
 
 
 def by_day(answers: Iterable[tuple[date, int]]) -> dict[date, float]:
@@ -46,3 +59,15 @@ def has_fallen(rule: TrendRule, days: Mapping[date, float], today: date, told_un
         return False
     limit = fmean(baseline) - max(rule.points, rule.deviations * pstdev(baseline))
     return all(days[day] <= limit for day in recent)
+
+
+def has_worsened(rule: Worsening, totals: Sequence[tuple[datetime, int]], at: datetime) -> bool:
+    """Whether the total that was scored `at` is worse by the rule than the one before it.
+
+    Totals come in any order, each with its time; later ones do not count.
+    """
+    known = sorted(each for each in totals if each[0] <= at)
+    if len(known) < 2:
+        return False
+    (before_at, before), (now_at, now) = known[-2:]
+    return now_at - before_at <= rule.within and now >= rule.at_least and now - before >= rule.change
