@@ -6,10 +6,11 @@ PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml) $(wildcard servic
 TESTS ?=
 REPEATS ?= 5
 SECONDS ?= 3
+GROUPS ?= 5
 SCHEDULES ?= 200000
 SEED ?=
 
-.PHONY: help setup lock protos protos-check lint format test chaos demo capabilities run openapi events settings bench simulate screenshots chart chart-test images kube-test test-containers clean
+.PHONY: help setup lock protos protos-check lint format test chaos demo capabilities run openapi events settings bench storage simulate screenshots chart chart-test images kube-test test-containers clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ run: setup ## Start the platform and keep it running; Ctrl-C stops it
 
 bench: setup ## Measure the platform beside the bare path (REPEATS=5 SECONDS=3)
 	@exec $(BIN)/python tests/bench --repeats $(REPEATS) --seconds $(SECONDS)
+
+storage: setup ## Measure what the databases keep of each thing that happens, and the memory of each process (GROUPS=5)
+	@exec $(BIN)/python tests/bench/storage.py --groups $(GROUPS)
 
 simulate: setup ## Look for broken promises of the crisis path in simulated schedules (SCHEDULES=200000, or SEED= for one)
 	@cd services/crisis && exec ../../$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--schedules $(SCHEDULES))
