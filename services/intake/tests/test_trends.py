@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from haven.intake.v1 import care_pb2, care_service_pb2, events_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from haven_intake import facts
@@ -53,6 +53,7 @@ def test_days_that_were_told_of_are_not_told_again() -> None:
     assert trends.has_fallen(RULE, low, TODAY, TODAY - timedelta(days=3))
 
 
+@settings(deadline=None)
 @given(some.lists(some.integers(0, 10), min_size=8, max_size=20), some.integers(0, 10))
 def test_a_better_day_never_raises_anything(values: list[int], better: int) -> None:
     held = days(*values)
