@@ -15,6 +15,7 @@ export class Problem extends Error {
 export const get = (path, query = {}) => call("GET", path + search(query));
 export const post = (path, body = {}) => call("POST", path, body);
 export const put = (path, body) => call("PUT", path, body);
+export const del = (path) => call("DELETE", path);
 
 /** All items of a list that comes in pages. */
 export async function all(path, name, query = {}, pages = 10) {
@@ -50,9 +51,10 @@ async function once(method, path, body, key) {
   const bearer = await token();
   if (!bearer) return { ok: false, status: 401 };
   const headers = { accept: "application/json", authorization: `Bearer ${bearer}` };
-  if (key) Object.assign(headers, { "content-type": "application/json", "idempotency-key": key });
+  if (key) headers["idempotency-key"] = key;
+  if (body) headers["content-type"] = "application/json";
   const request = { method, headers, cache: "no-store", signal: AbortSignal.timeout(SECONDS * 1000) };
-  if (key) request.body = JSON.stringify(body);
+  if (body) request.body = JSON.stringify(body);
   try {
     return await fetch(path, request);
   } catch {

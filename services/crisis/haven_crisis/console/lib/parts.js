@@ -99,7 +99,8 @@ export function dropDraft(form) {
 }
 
 /**
- * A form. `fields`: [{name, label, kind, options, value, required, help, ...}]; `send(values)` does it.
+ * A form. `fields`: [{name, label, kind, options, value, required, help, ...}]; `send(values)` does it. `options` are
+ * texts by value, or such by the name of their group.
  * What is typed outlives the view and a new sign-in, until it was sent.
  */
 export function Form({ name, label, fields, submit, send, cancel, tone = "", children }) {
@@ -126,7 +127,14 @@ export function Form({ name, label, fields, submit, send, cancel, tone = "", chi
     <form ref=${first} onSubmit=${onSubmit} aria-label=${label} aria-busy=${busy}>
       ${fields.map(
         (each) => html`
-          <${Field} key=${each.name} ...${each} form=${name} value=${values[each.name]} wrong=${wrong(each.name)} />
+          <${Field}
+            key=${each.name}
+            ...${each}
+            id=${`${name}-${each.name}`.replace(/[^\w-]/g, "-")}
+            value=${values[each.name]}
+            set=${(value) => setDraft(name, { [each.name]: value })}
+            wrong=${wrong(each.name)}
+          />
         `,
       )}
       ${children}
@@ -149,21 +157,22 @@ export function Form({ name, label, fields, submit, send, cancel, tone = "", chi
   `;
 }
 
-function Field({
-  form,
+/** One field with its label, its help and what is wrong with it. `set(value)` takes what is typed or chosen. */
+export function Field({
+  id,
   name,
   label,
   kind = "text",
   options,
   value,
+  set: take,
   help,
   wrong,
   required,
   autocomplete = "off",
   ...others
 }) {
-  const id = `${form}-${name}`.replace(/[^\w-]/g, "-");
-  const set = (event) => setDraft(form, { [name]: kind === "check" ? event.target.checked : event.target.value });
+  const set = (event) => take(kind === "check" ? event.target.checked : event.target.value);
   const notes = [help && `${id}-help`, wrong && `${id}-wrong`].filter(Boolean).join(" ") || undefined;
   const shared = { id, name, required, "aria-describedby": notes, "aria-invalid": wrong ? "true" : undefined };
   if (kind === "choice")
@@ -195,10 +204,20 @@ function Field({
         html`
           <select ...${shared} value=${value} onChange=${set}>
             <option value="" selected=${!value} disabled=${required}>Choose</option>
-            ${Object.entries(options).map(
-              ([key, text]) => html`
-                <option value=${key} selected=${key === value}>${text}</option>
-              `,
+            ${Object.entries(options).map(([key, text]) =>
+              typeof text === "string"
+                ? html`
+                    <${Option} key=${key} value=${key} text=${text} chosen=${value} />
+                  `
+                : html`
+                    <optgroup key=${key} label=${key}>
+                      ${Object.entries(text).map(
+                        ([each, shown]) => html`
+                          <${Option} key=${each} value=${each} text=${shown} chosen=${value} />
+                        `,
+                      )}
+                    </optgroup>
+                  `,
             )}
           </select>
         `
@@ -217,6 +236,12 @@ function Field({
       }
       <${Notes} id=${id} help=${help} wrong=${wrong} />
     </div>
+  `;
+}
+
+function Option({ value, text, chosen }) {
+  return html`
+    <option value=${value} selected=${value === chosen}>${text}</option>
   `;
 }
 

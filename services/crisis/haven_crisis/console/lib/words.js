@@ -129,6 +129,12 @@ export function moment(stamp) {
   return `${DAY.format(at)}, ${SHORT.format(at)}`;
 }
 
+/** "Mon, Jan 5, 03:12 to Mon, Jan 5, 11:12". */
+export const stretch = ({ startsAt, endsAt }) => `${moment(startsAt)} to ${moment(endsAt)}`;
+
+/** The zone that times are shown in. */
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
 /** What an input of type datetime-local holds for a time, in this device's zone. */
 export function local(at) {
   const moved = new Date(at.getTime() - at.getTimezoneOffset() * 60_000);

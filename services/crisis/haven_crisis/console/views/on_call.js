@@ -1,12 +1,14 @@
-/** The on-call calendar: who is on call now and in the next weeks, one's own shifts, swaps between colleagues. */
+/** The on-call calendar: who is on call now and in the next weeks, one's own shifts, swaps, time off, overrides. */
 import { html, useSignal } from "../lib/html.js";
 import { all, post } from "../lib/api.js";
 import { Form, Loaded, tell, Title } from "../lib/parts.js";
 import { nameOf, names, onCall, readOnCall } from "../lib/people.js";
+import { readRotations } from "../lib/plan.js";
 import { session } from "../lib/sign_in.js";
-import { moment, word } from "../lib/words.js";
+import { moment, stretch, word, ZONE } from "../lib/words.js";
+import { ChangeWho, Overrides } from "./overrides.js";
+import { TimeOff } from "./time_off.js";
 
-const DAY_MS = 86_400_000;
 const WEEKS = { 1: "One week", 2: "Two weeks", 4: "Four weeks", 12: "Twelve weeks" };
 const SWAPS = {
   SWAP_STATE_REQUESTED: "Asked, changes nothing yet",
@@ -17,22 +19,25 @@ const SWAPS = {
 const PLANNERS = ["administrator", "on_call_responder"];
 const DAYS = new Intl.DateTimeFormat([], { weekday: "long", month: "long", day: "numeric" });
 
-export function OnCall() {
+export function OnCall({ administrator }) {
   const weeks = useSignal("2");
   const planner = session.value.roles.some((each) => PLANNERS.includes(each));
   const load = async () => {
-    const start = Date.now();
-    const stretch = {
-      startsAt: new Date(start).toISOString(),
-      endsAt: new Date(start + Number(weeks.value) * 7 * DAY_MS).toISOString(),
-    };
-    const [duties] = await Promise.all([all("/v1/on-call/duties", "duties", stretch), readOnCall()]);
-    return duties;
+    const start = new Date();
+    // Whole days, so that the last stretch has the same end whenever it is read.
+    const end = new Date(start.getFullYear(), start.getMonth(), start.getDate() + Number(weeks.value) * 7 + 1);
+    const within = { startsAt: start.toISOString(), endsAt: end.toISOString() };
+    const [duties, rotations] = await Promise.all([
+      all("/v1/on-call/duties", "duties", within),
+      planner ? readRotations() : [],
+      readOnCall(),
+    ]);
+    return { duties, rotations };
   };
   return html`
     <${Title}>On call<//>
     <${Loaded} load=${load} deps=${[weeks.value]}>
-      ${(duties, again) => html`
+      ${({ duties, rotations }, again) => html`
         <${Now} ...${onCall.value} />
         ${
           planner &&
@@ -48,7 +53,19 @@ export function OnCall() {
           duties=${duties.filter((each) => each.responderId === session.value.id && !each.shadow)}
           again=${again}
         />
-        <${Calendar} duties=${duties} weeks=${weeks} />
+        ${
+          planner &&
+          html`
+            <${TimeOff} administrator=${administrator} again=${again} />
+          `
+        }
+        <${Calendar} duties=${duties} weeks=${weeks} administrator=${administrator} again=${again} />
+        ${
+          planner &&
+          html`
+            <${Overrides} rotations=${rotations} administrator=${administrator} again=${again} />
+          `
+        }
       `}
     <//>
   `;
@@ -115,7 +132,7 @@ function Mine({ duties, again }) {
           const id = `${each.rotationId}/${each.startsAt}`;
           return html`
             <li class="card" key=${id}>
-              <p><strong>${moment(each.startsAt)} to ${moment(each.endsAt)}</strong></p>
+              <p><strong>${stretch(each)}</strong></p>
               <p>${each.rotationName}</p>
               <p class="actions">
                 <button
@@ -220,13 +237,11 @@ function Swaps({ swaps, again }) {
   `;
 }
 
-const stretch = ({ startsAt, endsAt }) => `${moment(startsAt)} to ${moment(endsAt)}`;
-
-function Calendar({ duties, weeks }) {
+function Calendar({ duties, weeks, administrator, again }) {
   const days = Map.groupBy(duties, (each) => DAYS.format(new Date(each.startsAt)));
   return html`
     <section class="part" aria-labelledby="weeks">
-      <h2 id="weeks">The next weeks</h2>
+      <h2 id="weeks" tabindex="-1">The next weeks</h2>
       <div class="field">
         <label for="how-far">How far to look</label>
         <select id="how-far" value=${weeks.value} onChange=${(event) => (weeks.value = event.target.value)}>
@@ -237,7 +252,7 @@ function Calendar({ duties, weeks }) {
           )}
         </select>
       </div>
-      <p class="quiet">Times are this device's: ${Intl.DateTimeFormat().resolvedOptions().timeZone}.</p>
+      <p class="quiet">Times are this device's: ${ZONE}.</p>
       ${
         duties.length === 0 &&
         html`
@@ -247,13 +262,22 @@ function Calendar({ duties, weeks }) {
       ${[...days].map(
         ([day, found]) => html`
           <h3>${day}</h3>
-          <ul>
+          <ul class="plain">
             ${found.map(
               (each) => html`
-                <li>
-                  ${`${stretch(each)}: `}
-                  <strong>${each.responderName || nameOf(each.responderId)}</strong>
-                  , ${each.rotationName}${each.shadow ? " (watches)" : ""}
+                <li key=${`${each.rotationId}/${each.endsAt}/${each.responderId}`}>
+                  <p>
+                    ${`${stretch(each)}: `}
+                    <strong>${each.responderName || nameOf(each.responderId)}</strong>
+                    , ${each.rotationName}${each.shadow ? " (watches)" : ""}
+                  </p>
+                  ${
+                    administrator &&
+                    !each.shadow &&
+                    html`
+                      <${ChangeWho} duty=${each} again=${again} />
+                    `
+                  }
                 </li>
               `,
             )}
