@@ -248,9 +248,14 @@ def _with_nul(message: Message, path: str = "") -> Iterator[str]:
 
 
 def violation_of(found: protovalidate.Violation) -> errors.Violation:
-    """A violation in our own words: the path of the field, the rule, and a sentence without the value."""
+    """A violation in our own words: the field's path ("steps[1].wait"), the rule, and a sentence without the value."""
     elements = found.proto.field.elements if found.proto.field else ()
-    path = ".".join(each.field_name for each in elements)
+    # What a map has something under may be a value, and is not told.
+    places = [each.subscript.value if each.subscript and each.subscript.field == "index" else None for each in elements]
+    path = ".".join(
+        each.field_name if place is None else f"{each.field_name}[{place}]"
+        for each, place in zip(elements, places, strict=True)
+    )
     rule = found.proto.rule_id or "invalid"
     return errors.Violation(path or "request", rule, found.proto.message or f"breaks the rule {rule}")
 

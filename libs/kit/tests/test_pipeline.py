@@ -15,6 +15,7 @@ import pytest_asyncio
 from google.protobuf import descriptor_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
+from haven.crisis.v1 import on_call_service_pb2 as crisis
 
 from haven_dev.issuer import Issuer
 from haven_kit import contract, errors, ids
@@ -209,6 +210,14 @@ async def test_bad_input_names_every_field_and_rule_and_no_value(desk: Desk) -> 
     }
     assert "secret" not in str(refusal) + str(refusal.violations)
     assert desk.notes.written == 0
+
+
+def test_what_breaks_a_rule_in_a_list_is_named_with_its_place() -> None:
+    good = crisis.Step(targets=[crisis.Target(everyone_on_duty=True)], wait={"seconds": 60})
+    bad = crisis.Step(targets=[*good.targets, crisis.Target(rotation_id="the day's")], wait={"seconds": 60})
+    with pytest.raises(errors.Invalid) as caught:
+        validate(crisis.Policy(name="Nights", steps=[good, bad], last_resort=good))
+    assert [each.field for each in caught.value.violations] == ["steps[1].targets[1].rotation_id"]
 
 
 async def test_a_text_with_nul_is_refused_by_field_and_rule(desk: Desk) -> None:
