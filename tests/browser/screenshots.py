@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from haven_dev import project
 from haven_dev.day.actor import Actor
 from haven_dev.runner import Platform
-from tests.browser.console import DESKTOP, ENOUGH_MS, PARTS, PHONE, Clinic, Console, chromium
+from tests.browser.console import DESKTOP, ENOUGH_MS, PARTS, PHONE, ROTATION, Clinic, Console, chromium
 
 FOLDER = project.root() / "docs" / "images" / "console"
 QUALITY = 0.72
@@ -89,6 +89,7 @@ async def _night(clinic: Clinic, camera: Camera) -> None:
         await phone.button("Show who is paged")
         await phone.page.get_by_role("region", name="Who is paged when").scroll_into_view_if_needed()
         await camera.take("simulator", phone.page)
+        await _plan(phone, camera)
 
 
 async def _responder(phone: Console, alert: str, camera: Camera) -> None:
@@ -100,6 +101,27 @@ async def _responder(phone: Console, alert: str, camera: Camera) -> None:
     await phone.button("Record contact")
     await phone.page.get_by_role("form", name="Record contact").scroll_into_view_if_needed()
     await camera.take("contact", phone.page)
+
+
+async def _plan(phone: Console, camera: Camera) -> None:
+    page = phone.page
+    await phone.open("on-call")
+    await page.get_by_role("button", name="Change who has it").nth(1).click()
+    form = page.get_by_role("form", name="Change who has it")
+    await expect(form).to_contain_text("Somebody is on call at every moment", timeout=ENOUGH_MS)
+    await _at_the_top(form)
+    await camera.take("override", page)
+    await phone.open("policies")
+    await page.get_by_role("link", name="Change Clinical on call").click()
+    await _at_the_top(page.get_by_role("group", name="Step 2"))
+    await camera.take("policy", page)
+    await phone.open(f"rotations/{ROTATION}")
+    await _at_the_top(page.get_by_role("group", name="Layer 1"))
+    await camera.take("rotation", page)
+
+
+async def _at_the_top(part: Locator) -> None:
+    await part.evaluate("each => each.scrollIntoView({ block: 'start' })")
 
 
 async def _look(console: Console, view: str, name: str, camera: Camera) -> None:

@@ -9,7 +9,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.console import ENOUGH_MS, Clinic, Console
+from tests.browser.console import ENOUGH_MS, ROTATION, Clinic, Console
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = ["color-contrast", "link-in-text-block"]
@@ -17,8 +17,10 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 VIEWS = [
     *("alerts", "follow-ups", "on-call", "more", "simulator", "drill"),
     *("deliveries", "channels", "reviews", "device", "keys", "nothing"),
+    *("policies", "policies/new", "rotations", "rotations/new", f"rotations/{ROTATION}"),
 ]
 FORMS = ["Record contact", "Hand over", "Give to another", "Page one more", "Need longer", "Change severity"]
+PLANNER = ("on_call_responder", "administrator")
 SMALL = """() => [...document.querySelectorAll("button, a, input, select, textarea, summary")]
   .filter((each) => each.checkVisibility() && !each.closest(".skip"))
   .map((each) => (["radio", "checkbox"].includes(each.type) ? each.parentElement : each))
@@ -41,7 +43,7 @@ async def alert(clinic: Clinic) -> str:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def phone(clinic: Clinic) -> AsyncIterator[Console]:
     """The console of somebody who may see every view."""
-    async with clinic.console(clinic.day.first_responder, "on_call_responder", "administrator") as console:
+    async with clinic.console(clinic.day.first_responder, *PLANNER) as console:
         yield console
 
 
@@ -83,6 +85,32 @@ async def test_axe_finds_nothing_before_sign_in_and_where_glass_is_to_be_broken(
         await console.page.get_by_label("Why waiting would be dangerous").fill("The responder lost the line.")
         await console.button("Open it for one hour")
         await expect(console.page.get_by_role("heading", level=1)).to_have_text("Rosie (she/her)")
+
+
+async def test_axe_finds_nothing_in_forms_of_the_plan_and_where_they_are_refused(clinic: Clinic) -> None:
+    async with clinic.console(clinic.day.first_responder, *PLANNER, trouble=True) as console:
+        page = console.page
+        await _settled(console, "on-call")
+        await console.button("Note time off")
+        await page.get_by_role("button", name="Change who has it").last.click()
+        await expect(page.get_by_label("Who takes it")).to_be_focused(timeout=ENOUGH_MS)
+        await page.get_by_label("Who takes it").select_option(index=1)
+        await expect(page.get_by_text("Somebody is on call at every moment").last).to_be_visible(timeout=ENOUGH_MS)
+        await _fits(console)
+        await _settled(console, f"rotations/{ROTATION}")
+        await console.button("Limit to times of the week")
+        await console.says("This would be refused:")
+        await console.button("Save")
+        await console.says("Not saved.")
+        await _fits(console)
+        await page.emulate_media(color_scheme="light")
+        assert await _violations(console, *COLOURS) == []
+
+
+async def _fits(console: Console) -> None:
+    assert await _violations(console) == []
+    assert await console.page.evaluate(OUTSIDE) == []
+    assert await console.page.evaluate(SMALL) == []
 
 
 async def test_at_360_pixels_everything_fits_and_can_be_tapped(phone: Console, alert: str) -> None:

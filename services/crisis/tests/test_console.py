@@ -73,7 +73,7 @@ def test_nothing_but_how_the_device_behaves_is_kept_beyond_the_tab() -> None:
 
 def test_every_import_leads_to_a_file_that_is_shipped() -> None:
     for name, text in OURS.items():
-        for found in re.findall(r"""from "([^"]+)"|import "([^"]+)\"""", text):
+        for found in re.findall(r"""from "([^"]+)"|import[ (]"([^"]+)\"""", text):
             path = next(filter(None, found))
             assert path.startswith(("./", "../")), f"{name}: {path}"
             parts = [*name.split("/")[:-1], *path.split("/")]

@@ -38,8 +38,8 @@ export function Ahead({ title, question, ask, missing, summary, children }) {
   }, [asked]);
   const { state, value, problem } = found.value;
   return html`
-    <section class="ahead" aria-label=${title} aria-busy=${state === "looking"}>
-      <h3>${title}</h3>
+    <div class="ahead" role="group" aria-label=${title} aria-busy=${state === "looking"}>
+      <p><strong>${title}</strong></p>
       ${
         state === "none" &&
         html`
@@ -59,17 +59,17 @@ export function Ahead({ title, question, ask, missing, summary, children }) {
         `
       }
       ${state === "here" && children(value)}
-    </section>
+    </div>
   `;
 }
 
-/** What a draft of a rotation would leave open: each sentence as the service says it. */
-export function Coverage({ problems, overlaps, checkedUntil }) {
+/** What a rotation leaves open, a draft or as it is `saved`: each sentence as the service says it. */
+export function Coverage({ problems, overlaps, checkedUntil, saved = false }) {
   return html`
     ${
       problems.length > 0
         ? html`
-            <${Refusals} problems=${problems} />
+            <${Open} problems=${problems} saved=${saved} />
           `
         : html`
             <p>Somebody is on call at every moment until ${moment(checkedUntil)}.</p>
@@ -93,11 +93,10 @@ export function Coverage({ problems, overlaps, checkedUntil }) {
   `;
 }
 
-/** Why a change would be refused, and how to mend it. */
-export function Refusals({ problems }) {
+function Open({ problems, saved }) {
   return html`
     <div class="cautions">
-      <p><strong>This would be refused:</strong></p>
+      <p><strong>${saved ? "This has to be mended:" : "This would be refused:"}</strong></p>
       <ul>
         ${problems.map(
           (each) => html`

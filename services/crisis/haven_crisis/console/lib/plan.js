@@ -2,6 +2,7 @@
 import { all, get, post, put } from "./api.js";
 import { tell } from "./parts.js";
 import { learn } from "./people.js";
+import { go } from "./router.js";
 
 const KEPT_MS = 90 * 86_400_000;
 
@@ -50,11 +51,11 @@ export function withoutOverride(rotation, override) {
   return { ...rotation, overrides: rotation.overrides.filter((each) => !same(each)) };
 }
 
-/** Put back what a change of the plan took out. */
-export async function putBack(changeId) {
+/** Put back what a change of the plan took out, and show it. */
+export async function putBack(changeId, view) {
   try {
     const { name } = await post(`/v1/on-call/changes/${changeId}:restore`);
-    tell(`${name} is back.`);
+    go(view, () => tell(`${name} is back.`));
   } catch (problem) {
     tell(problem.message);
   }

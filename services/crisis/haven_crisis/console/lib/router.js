@@ -5,7 +5,9 @@ export const route = signal(parse());
 
 addEventListener("hashchange", () => (route.value = parse()));
 
-export function go(path) {
+/** Show a view; `then` is called once it is there. */
+export function go(path, then) {
+  if (then) addEventListener("hashchange", then, { once: true });
   location.hash = `#/${path}`;
 }
 

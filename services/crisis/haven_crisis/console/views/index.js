@@ -1,5 +1,6 @@
 /** Every view by the name in its address. */
 import { html } from "../lib/html.js";
+import { Loaded } from "../lib/parts.js";
 import { Alert } from "./alert.js";
 import { Alerts } from "./alerts.js";
 import { Channels } from "./channels.js";
@@ -27,12 +28,35 @@ function AlertOrList({ id }) {
       `;
 }
 
+/** A view whose files are fetched once it is opened, so that alerts never wait for editors. */
+function later(fetched) {
+  const load = async () => {
+    try {
+      return await fetched();
+    } catch {
+      throw new Error("This part of the console cannot be reached from here. Try again, or reload the page.");
+    }
+  };
+  return (props) => html`
+    <${Loaded} load=${load}>
+      ${(Shown) => html`
+        <${Shown} ...${props} />
+      `}
+    <//>
+  `;
+}
+
+const Policies = later(async () => (await import("./policies.js")).Policies);
+const Rotations = later(async () => (await import("./rotations.js")).Rotations);
+
 /** `title`, what `show`s it, `for` which roles (all, unless said), `under` which entry of the navigation. */
 export const VIEWS = {
   alerts: { title: "Alerts", show: AlertOrList },
   "follow-ups": { title: "Follow-ups", show: FollowUps },
   "on-call": { title: "On call", show: OnCall },
   more: { title: "More", show: More },
+  rotations: { title: "Rotations", show: Rotations, for: planner, under: "more" },
+  policies: { title: "Escalation policies", show: Policies, for: planner, under: "more" },
   simulator: { title: "If nobody answers", show: Simulator, for: planner, under: "more" },
   drill: { title: "Drill", show: Drill, under: "more" },
   deliveries: { title: "How pages went", show: Deliveries, for: planner, under: "more" },

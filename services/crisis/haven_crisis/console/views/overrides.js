@@ -51,7 +51,7 @@ function Give({ duty, byId, again, close }) {
   return html`
     <${Form}
       name=${form}
-      label="Change who has it"
+      label=${`Change who has it: ${stretch(duty)}, ${duty.rotationName}`}
       submit="Save the change"
       cancel=${close}
       fields=${[
@@ -168,7 +168,7 @@ function Remove({ rotation, override, again }) {
       ${(close) => html`
         <${Form}
           name=${`remove/${rotation.rotationId}/${override.startsAt}`}
-          label="Remove the override"
+          label=${`Remove the override: ${stretch(override)}, ${rotation.name}`}
           submit="Remove it"
           cancel=${close}
           fields=${[]}

@@ -62,7 +62,8 @@ function Ask({ policies }) {
   `;
 }
 
-function Table({ pages, problems }) {
+/** The pages of a simulated policy, and what would keep it from being saved. */
+export function Table({ pages, problems }) {
   return html`
     ${
       problems.length > 0 &&
