@@ -38,6 +38,7 @@ format: setup ## Fix what ruff can fix by itself
 	@$(BIN)/ruff format --quiet .
 
 test: setup ## Run all tests (TESTS=path for some)
+	@scripts/helm
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
 
 chaos: setup ## End services, PostgreSQL and NATS at random moments, and see that nothing is lost (CHAOS_KILLS=200)
