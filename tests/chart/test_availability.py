@@ -47,12 +47,14 @@ def test_crisis_is_highly_available_and_nobody_had_to_ask(path: str) -> None:
     else:
         assert crisis["spec"]["replicas"] >= 3
     assert {each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]} == {"DoNotSchedule"}
+    assert {each["nodeTaintsPolicy"] for each in pod["topologySpreadConstraints"]} == {"Honor"}, "grows without a zone"
     assert release.of("PodDisruptionBudget")[name]["spec"]["maxUnavailable"] == 1
     assert release.of("PriorityClass")[pod["priorityClassName"]]["value"] >= 1_000_000
     resources = pod["containers"][0]["resources"]
     assert resources["requests"] == resources["limits"], "guaranteed"
     assert crisis["kind"] == "StatefulSet"
     assert crisis["spec"]["volumeClaimTemplates"]
+    assert set(crisis["spec"]["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"}
     assert crisis["spec"]["podManagementPolicy"] == "Parallel"
 
 
@@ -110,6 +112,18 @@ def test_two_releases_share_no_name_in_one_namespace() -> None:
     one, other = render(FULL, release="haven"), render(FULL, release="other")
     names = [{(each["kind"], each["metadata"]["name"]) for each in release.objects} for release in (one, other)]
     assert not names[0] & names[1]
+
+
+def test_two_namespaces_share_no_name_of_the_whole_cluster() -> None:
+    one, other = (set(render(FULL, namespace=each).of("PriorityClass")) for each in ("haven-crisis", "rehearsal"))
+    assert one
+    assert not one & other
+
+
+def test_an_evaluation_takes_its_volumes_with_it() -> None:
+    """Its keys and passwords go with the release: what was sealed with them would be of no use to the next one."""
+    for each in install("presets/minimal.yaml").of("StatefulSet").values():
+        assert each["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
 
 
 def test_a_digest_pins_the_image() -> None:

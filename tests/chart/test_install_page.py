@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from install_page import PAGE, commands, write
 from rendering import HELM, ROOT
 
-PAGE = ROOT / "docs" / "operate" / "install.md"
 KUBECTL = HELM.with_name("kubectl")
 ON_A_CLUSTER = (
     re.compile(r"kubectl --namespace \S+ (get pods|port-forward service/haven-\w+-http \d+:\d+)"),
@@ -21,25 +21,11 @@ ON_A_CLUSTER = (
 BY_OTHERS = re.compile(r"make images")
 
 
-def blocks(kind: str) -> list[str]:
-    """The fenced blocks of a kind."""
-    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-
-
-def commands() -> list[str]:
-    """Every command of the page, in order."""
-    lines = [line.split("#")[0].strip() for block in blocks("") for line in block.splitlines()]
-    return [line for line in lines if re.match(r"(helm|kubectl|haven|make) ", line)]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty folder with the files that the page has one write, beside the chart."""
     made = tmp_path_factory.mktemp("install")
-    (made / "deploy").symlink_to(ROOT / "deploy")
-    for block in blocks("yaml"):
-        name = block.splitlines()[0].removeprefix("# ")
-        (made / name).write_text(block)
+    write(made)
     return made
 
 

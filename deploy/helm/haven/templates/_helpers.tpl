@@ -64,6 +64,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- toJson $found -}}
 {{- end -}}
 
+{{/* The name of the priority class of a service: of the whole cluster, so it names the namespace. Takes root and name. */}}
+{{- define "haven.priorityClass" -}}
+{{ .root.Release.Namespace }}-{{ include "haven.fullname" .root }}-{{ .name }}
+{{- end -}}
+
 {{/* Whether the service is run here or lies elsewhere at a known address. Takes root and name. */}}
 {{- define "haven.reachable" -}}
 {{- $service := include "haven.service" . | fromYaml -}}

@@ -160,7 +160,7 @@ spec:
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ $service.drain.graceSeconds }}
   {{- if $service.priorityClass.create }}
-  priorityClassName: {{ include "haven.fullname" $root }}-{{ .name }}
+  priorityClassName: {{ include "haven.priorityClass" . }}
   {{- else if $service.priorityClass.name }}
   priorityClassName: {{ $service.priorityClass.name }}
   {{- end }}
@@ -170,16 +170,20 @@ spec:
   {{- end }}
   securityContext:
     {{- include "haven.podSecurity" $root | nindent 4 }}
+  # Nodes with taints that it does not tolerate (cordoned, not ready, for others) have no part in the spread: they would
+  # keep replicas from where they can run.
   topologySpreadConstraints:
     - maxSkew: 1
       topologyKey: topology.kubernetes.io/zone
       whenUnsatisfiable: {{ $service.spread.zone }}
+      nodeTaintsPolicy: Honor
       labelSelector:
         matchLabels:
           {{- include "haven.podSelector" $pods | nindent 10 }}
     - maxSkew: 1
       topologyKey: kubernetes.io/hostname
       whenUnsatisfiable: {{ $service.spread.host }}
+      nodeTaintsPolicy: Honor
       labelSelector:
         matchLabels:
           {{- include "haven.podSelector" $pods | nindent 10 }}
