@@ -10,7 +10,7 @@ GROUPS ?= 5
 SCHEDULES ?= 200000
 SEED ?=
 
-.PHONY: help setup lock protos protos-check lint format test chaos demo capabilities run openapi events settings bench storage simulate screenshots chart chart-test images kube-test test-containers clean
+.PHONY: help setup lock protos protos-check lint format test chaos demo capabilities run openapi events settings bench storage simulate screenshots chart chart-test images kube-test cluster-test test-containers clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,11 @@ kube-test: setup ## Run the chart's minimal preset as real containers and play t
 	@scripts/helm
 	@$(BIN)/python scripts/images.py --servers
 	@$(BIN)/python -m pytest -p no:cacheprovider --timeout 900 deploy/tests/kube
+
+cluster-test: setup ## Run the chart on a real Kubernetes control plane, its kubelets played (builds it with Go, once)
+	@scripts/helm
+	@[ -n "$$CONTROL_PLANE" ] || scripts/control-plane
+	@$(BIN)/python -m pytest -p no:cacheprovider --timeout 900 deploy/tests/cluster
 
 test-containers: setup ## Run the services' tests against PostgreSQL and NATS in containers (needs a Docker API)
 	@$(BIN)/python scripts/images.py --servers

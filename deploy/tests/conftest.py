@@ -1,1 +1,4 @@
-"""Tests that need a container engine: `make kube-test`. They are no part of `make test`."""
+"""Tests that need a container engine (`make kube-test`) or a control plane (`make cluster-test`).
+
+They are no part of `make test`.
+"""

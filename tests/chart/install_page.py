@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rendering import ROOT
 
-PAGE = ROOT / "docs" / "operate" / "install.md"
+OPERATE = ROOT / "docs" / "operate"
+PAGE = OPERATE / "install.md"
 
 
 def blocks(kind: str, page: Path = PAGE) -> list[str]:

@@ -14,8 +14,9 @@ from rendering import HELM, ROOT
 
 KUBECTL = HELM.with_name("kubectl")
 ON_A_CLUSTER = (
-    re.compile(r"kubectl --namespace \S+ (get pods|port-forward service/haven-\w+-http \d+:\d+)"),
-    re.compile(r"helm test haven --namespace haven-crisis --logs"),
+    re.compile(r"kubectl --namespace \S+ (get pods.*|port-forward service/haven-\w+-http \d+:\d+)"),
+    re.compile(r"kubectl (label|delete) namespace .*"),
+    re.compile(r"helm (test haven --namespace haven-crisis --logs|uninstall haven --namespace \S+)"),
 )
 """What only a cluster can answer. `make kube-test` has the same pods, ports and drill."""
 BY_OTHERS = re.compile(r"make images")
