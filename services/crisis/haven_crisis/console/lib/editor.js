@@ -12,6 +12,13 @@ export const keyed = (items) => items.map((each) => ({ key: `${++keys}`, ...each
 /** Whether somebody typed something that is not saved. */
 export const unsaved = (name) => draft(name).value !== undefined;
 
+/** What is new, with an id that it keeps while it is written, so that one that is sent twice is one. */
+export function firstOf(name, made) {
+  const kept = draft(name).first ?? made();
+  setDraft(name, { first: kept });
+  return kept;
+}
+
 /**
  * A form over `saved`, whose fields `children(edit)` shows: `edit.value`, `edit.change(part)`, and for a path such as
  * "steps[0].wait" `edit.field(path)`, its id and what is wrong with it. `save(value)` writes it, `done(answer)` goes on.

@@ -2,8 +2,8 @@
 import { html, useSignal } from "../lib/html.js";
 import { del, get, post, put } from "../lib/api.js";
 import { Ahead, Opens } from "../lib/ahead.js";
-import { Add, Editor, Moves } from "../lib/editor.js";
-import { draft, Field, Form, Loaded, setDraft, tell, Title } from "../lib/parts.js";
+import { Add, Editor, firstOf, Moves } from "../lib/editor.js";
+import { Field, Form, Loaded, tell, Title } from "../lib/parts.js";
 import { putBack, readResponders, readRotations, readTeams } from "../lib/plan.js";
 import {
   complete,
@@ -26,7 +26,7 @@ const simulate = (asked) => post("/v1/on-call/policies:simulate", asked);
 
 export function PolicyEditor({ id }) {
   const name = `policy/${id}`;
-  const read = async () => (id === NEW ? firstOf(name) : policyForm(await get(path(id))));
+  const read = async () => (id === NEW ? firstOf(name, newPolicy) : policyForm(await get(path(id))));
   const load = async () => {
     const [saved, rotations, teams, responders] = await Promise.all([
       read(),
@@ -66,13 +66,6 @@ export function PolicyEditor({ id }) {
       `}
     <//>
   `;
-}
-
-/** A new policy keeps its id while it is written, so that one that is sent twice is one. */
-function firstOf(name) {
-  const kept = draft(name).first ?? newPolicy();
-  setDraft(name, { first: kept });
-  return kept;
 }
 
 async function save(form) {

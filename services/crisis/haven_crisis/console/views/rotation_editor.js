@@ -2,8 +2,8 @@
 import { html } from "../lib/html.js";
 import { all, del, get, post, put } from "../lib/api.js";
 import { Ahead, Coverage, inShort, Opens } from "../lib/ahead.js";
-import { Editor } from "../lib/editor.js";
-import { draft, Field, Form, Loaded, setDraft, tell, Title } from "../lib/parts.js";
+import { Editor, firstOf } from "../lib/editor.js";
+import { Field, Form, Loaded, tell, Title } from "../lib/parts.js";
 import { nameOf } from "../lib/people.js";
 import { checkCoverage, putBack, readResponders, readTeams, rotationPath } from "../lib/plan.js";
 import { complete, formField, newRotation, rotationForm, rotationOf, rotationPlace } from "../lib/rotation_form.js";
@@ -17,7 +17,7 @@ const DAY_MS = 86_400_000;
 
 export function RotationEditor({ id }) {
   const name = `rotation/${id}`;
-  const read = async () => (id === NEW ? firstOf(name) : rotationForm(await get(rotationPath(id))));
+  const read = async () => (id === NEW ? firstOf(name, newRotation) : rotationForm(await get(rotationPath(id))));
   const load = async () => {
     const [saved, teams, responders] = await Promise.all([read(), readTeams(), readResponders()]);
     return { saved, teams: Object.fromEntries(teams.map((each) => [each.teamId, each.name])), responders };
@@ -57,13 +57,6 @@ export function RotationEditor({ id }) {
       `}
     <//>
   `;
-}
-
-/** A new rotation keeps its id while it is written, so that one that is sent twice is one. */
-function firstOf(name) {
-  const kept = draft(name).first ?? newRotation();
-  setDraft(name, { first: kept });
-  return kept;
 }
 
 async function save(form) {
