@@ -145,7 +145,7 @@ class Road:
     """Consuming service and reaction, by event id."""
     dead: list[tuple[str, ...]] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
-    """What is still to be done: audit entries without a seal, concerns not brought to crisis, pages not ended."""
+    """What is still to be done: audit entries without a seal, concerns and places not brought to crisis, pages not ended."""
 
     def consumers(self) -> Consumers:
         """Who reacts to each subject. Raises AssertionError where two events of a subject were treated differently."""
@@ -178,6 +178,8 @@ async def road(platform: Platform) -> Road:
                 found.waiting.append("intake: concerns")
             if service == "crisis" and await connection.fetchval("SELECT count(*) FROM page WHERE state IN (1, 2)"):
                 found.waiting.append("crisis: pages")
+            if service == "sessions" and await connection.fetchval("SELECT count(*) FROM kept_location"):
+                found.waiting.append("sessions: places that crisis has not heard of")
     return found
 
 

@@ -92,7 +92,7 @@ class Acceptance:
                 self._pager.post(tx, chosen)
             if row["version"] != planned_by:
                 await self._page_newcomers(tx, of, row, plan)
-            await self._pager.follow(tx, of, {draft.responder_id for _, draft in first}, row["severity"])
+            await self._pager.follow(tx, of, dict.fromkeys(draft.responder_id for _, draft in first), row["severity"])
         elif row["severity"] == Severity.IMMEDIATE:
             await self._pager.widen(tx, row["alert_id"])
         if row["raised"]:

@@ -193,8 +193,11 @@ class Invariants:
         if begins and before is None and after.attempt > 1 and not after.resent:
             raise Broken(f"page {after.page_id} is sent again and was never queued")
         ended = before is not None and before.state is PageState.SENDING
-        if ended and after.failure == "lease ran out" and self._now() < self._weather.locked_until + SWEEP_S:
-            self._weather.excused[after.page_id] = "a machine that is gone held locks"
+        if ended and before is not None and before.lease_until is not None and after.failure == "lease ran out":
+            # However late that is found, as where the database is away by then.
+            ran_out = (before.lease_until - START).total_seconds()
+            if ran_out < self._weather.locked_until + SWEEP_S:
+                self._weather.excused[after.page_id] = "a machine that is gone held locks"
         if ended and after.state in (PageState.FAILED, PageState.UNKNOWN) and of_step:
             self._tried_on(after, alert, changes)
 

@@ -32,7 +32,7 @@ from simulation.weather import NOTICED_S, Weather, profile
 CALLS_UNTIL_S = 20.0
 ROUGH_UNTIL_S = 35.0
 END_S = 85.0
-FLOODS = 0.2
+FLOODS = 0.08
 """In how many schedules a system sends a flood."""
 OF_SYSTEM = int(pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM)
 SYSTEM = "system:crisis/inbound/one"
@@ -178,7 +178,7 @@ class Schedule:
         """A system calls for help for many people at once. Some of them call for help themselves."""
         random = self.random
         began = CALLS_UNTIL_S * random.random()
-        for person in range(3, 3 + random.choice((3, 5, 8))):
+        for person in range(3, 3 + random.choice((3, 4, 6))):
             person_id = _uuid(1, person)
             at = began + random.choice((0.1, 6.0)) * random.random()
             level = pb.SIGNAL_LEVEL_IMMEDIATE if random.random() < 0.1 else 0

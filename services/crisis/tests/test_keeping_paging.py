@@ -272,8 +272,10 @@ async def test_a_page_from_before_takes_nothing_from_a_colleague(trouble: Troubl
     world = trouble.world
     answer = await trouble.signal(person_id)
     (page,) = await world.paged("first", answer.alert_id)
+    await world.noted()
     await world.later(WAIT + timedelta(seconds=1))
     (to_second,) = await world.paged("second", answer.alert_id)
+    await world.noted()
     other = await trouble.replica(database_url=await haven.database_url("crisis"))
     await world.step("keeping")
     async with trouble.away():

@@ -171,6 +171,16 @@ class World:
         for worker in ("escalations", "follow-ups", "pages"):
             await self.step(worker)
 
+    async def noted(self) -> None:
+        """Until it is written how every page under way went: no lease is to run out because the clock is turned."""
+
+        async def so() -> bool:
+            async with self.transaction() as tx:
+                row = await tx.fetch_one("SELECT count(*) AS sending FROM page WHERE state = 2")
+            return row is not None and row["sending"] == 0
+
+        await eventually(so)
+
     async def replays(self, alert_id: str) -> None:
         """The timeline gives the very alert that the table holds, and its chain is whole."""
         async with self.crisis.process.database.transaction(system("test")) as tx:
