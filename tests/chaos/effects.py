@@ -145,7 +145,8 @@ class Road:
     """Consuming service and reaction, by event id."""
     dead: list[tuple[str, ...]] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
-    """What is still to be done: audit entries without a seal, concerns and places not brought to crisis, pages not ended."""
+    """What is still to be done: audit entries without a seal, concerns and places not brought to crisis, pages not
+    ended."""
 
     def consumers(self) -> Consumers:
         """Who reacts to each subject. Raises AssertionError where two events of a subject were treated differently."""

@@ -32,7 +32,7 @@ from simulation.weather import NOTICED_S, Weather, profile
 CALLS_UNTIL_S = 20.0
 ROUGH_UNTIL_S = 35.0
 END_S = 85.0
-FLOODS = 0.08
+FLOODS = 0.15
 """In how many schedules a system sends a flood."""
 OF_SYSTEM = int(pb.SIGNAL_SOURCE_INTEGRATED_SYSTEM)
 SYSTEM = "system:crisis/inbound/one"

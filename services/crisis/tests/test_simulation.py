@@ -25,7 +25,7 @@ from haven_crisis.store import pages
 
 SCHEDULES = 10_000
 RAISED_ONLY = "max(held.severity, Severity(plan.severity), Severity.IMMEDIATE if many else held.severity)"
-AT_MOST = 1_500
+AT_MOST = 2_000
 """Schedules in which a planted bug must be found."""
 
 
