@@ -13,7 +13,7 @@ import base64
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from engine import Container, Engine
 from probes import until
 
 CREATE_S = 120
+RESTARTS_S = (1, 2, 4, 8)
+"""How long a failed init container waits before it is run again."""
 
 
 class ClusterFailed(Exception):
@@ -94,7 +96,7 @@ class Cluster:
         self.pods[name] = pod
         volumes = self._volumes(name, template["spec"], claims)
         for each in template["spec"].get("initContainers", []):
-            await self._to_its_end(self._container(pod, each, volumes, ()))
+            await self._to_its_good_end(self._container(pod, each, volumes, ()))
         container = template["spec"]["containers"][0]
         made = self._container(pod, container, volumes, self._names(template["metadata"]["labels"], name))
         pod.address = await self._engine.start(made)
@@ -127,6 +129,18 @@ class Cluster:
     async def logs(self) -> dict[str, str]:
         """What every container has said."""
         return {name: await self._engine.logs(name) for name in self._made}
+
+    async def _to_its_good_end(self, container: Container) -> None:
+        """Run an init container, again after a while where it fails, as a kubelet does: what it needs may be starting."""
+        for seconds in RESTARTS_S:
+            try:
+                await self._to_its_end(container)
+            except ClusterFailed:
+                await asyncio.sleep(seconds)
+                container = replace(container, name=f"{container.name}-again")
+            else:
+                return
+        await self._to_its_end(container)
 
     async def _to_its_end(self, container: Container) -> str:
         self._made.append(container.name)

@@ -79,6 +79,7 @@ async def accepted(world: World, alert_id: str, responder_id: str) -> bool:
 
 async def turn(world: World) -> None:
     """The time of the next page has come."""
+    await world.step("gathered")
     await world.noted()
     world.clock.advance(APART)
     await world.step("gathered")

@@ -45,6 +45,7 @@ async def flood(phones: Phones, hub: System, ways: list[on_call_pb.Channel]) -> 
         if len(held) <= 11:
             await phones.reached(held[-1], ("sms", "ACCEPTED", ""))
     before = len(phones.twilio.messages)
+    await phones.world.step("gathered")
     await phones.world.noted()
     phones.world.clock.advance(timedelta(seconds=15))
     await phones.world.step("gathered")
@@ -69,6 +70,7 @@ async def test_what_the_provider_says_of_the_message_holds_for_all(phones: Phone
     failed = ("sms", "FAILED", "undelivered, code 30003")
     calls = len(phones.twilio.calls)
     await phones.world.step("deliveries")
+    await phones.world.step("gathered")
     await phones.world.noted()
     phones.world.clock.advance(timedelta(seconds=15))
     await phones.world.step("gathered")
