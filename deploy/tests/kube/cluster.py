@@ -13,7 +13,7 @@ import base64
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +131,14 @@ class Cluster:
         return {name: await self._engine.logs(name) for name in self._made}
 
     async def _to_its_good_end(self, container: Container) -> None:
-        """Run an init container, again after a while where it fails, as a kubelet does: what it needs may be starting."""
+        """Run an init container, again after a while where it fails, as a kubelet does: what it needs may be late."""
         for seconds in RESTARTS_S:
             try:
                 await self._to_its_end(container)
             except ClusterFailed:
+                self._made.remove(container.name)
+                await self._engine("rm", "--force", "--volumes", container.name)
                 await asyncio.sleep(seconds)
-                container = replace(container, name=f"{container.name}-again")
             else:
                 return
         await self._to_its_end(container)
