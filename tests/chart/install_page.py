@@ -13,7 +13,8 @@ PAGE = OPERATE / "install.md"
 
 def blocks(kind: str, page: Path = PAGE) -> list[str]:
     """The fenced blocks of a kind."""
-    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for name, text in found if name == kind]
 
 
 def commands(page: Path = PAGE) -> list[str]:

@@ -35,6 +35,10 @@ def _run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+def test_no_command_of_the_page_is_overlooked() -> None:
+    assert commands() == re.findall(r"^(?:helm|kubectl|haven|make) [^#\n]*[^#\s]", PAGE.read_text(), re.MULTILINE)
+
+
 def test_every_command_of_the_page_works(folder: Path) -> None:
     seen = set()
     for line in commands():

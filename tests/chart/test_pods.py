@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rendering import FULL, INSTALLS, ROOT, install
+from rendering import FULL, INSTALLS, ROOT, install, render
 
 from haven_dev import project
 
@@ -142,6 +142,23 @@ def test_pods_go_over_zones_and_nodes(name: str, workload: Mapping[str, Any]) ->
     assert all(each["labelSelector"]["matchLabels"] == selector for each in spread)
     labels = workload["spec"]["template"]["metadata"]["labels"]
     assert selector.items() <= labels.items()
+
+
+@pytest.mark.parametrize(
+    ("values", "floor"),
+    [({}, 3), ({"autoscaling": {"minReplicas": 5}}, 5), ({"autoscaling": {"enabled": False}, "replicas": 4}, 4)],
+)
+def test_the_first_of_crisis_are_strictly_apart_and_no_volume_keeps_another_from_running(
+    values: Mapping[str, Any], floor: int
+) -> None:
+    workload = render("ci/crisis-only-values.yaml", {"services": {"crisis": values}}).workloads()["crisis"]
+    spread = workload["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    strict = [each for each in spread if each["whenUnsatisfiable"] == "DoNotSchedule"]
+    first = {"key": "apps.kubernetes.io/pod-index", "operator": "In", "values": [str(each) for each in range(floor)]}
+    assert [each["labelSelector"]["matchExpressions"] for each in strict] == [[first], [first]]
+    others = [each for each in spread if each["whenUnsatisfiable"] == "ScheduleAnyway"]
+    assert {each["topologyKey"] for each in strict} == {each["topologyKey"] for each in others}
+    assert not any("matchExpressions" in each["labelSelector"] for each in others)
 
 
 @pytest.mark.parametrize("path", INSTALLS)

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from commands import Commands
 from control_plane import ControlPlane
-from world import CRISIS, KEYS, REST, certificates, furnish, namespace, secret
+from world import CRISIS, KEYS, REPLICAS, REST, certificates, furnish, namespace, secret
 
 from haven_dev import project
-
-REPLICAS = {"gateway": 3, "intake": 2, "scheduling": 2, "sessions": 3, "billing": 2}
 
 
 @pytest.fixture(scope="session")

@@ -93,22 +93,32 @@ def _evict(cluster: Commands, pod: str) -> None:
     )
 
 
-def test_crisis_grows_while_a_zone_is_away(haven: Commands) -> None:
-    """Its nodes are tainted, as the node controller does when they do not answer: they count for no one's spread."""
+def test_crisis_grows_while_a_zone_is_away_and_again_when_it_is_back(haven: Commands) -> None:
+    """Its nodes are tainted, as the node controller does when they do not answer: they count for no one's spread.
+
+    The volumes of that day lie in two zones, and shall keep nobody waiting on another day.
+    """
     for name, zone in NODES.items():
         if zone == "c":
             haven.kubectl("cordon", name)
-    haven.kubectl("scale", "statefulset", "haven-crisis", "--namespace", CRISIS, "--replicas", "6")
-    haven.until_ready(CRISIS, "crisis", 6)
+    _scale(haven, 12)
     zones = _zones(haven, CRISIS, "crisis")
     assert abs(zones["a"] - zones["b"]) <= 1
+    haven.kubectl("uncordon", "--selector", "kubernetes.io/os=linux")
+    _scale(haven, 3)
+    _scale(haven, 12)
+    first = {each["metadata"]["name"]: NODES[each["spec"]["nodeName"]] for each in haven.ready(CRISIS, "crisis")}
+    assert {first[f"haven-crisis-{index}"] for index in range(3)} == set(ZONES)
+
+
+def _scale(cluster: Commands, replicas: int) -> None:
+    cluster.kubectl("scale", "statefulset", "haven-crisis", "--namespace", CRISIS, "--replicas", str(replicas))
+    cluster.until_ready(CRISIS, "crisis", replicas)
 
 
 def test_nodes_that_are_for_others_do_not_keep_crisis_from_growing(haven: Commands) -> None:
     join(haven, node("gpu", "a", taint="example.org/gpu"))
-    haven.kubectl("scale", "statefulset", "haven-crisis", "--namespace", CRISIS, "--replicas", "12")
     try:
-        haven.until_ready(CRISIS, "crisis", 12)
+        _scale(haven, 12)
     finally:
         haven.kubectl("delete", "node", "gpu")
-    assert _zones(haven, CRISIS, "crisis") == Counter(dict.fromkeys(ZONES, 4))

@@ -16,6 +16,8 @@ NODES = {f"{zone}{number}": zone for zone in ZONES for number in (1, 2)}
 """Two nodes in each zone."""
 CRISIS, REST = "haven-crisis", "haven"
 """The namespaces of the guide."""
+REPLICAS = {"gateway": 3, "intake": 2, "scheduling": 2, "sessions": 3, "billing": 2}
+"""What `production` has of each beside crisis, which has three."""
 KEYS = ("database-url", "nats-password", "keyset.json", "kek.json")
 """What the Secret of every service holds."""
 VOLUMES = 24

@@ -171,22 +171,31 @@ spec:
   securityContext:
     {{- include "haven.podSecurity" $root | nindent 4 }}
   # Nodes with taints that it does not tolerate (cordoned, not ready, for others) have no part in the spread: they would
-  # keep replicas from where they can run.
+  # keep replicas from where they can run. Where replicas have volumes, only those of the floor are held to a strict
+  # spread: a volume from a day when a zone was away keeps its replica in its zone, and it shall run there.
   topologySpreadConstraints:
+    {{- $floor := ternary $service.autoscaling.minReplicas $service.replicas $service.autoscaling.enabled | int }}
+    {{- range $topology, $unsatisfiable := dict "topology.kubernetes.io/zone" $service.spread.zone "kubernetes.io/hostname" $service.spread.host }}
+    {{- $apart := and $service.persistence.enabled (eq $unsatisfiable "DoNotSchedule") }}
+    {{- range $when := ternary (list "DoNotSchedule" "ScheduleAnyway") (list $unsatisfiable) $apart }}
     - maxSkew: 1
-      topologyKey: topology.kubernetes.io/zone
-      whenUnsatisfiable: {{ $service.spread.zone }}
+      topologyKey: {{ $topology }}
+      whenUnsatisfiable: {{ $when }}
       nodeTaintsPolicy: Honor
       labelSelector:
         matchLabels:
           {{- include "haven.podSelector" $pods | nindent 10 }}
-    - maxSkew: 1
-      topologyKey: kubernetes.io/hostname
-      whenUnsatisfiable: {{ $service.spread.host }}
-      nodeTaintsPolicy: Honor
-      labelSelector:
-        matchLabels:
-          {{- include "haven.podSelector" $pods | nindent 10 }}
+        {{- if and $apart (eq $when "DoNotSchedule") }}
+        matchExpressions:
+          - key: apps.kubernetes.io/pod-index
+            operator: In
+            values:
+              {{- range $index := until $floor }}
+              - {{ $index | quote }}
+              {{- end }}
+        {{- end }}
+    {{- end }}
+    {{- end }}
   {{- if and (ne .name "gateway") (eq $root.Values.migrations.mode "init") }}
   initContainers:
     - name: migrate
