@@ -141,8 +141,8 @@ class Invariants:
             self._in_time(after.alert_id, before.next_deadline)
 
     def _in_time(self, alert_id: str, deadline: datetime) -> None:
-        due = (deadline - START).total_seconds()
-        limit = self._weather.calm_by(max(due, 0.0), BOUND_S)
+        due = self._weather.moment(deadline)
+        limit = self._weather.calm_by(due, BOUND_S)
         if self._now() > limit:
             raise Broken(f"the deadline of {alert_id} passed at {due:.1f} and nothing was done until {limit:.1f}")
 
@@ -195,7 +195,7 @@ class Invariants:
         ended = before is not None and before.state is PageState.SENDING
         if ended and before is not None and before.lease_until is not None and after.failure == "lease ran out":
             # However late that is found, as where the database is away by then.
-            ran_out = (before.lease_until - START).total_seconds()
+            ran_out = self._weather.moment(before.lease_until)
             if ran_out < self._weather.locked_until + SWEEP_S:
                 self._weather.excused[after.page_id] = "a machine that is gone held locks"
         if ended and after.state in (PageState.FAILED, PageState.UNKNOWN) and of_step:
@@ -357,8 +357,8 @@ class Invariants:
         for page in server.tables["page"].values():
             if not page.open:
                 continue
-            due = ((page.lease_until or page.due_at) - START).total_seconds()
-            if self._weather.calm_by(max(due, 0.0), BOUND_S) < self._now():
+            due = self._weather.moment(page.lease_until or page.due_at)
+            if self._weather.calm_by(due, BOUND_S) < self._now():
                 raise Broken(f"page {page.page_id} is {page.state.name} since {due:.1f}")
 
 

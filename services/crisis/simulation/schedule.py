@@ -69,7 +69,6 @@ class Schedule:
         self.providers = Providers(self.loop, self.weather, self._handed_over, self._took)
         self.people = People(self.random, lambda: self.replicas, self._accepted, self.note)
         self.replicas: list[Replica] = []
-        self._ahead = 0.0
         self._booted = 0
 
     def note(self, what: str, *facts: Any) -> None:
@@ -116,7 +115,7 @@ class Schedule:
                 self.providers,
                 self.records,
                 self.weather,
-                lambda: self._ahead,
+                lambda: self.weather.ahead,
                 self._ring_others,
             )
         )
@@ -209,7 +208,7 @@ class Schedule:
 
     def _jump(self) -> None:
         by = self.random.choice((2.0, 7.0, 30.0))
-        self._ahead += by
+        self.weather.jump(by)
         self._look()
         self._excuse(self.server.open_pages.values(), "the clock jumped")
         self.weather.fault(f"the clock jumps by {by}")

@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
+
+from simulation.loop import START
 
 NOTICED_S = 12.0
 """When the server notices that a whole machine is gone (in production within half a minute)."""
@@ -78,6 +81,10 @@ class Weather:
 
     locked_until: float = 0.0
     """Until when the locks of a machine that is gone may keep notes waiting."""
+    ahead: float = 0.0
+    """By how many seconds the replicas' clocks are ahead of the loop's."""
+    jumped_at: float = 0.0
+    """When they jumped last, by the loop's."""
     sending: dict[asyncio.Task[Any] | None, str] = field(default_factory=dict)
     """Task → the page that it sends, and then notes."""
 
@@ -100,6 +107,15 @@ class Weather:
                 break
             begins = max(begins, end)
         return begins + length
+
+    def jump(self, by: float) -> None:
+        """The clocks of all replicas jump."""
+        self.ahead += by
+        self.jumped_at = self.now()
+
+    def moment(self, at: datetime) -> float:
+        """When it is that time by the replicas' clocks, by the loop's: the last jump where they jumped over it."""
+        return max((at - START).total_seconds() - self.ahead, self.jumped_at)
 
     # As the server meets it.
 
