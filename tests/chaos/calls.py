@@ -166,6 +166,13 @@ class Calls:
         """How many pages more than one were received for each call."""
         return sum(len(each) - 1 for each in self.pages(calls).values())
 
+    async def told_twice(self, calls: list[Call]) -> str:
+        """What the record says of each page of a call that more than one page was received for; empty where none was."""
+        found = [alert_id for alert_id, pages in self.pages(calls).items() if len(pages) > 1]
+        async with connected(self.platform, "crisis") as connection:
+            rows = await connection.fetch("SELECT * FROM page WHERE alert_id::text = ANY($1) ORDER BY page_id", found)
+        return "\n".join(str({key: each[key] for key in each.keys()}) for each in rows)  # noqa: SIM118 - of a Record
+
     async def whole(self, calls: list[Call], timeout: float = 30) -> None:
         """Wait until the record is complete: each call once, with its alert, its pages and who called."""
         await eventually(lambda: self._complete(calls), timeout=timeout)

@@ -44,6 +44,10 @@ class People:
         step = {"targets": [{"responderId": responder}], "wait": "900s"}
         policy = {"policyId": POLICY, "name": "On call", "steps": [step], "lastResort": step, "isDefault": True}
         await self.office("PUT", f"/v1/on-call/policies/{POLICY}", {"policy": policy})
+        # A replica that has not heard of the new plan pages whom the old one names too. It has heard of it afterwards.
+        first = await self.calls.many(COUNT)
+        await self.calls.paged(first)
+        self.calls.made.clear()
 
     async def refer(self) -> str:
         """A referral: a command of another service, with an event that others react to."""
@@ -93,7 +97,6 @@ async def test_up_and_back_and_up_again_loses_nothing(tmp_path: Path) -> None:
 async def _nothing_is_lost(people: People, made: list[Call], referrals: list[str]) -> None:
     await people.calls.paged(made)
     await people.calls.whole(made, timeout=60)
-    more = {alert_id: pages for alert_id, pages in people.calls.pages(made).items() if len(pages) > 1}
-    assert people.calls.twice(made) == 0, more
+    assert people.calls.twice(made) == 0, await people.calls.told_twice(made)
     for each in referrals:
         await people.office("GET", f"/v1/referrals/{each}", role="care_coordinator")
