@@ -39,7 +39,7 @@ format: setup ## Fix what ruff can fix by itself
 
 test: setup ## Run all tests (TESTS=path for some)
 	@scripts/helm
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 chaos: setup ## End services, PostgreSQL and NATS at random moments, and see that nothing is lost (CHAOS_KILLS=200)
 	@$(BIN)/python -m pytest tests/chaos
