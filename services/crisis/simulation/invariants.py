@@ -57,9 +57,11 @@ class Invariants:
         self.copies: Callable[[], set[int]] = set
         """The versions of the plan that the replicas have."""
         self.accepted: dict[str, str] = {}
-        self.received: dict[tuple[Any, ...], tuple[str, str]] = {}
-        """Of what is to arrive once, by alert, cycle, stage, responder and place: the page that came last, and the one
-        that led its message. What excuses either excuses both."""
+        self.received: dict[tuple[Any, ...], tuple[int, str, str]] = {}
+        """Of what is to arrive once, by alert, cycle, stage, responder and place: the attempt that came last, its page,
+        and the one that led its message. What excuses either excuses both."""
+        self._unmarked: set[tuple[Any, ...]] = set()
+        """Of those, what came without saying that it may have come before."""
         self._began: dict[tuple[str, int], float] = {}
         """When each cycle of each alert began."""
         self._planned: list[float] = []
@@ -275,11 +277,15 @@ class Invariants:
         self._note("received", page.page_id, page.responder_id, f"place {page.place}", received.resent)
         key = (*page.key[:-1], page.attempt == BY_RULE)
         known = self.received.get(key)
-        if known is not None and not received.resent:
+        # One that was on its way for long may come after the one that was sent again, and cannot say so.
+        if not received.resent and key in self._unmarked:
             raise Broken(f"{key} came again and does not say that it may have come before")
-        if known is not None and not self._weather.excused.keys() & set(known):
-            raise Broken(f"{key} came again, and nothing kept page {known[0]} from being noted")
-        self.received[key] = page.page_id, received.page_id
+        if not received.resent:
+            self._unmarked.add(key)
+        came = page.attempt, page.page_id, received.page_id
+        if known is not None and not self._weather.excused.keys() & set(min(known, came)[1:]):
+            raise Broken(f"{key} came again, and nothing kept page {min(known, came)[1]} from being noted")
+        self.received[key] = came
         cycle = (page.alert_id, page.cycle)
         self._first.setdefault(cycle, received.at)
         self._reached.setdefault((*cycle, page.stage), received.at)
