@@ -80,6 +80,7 @@ class Acceptance:
         if row["apart"] and not row["raised"]:
             tx.wake("pages")  # what waited to go with others of a flood goes now
         if row["paging"]:
+            tx.after_commit(lambda: JOURNEYS.called(row["alert_id"], row["severity"], tx.now, drill=plan.drill))
             first = plan.pages_of(row["turn"])
             chosen = [
                 pages.job(of, draft, page_id, plan.lease_until)
@@ -96,7 +97,6 @@ class Acceptance:
         elif row["severity"] == Severity.IMMEDIATE:
             await self._pager.widen(tx, row["alert_id"])
         if row["raised"]:
-            tx.after_commit(lambda: JOURNEYS.raised(row["alert_id"], row["severity"], drill=plan.drill))
             tx.wake("relay")
         tx.wake("watch")
         return Accepted(signal.signal_id, row["alert_id"], row["raised"], row.get("place"))
@@ -153,5 +153,6 @@ class Acceptance:
         if row["person_id"] != signal.person_id:
             return str(uuid5(UUID(signal.signal_id), signal.person_id))
         if signal.pressed and (row["state"] == State.CLOSED or row["withdrawn"]):
-            return ids.new_id()
+            # The same for each try, so that a press that is tried again is one signal.
+            return str(uuid5(UUID(signal.signal_id), row["alert_id"]))
         return Accepted(signal.signal_id, row["alert_id"], raised=False)

@@ -1,7 +1,8 @@
 """How long it takes from a signal to help, as metrics; drills apart from what is real.
 
-A replica knows the severity of the alerts that it raised. A page that another replica sends for them is counted without
-the error budget's knowing: it counts against it.
+Whoever calls again after help had come is measured anew, from that call. A replica knows the severity of the alerts
+that it raised, or began to page anew. A page that another replica sends for them is counted without the error budget's
+knowing: it counts against it.
 """
 
 from __future__ import annotations
@@ -17,25 +18,28 @@ REMEMBERED = 10_000
 
 
 class Journeys:
-    """Alerts that this replica raised and that no provider has a page of yet. The oldest are forgotten."""
+    """Alerts that this replica raised, or began to page anew, and that no provider has a page of since. The oldest are
+    forgotten."""
 
     def __init__(self) -> None:
-        self._unpaged: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._unpaged: OrderedDict[str, tuple[datetime, tuple[str, str]]] = OrderedDict()
 
-    def raised(self, alert_id: str, severity: int, *, drill: bool) -> None:
-        """An alert is about to be paged for the first time."""
-        self._unpaged[alert_id] = _labels(severity, drill)
+    def called(self, alert_id: str, severity: int, at: datetime, *, drill: bool) -> None:
+        """A call for help is about to be paged for: the first of its alert, or one after help had come."""
+        self._unpaged[alert_id] = at, _labels(severity, drill)
+        self._unpaged.move_to_end(alert_id)
         if len(self._unpaged) > REMEMBERED:
             self._unpaged.popitem(last=False)
         if not drill:
             metrics.OBJECTIVE_TOTAL.inc()
 
-    def paged(self, alert_id: str, raised_at: datetime, now: datetime) -> None:
-        """A provider took a page. Only the first of an alert counts."""
-        labels = self._unpaged.pop(alert_id, None)
-        if labels is None:
+    def paged(self, alert_id: str, now: datetime) -> None:
+        """A provider took a page. Only the first since the call counts."""
+        known = self._unpaged.pop(alert_id, None)
+        if known is None:
             return
-        seconds = (now - raised_at).total_seconds()
+        called_at, labels = known
+        seconds = (now - called_at).total_seconds()
         metrics.TO_PAGE.labels(*labels).observe(seconds)
         if labels[1] == "no" and seconds <= metrics.OBJECTIVE_S:
             metrics.OBJECTIVE_GOOD.inc()
@@ -50,14 +54,14 @@ def durable(road: str, severity: int, *, drill: bool, seconds: float) -> None:
     metrics.TO_DURABLE.labels(road, *_labels(severity, drill)).observe(seconds)
 
 
-def acknowledged(alert: Alert, now: datetime) -> None:
+def acknowledged(alert: Alert, called_at: datetime, now: datetime) -> None:
     """Somebody has it."""
-    metrics.TO_ACKNOWLEDGED.labels(*_of(alert)).observe((now - alert.raised_at).total_seconds())
+    metrics.TO_ACKNOWLEDGED.labels(*_of(alert)).observe((now - called_at).total_seconds())
 
 
-def contacted(alert: Alert, now: datetime) -> None:
-    """Somebody spoke with the person."""
-    metrics.TO_CONTACT.labels(*_of(alert)).observe((now - alert.raised_at).total_seconds())
+def contacted(alert: Alert, called_at: datetime, now: datetime) -> None:
+    """Somebody spoke with the person, for the first time since they called."""
+    metrics.TO_CONTACT.labels(*_of(alert)).observe((now - called_at).total_seconds())
 
 
 def _of(alert: Alert) -> tuple[str, str]:

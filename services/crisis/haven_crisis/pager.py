@@ -171,9 +171,8 @@ class Pager:
             # The pages stay claimed; when their lease runs out they are sent again.
             _log.exception("page.not_sent", page_id=jobs[0].page_id, alert_id=jobs[0].alert_id)
             return
-        if outcome is not None:
-            for job in jobs:
-                await self._see_noted(job, outcome)
+        for job in jobs:
+            await (self._see_noted(job, outcome) if outcome is not None else self._give_back(job))
 
     async def _see_noted(self, job: Job, outcome: Outcome) -> None:
         try:
@@ -181,17 +180,29 @@ class Pager:
         except Exception:  # noqa: BLE001 - as above
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
 
+    async def _give_back(self, job: Job) -> None:
+        """The provider is so slow that the page found no place with it in time, and was not sent: the next channel at
+        once, and this one when there is a place, by whichever replica has one."""
+        try:
+            async with self._parts.database.transaction(_PRINCIPAL) as tx:
+                alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
+                if await self._records.pages.given_back(tx, job.page_id, self.worker_id):
+                    tx.wake("pages")
+                    tx.wake("gathered")
+                    if wanted(alert, job.cycle, job.stage):
+                        await self._next_channel(tx, job)
+        except Exception:  # noqa: BLE001 - it stays claimed; when its lease runs out it is sent again
+            _log.exception("page.not_given_back", page_id=job.page_id, alert_id=job.alert_id)
+
     async def _beside(self, job: Job) -> None:
         """The provider has failed again and again: the next channel is not kept waiting for it to fail once more."""
-        channels = self._directory.channels(job.responder_id)
-        if job.place + 1 >= len(channels):
+        if job.place + 1 >= len(self._directory.channels(job.responder_id)):
             return
         try:
             async with self._parts.database.transaction(_PRINCIPAL) as tx:
                 alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
                 if wanted(alert, job.cycle, job.stage):
-                    of = Round(job.alert_id, job.cycle, job.stage, job.drill, job.raised_at, job.traceparent)
-                    await self.page(tx, of, [Draft(job.responder_id, job.place + 1, channels[job.place + 1].kind)])
+                    await self._next_channel(tx, job)
         except Exception:  # noqa: BLE001 - the page itself goes on, and starts the next channel when it fails
             _log.exception("page.next_not_begun", page_id=job.page_id, alert_id=job.alert_id)
 
@@ -214,7 +225,7 @@ class Pager:
             outcome = await self._hand_over(*jobs)
         if outcome is not None and outcome.state is PageState.ACCEPTED:
             for job in jobs:
-                JOURNEYS.paged(job.alert_id, job.raised_at, self._parts.clock.now())
+                JOURNEYS.paged(job.alert_id, self._parts.clock.now())
         return outcome
 
     def _provider(self, job: Job) -> str:
@@ -302,13 +313,22 @@ class Pager:
 
     async def _try_on(self, tx: Tx, job: Job, *, unknown: bool) -> None:
         """The next channel at once, and this one again after a while."""
-        of = Round(job.alert_id, job.cycle, job.stage, job.drill, job.raised_at, job.traceparent)
-        channels = self._directory.channels(job.responder_id)
-        if job.place + 1 < len(channels):
-            await self.page(tx, of, [Draft(job.responder_id, job.place + 1, channels[job.place + 1].kind)])
+        await self._next_channel(tx, job)
         if job.attempt < self._parts.settings.page_attempts:
             again = Draft(job.responder_id, job.place, job.channel, job.attempt + 1, job.resent or unknown)
-            await self._records.pages.queue(tx, of, [again], tx.now + BACKOFF[min(job.attempt, len(BACKOFF)) - 1])
+            at = tx.now + BACKOFF[min(job.attempt, len(BACKOFF)) - 1]
+            await self._records.pages.queue(tx, _round(job), [again], at)
+
+    async def _next_channel(self, tx: Tx, job: Job) -> None:
+        """Page the same responder on the channel after this one, unless it was. The alert is locked."""
+        channels = self._directory.channels(job.responder_id)
+        if job.place + 1 < len(channels):
+            draft = Draft(job.responder_id, job.place + 1, channels[job.place + 1].kind)
+            await self.page(tx, _round(job), [draft])
+
+
+def _round(job: Job) -> Round:
+    return Round(job.alert_id, job.cycle, job.stage, job.drill, job.raised_at, job.traceparent)
 
 
 def _facts(job: Job, outcome: Outcome) -> dict[str, str]:

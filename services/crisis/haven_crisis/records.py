@@ -76,6 +76,9 @@ class PageRecords(Protocol):
     async def ended(self, tx: Tx, page_id: str, worker: str, state: PageState, failure: str) -> bool:
         """Note a page that no provider took for certain. False when its lease had run out."""
 
+    async def given_back(self, tx: Tx, page_id: str, worker: str) -> bool:
+        """Queue a claimed page that was not sent. False when its lease had run out."""
+
     async def failed_later(self, tx: Tx, page_id: str, failure: str) -> Job | None:
         """Note that a page which a provider had taken never arrived."""
 

@@ -123,6 +123,17 @@ class Pages:
 
         return await memory(tx).statement(work)
 
+    async def given_back(self, tx: Tx, page_id: str, worker: str) -> bool:
+        """Queue a claimed page that was not sent. False when its lease had run out."""
+
+        def work(view: View) -> bool:
+            page = _mine(view, page_id, worker)
+            if page is not None:
+                view.put("page", page_id, replace(queued(page), lead=""))
+            return page is not None
+
+        return await memory(tx).statement(work)
+
     async def failed_later(self, tx: Tx, page_id: str, failure: str) -> Job | None:
         """Note that a page which a provider had taken never arrived."""
 

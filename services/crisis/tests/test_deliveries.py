@@ -14,6 +14,7 @@ from haven.crisis.v1 import delivery_service_pb2 as pb
 from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 from haven.crisis.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 
+from haven_crisis.__main__ import READINESS
 from haven_crisis.domain import replies
 from haven_dev.providers import Trouble
 from haven_kit import ids
@@ -302,3 +303,19 @@ async def test_what_was_sent_is_written_down_when_the_database_is_back(phones: P
 
 async def _accepted(phones: Phones, alert_id: str) -> bool:
     return any(state == "ACCEPTED" for _, state, _ in await phones.states(alert_id))
+
+
+async def test_a_page_that_finds_no_place_with_its_provider_in_time_goes_to_the_next_channel(
+    phones: Phones, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider takes pages, but so slowly that others have all its places. The page was not sent, and says so."""
+    await phones.seat({"first": [duty(phones), sms("first")], "second": [sms("second")]})
+    full = asyncio.Semaphore(0)
+    check: Any = phones.world.crisis.process.service.checks[READINESS]
+    monkeypatch.setitem(check.__self__.keeping._pager._rooms, "pager_duty", full)
+    alert_id = (await phones.signal(person_id)).alert_id
+    await phones.reached(alert_id, ("pager_duty", "SENDING", ""))
+    phones.world.clock.advance(timedelta(seconds=4))
+    full.release()
+    await phones.reached(alert_id, ("pager_duty", "ACCEPTED", ""), ("sms", "ACCEPTED", ""))
+    assert not any(each.resent for each in await phones.pages(alert_id))

@@ -173,6 +173,7 @@ def operation(  # noqa: C901 - a table of all operations
             of_pages(lambda tx, records, page: records.pages.accepted(tx, page, worker, {"cycle": "0"}, event)),
         ),
         (2, "ended", of_pages(lambda tx, records, page: records.pages.ended(tx, page, worker, state, "why"))),
+        (1, "given_back", of_pages(lambda tx, records, page: records.pages.given_back(tx, page, worker))),
         (2, "failed_later", of_pages(lambda tx, records, page: records.pages.failed_later(tx, page, "why"))),
         (3, "gather", plain(lambda tx, records: records.pages.gather(tx, worker, lease, timedelta(seconds=2), 2))),
         (1, "together", of_pages(together)),

@@ -167,6 +167,22 @@ async def test_a_withdrawn_signal_leaves_the_alert_open(world: World, person_id:
     await world.replays(raised.alert_id)
 
 
+async def test_a_press_that_is_tried_again_after_it_was_withdrawn_is_one_call_more(
+    world: World, person_id: str
+) -> None:
+    """However often a client tries on a bad line: three calls would be an immediate alert."""
+    await world.plan()
+    raised = await world.signal(person_id)
+    me = world.participant(person_id).stub(CrisisServiceStub)
+    await me.WithdrawSignal(signals_pb2.WithdrawSignalRequest(signal_id=raised.signal_id))
+    again = [await world.signal(person_id, signal_id=raised.signal_id) for _ in range(4)]
+    assert len({each.signal_id for each in again} | {raised.signal_id}) == 2
+    alert = await world.alert(raised.alert_id)
+    assert not alert.withdrawn
+    assert alert.severity == pb.SEVERITY_HIGH
+    await world.replays(raised.alert_id)
+
+
 async def test_the_person_sees_who_is_coming(world: World, person_id: str) -> None:
     from haven.crisis.v1.alert_service_pb2 import AcknowledgeAlertRequest
 

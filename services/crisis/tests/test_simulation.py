@@ -43,7 +43,7 @@ class Bug:
 
 BUGS = (
     Bug("a page that may have arrived comes again as new", Pager._try_on, "job.resent or unknown", "False"),
-    Bug("the next channel is not tried", Pager._try_on, "job.place + 1 < len(channels)", "False"),
+    Bug("the next channel is not tried", Pager._next_channel, "job.place + 1 < len(channels)", "False"),
     Bug("a step is left out", Escalator._escalate, "next_stage(alert)", "next_stage(alert) + 1"),
     Bug("pages are made and not sent after the commit", Pager.post, "if jobs:", "if False:"),
     Bug("a page is claimed though its alert is paged anew", pages.wanted, "and alert.cycle == cycle", ""),

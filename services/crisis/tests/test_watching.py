@@ -271,8 +271,27 @@ async def test_answering_and_contact_are_measured(world: World, person_id: str) 
     for _ in range(2):
         await first.AcknowledgeAlert(alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
     assert counts() == [before[0] + 1, before[1]]
+    for _ in range(2):
+        await first.RecordContact(alert_pb.RecordContactRequest(alert_id=raised.alert_id, reached=True, way="phone"))
+    assert counts() == [before[0] + 1, before[1] + 1], "the first contact counts"
+
+
+async def test_a_call_after_help_had_come_is_measured_from_that_call(world: World, person_id: str) -> None:
+    name = "haven_crisis_alert_to_acknowledged_seconds"
+    raised = await world.signal(person_id)
+    await world.paged("first", raised.alert_id)
+    first = world.alerts("first")
+    await first.AcknowledgeAlert(alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
     await first.RecordContact(alert_pb.RecordContactRequest(alert_id=raised.alert_id, reached=True, way="phone"))
-    assert counts() == [before[0] + 1, before[1] + 1]
+    world.clock.advance(timedelta(seconds=200))
+    total, good = measured("haven_crisis_first_page_total"), measured("haven_crisis_first_page_in_time_total")
+    took = measured(f"{name}_sum", severity="high", drill="no")
+    again = await world.signal(person_id)
+    assert again.alert_id == raised.alert_id
+    await eventually(lambda: measured("haven_crisis_first_page_in_time_total") == good + 1)
+    assert measured("haven_crisis_first_page_total") == total + 1
+    await first.AcknowledgeAlert(alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
+    assert measured(f"{name}_sum", severity="high", drill="no") - took < 200
 
 
 async def test_the_page_that_waits_longest_is_measured(world: World, person_id: str) -> None:

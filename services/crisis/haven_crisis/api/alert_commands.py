@@ -118,7 +118,7 @@ class AlertCommands:
 
     async def record_contact(self, call: Call, request: pb.RecordContactRequest) -> alerts_pb2.Alert:
         who, limits = call.principal.id, self.desk.limits
-        _, alert = await self.desk.command(
+        before, alert = await self.desk.command(
             call,
             request.alert_id,
             lambda alert: commands.contact(alert, who, request.way, request.reached, call.now, limits),
@@ -126,7 +126,8 @@ class AlertCommands:
         )
         if request.reached:
             tell.contact_made(call.tx, alert)
-            journeys.contacted(alert, call.now)
+            if before.contacted_at is None:
+                journeys.contacted(alert, await alerts.called_at(call.tx, alert), call.now)
         return alerts.message(alert)
 
     async def record_stabilised(self, call: Call, request: pb.RecordStabilisedRequest) -> alerts_pb2.Alert:

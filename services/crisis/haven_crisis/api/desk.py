@@ -100,7 +100,7 @@ class Desk:
             tell.handed_over(tx, alert, after)
         elif after.seq != alert.seq:
             tell.acknowledged(tx, after)
-            journeys.acknowledged(after, tx.now)
+            journeys.acknowledged(after, await alerts.called_at(tx, after), tx.now)
         return after
 
 

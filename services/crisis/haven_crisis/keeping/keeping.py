@@ -136,7 +136,7 @@ class Keeping:
         async with held.lock:
             case = held.case
             self._keeper.cases[case.alert_id] = held
-            JOURNEYS.raised(case.alert_id, plan.severity, drill=plan.drill)
+            JOURNEYS.called(case.alert_id, plan.severity, self._clock.now(), drill=plan.drill)
             self._pages.plan_ids(case, plan.pages_of(turn_of(case.alert_id, case.turn)), self._clock.now())
             pages = self._pages.claim(case, self._clock.now())
             try:

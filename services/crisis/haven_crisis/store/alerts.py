@@ -107,6 +107,16 @@ async def get(tx: Tx, alert_id: str, *, lock: bool = False) -> Alert:
     return of_row(row)
 
 
+async def called_at(tx: Tx, alert: Alert) -> datetime:
+    """When the person called for help that is being answered: a call that came when help had been there counts anew."""
+    row = await tx.fetch_one(
+        """SELECT accepted_at FROM signal
+        WHERE signal_id = (SELECT cycle_signal_id FROM alert WHERE alert_id = $1)""",
+        alert.alert_id,
+    )
+    return row["accepted_at"] if row is not None else alert.raised_at
+
+
 async def open_of(tx: Tx, person_id: str) -> Alert | None:
     """The person's open alert that is no drill."""
     row = await tx.fetch_one(

@@ -303,6 +303,17 @@ async def ended(tx: Tx, page_id: str, worker: str, state: PageState, failure: st
     return row is not None
 
 
+async def given_back(tx: Tx, page_id: str, worker: str) -> bool:
+    """Queue a claimed page that was not sent, for any replica. False when its lease had run out."""
+    row = await tx.fetch_one(
+        """UPDATE page SET state = 1, worker = '', lease_until = NULL, lead = NULL
+        WHERE page_id = $1 AND worker = $2 AND state = 2 RETURNING 1""",
+        page_id,
+        worker,
+    )
+    return row is not None
+
+
 _FAILED_LATER = """UPDATE page SET state = 4, failure = $2, lease_until = NULL FROM alert
 WHERE page_id = $1 AND page.state IN (2, 3, 5) AND alert.alert_id = page.alert_id
 RETURNING page.page_id::text, page.alert_id::text, page.cycle, page.stage, page.responder_id, place, channel, attempt,
