@@ -171,8 +171,11 @@ class Pager:
             # The pages stay claimed; when their lease runs out they are sent again.
             _log.exception("page.not_sent", page_id=jobs[0].page_id, alert_id=jobs[0].alert_id)
             return
+        if outcome is None:
+            await self._give_back(*jobs)
+            return
         for job in jobs:
-            await (self._see_noted(job, outcome) if outcome is not None else self._give_back(job))
+            await self._see_noted(job, outcome)
 
     async def _see_noted(self, job: Job, outcome: Outcome) -> None:
         try:
@@ -180,19 +183,29 @@ class Pager:
         except Exception:  # noqa: BLE001 - as above
             _log.exception("page.not_noted", page_id=job.page_id, alert_id=job.alert_id)
 
-    async def _give_back(self, job: Job) -> None:
-        """The provider is so slow that the page found no place with it in time, and was not sent: the next channel at
-        once, and this one when there is a place, by whichever replica has one."""
+    async def _give_back(self, *jobs: Job) -> None:
+        """Pages found no place with a slow provider in time, and were not sent: the next channel at once, and these
+        when there is a place, by whichever replica has one.
+
+        The one that led them goes last, so that it leads no other message while one of them still counts as of this
+        one. Where one stays, it stays, until their leases run out."""
+        for job in reversed(jobs):
+            if not await self._given_back(job):
+                return
+
+    async def _given_back(self, job: Job) -> bool:
         try:
             async with self._parts.database.transaction(_PRINCIPAL) as tx:
                 alert = await self._records.alerts.get(tx, job.alert_id, lock=True)
-                if await self._records.pages.given_back(tx, job.page_id, self.worker_id):
-                    tx.wake("pages")
-                    tx.wake("gathered")
-                    if wanted(alert, job.cycle, job.stage):
-                        await self._next_channel(tx, job)
+                given_back = await self._records.pages.given_back(tx, job.page_id, self.worker_id)
+                if given_back and wanted(alert, job.cycle, job.stage):
+                    await self._next_channel(tx, job)
+                tx.wake("pages")
+                tx.wake("gathered")
         except Exception:  # noqa: BLE001 - it stays claimed; when its lease runs out it is sent again
             _log.exception("page.not_given_back", page_id=job.page_id, alert_id=job.alert_id)
+            return False
+        return given_back
 
     async def _beside(self, job: Job) -> None:
         """The provider has failed again and again: the next channel is not kept waiting for it to fail once more."""
