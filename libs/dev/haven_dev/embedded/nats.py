@@ -129,8 +129,8 @@ def configuration(
 
 
 def permissions(part: str) -> dict[str, Any]:
-    """What one part may do on NATS: tell its own events in its own stream, and read the others' events by the consumer of
-    its own name. What crisis keeps while its database is away is crisis's alone."""
+    """What one part may do on NATS: tell its own events in its own stream, and read the others' by the consumer of its
+    own name. What crisis keeps while its database is away is crisis's alone."""
     stream = f"HAVEN_{part.upper()}"
     publish = [
         f"haven.{part}.>",
