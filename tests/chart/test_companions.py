@@ -250,6 +250,26 @@ async def test_a_login_reaches_the_database_of_its_name_and_no_other(postgres: P
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda each: each["metadata"]["name"])
+def test_a_cluster_keeps_its_log_and_is_backed_up(cluster: dict[str, Any]) -> None:
+    (plugin,) = cluster["spec"]["plugins"]
+    near = [each for each in MANIFESTS if each["metadata"].get("namespace") == cluster["metadata"]["namespace"]]
+    (store,) = (each for each in near if each["kind"] == "ObjectStore")
+    (backup,) = (each["spec"] for each in near if each["kind"] == "ScheduledBackup")
+    assert plugin["isWALArchiver"]
+    assert plugin["parameters"] == {"barmanObjectName": store["metadata"]["name"]}
+    assert backup["cluster"]["name"] == cluster["metadata"]["name"]
+    assert backup["method"] == "plugin"
+    assert backup["pluginConfiguration"]["name"] == plugin["name"]
+    page = (ROOT / "docs" / "operate" / "backup.md").read_text()
+    assert f"keep {store['spec']['retentionPolicy'].removesuffix('d')} days" in page
+
+
+def test_no_two_clusters_share_a_place_for_backups() -> None:
+    places = [each["spec"]["configuration"]["destinationPath"] for each in MANIFESTS if each["kind"] == "ObjectStore"]
+    assert len(set(places)) == len(places) == len(CLUSTERS)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda each: each["metadata"]["name"])
 def test_a_login_comes_in_over_tls_alone(cluster: dict[str, Any]) -> None:
     opened, closed = (rule.split() for rule in cluster["spec"]["postgresql"]["pg_hba"])
     assert opened == ["hostssl", "sameuser", "all", "all", "scram-sha-256"]

@@ -127,10 +127,10 @@ def test_the_drill_of_helm_test_is_run(haven: Commands) -> None:
 
 
 def test_crisis_can_be_there_twice(haven: Commands) -> None:
-    """For rehearsals, say: in a namespace of its own, under the same name."""
+    """For rehearsals, say: in a namespace of its own, under the same name, with a NATS of its own."""
     haven.apply(namespace("rehearsal"), secret("haven-crisis", "rehearsal", *KEYS))
     try:
-        haven.install("install", "rehearsal", CRISIS_ONLY)
+        haven.install("install", "rehearsal", CRISIS_ONLY, nats={"url": "tls://nats.rehearsal:4222"})
         certificates(haven, "rehearsal")
         haven.until_ready("rehearsal", "crisis", 3)
     finally:

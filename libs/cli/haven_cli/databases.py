@@ -64,7 +64,9 @@ def platform() -> dict[str, dict[str, str]]:
             noted: dict[str, dict[str, str]] = json.loads(path.read_text())
             if _lives(int(noted["process"]["pid"])):
                 return noted
-    return fail("No platform runs here. Start one with `haven run`, or name a database with --database-url.")
+    return fail(
+        "No platform runs here. Name a database with HAVEN_DATABASE_URL or --database-url, or start one with `haven run`."
+    )
 
 
 def _lives(pid: int) -> bool:

@@ -1,6 +1,7 @@
 """The embedded servers: they start, keep what they were told, and keep parts apart."""
 
 import asyncio
+import json
 import ssl
 import subprocess
 import sys
@@ -100,6 +101,43 @@ async def test_a_part_tells_its_own_events_and_no_others(tmp_path: Path) -> None
         crisis = await connect(server, authority, "crisis")
         assert (await crisis.jetstream().stream_info("HAVEN_CRISIS")).state.messages == 1
         await crisis.close()
+    finally:
+        await server.stop()
+
+
+async def test_a_part_reads_as_itself_and_touches_no_other_reader(tmp_path: Path) -> None:
+    authority = Pki(tmp_path / "pki")
+    server = Nats(tmp_path, authority)
+    await server.start()
+    try:
+        names = ("crisis", "billing", "intake")
+        crisis, billing, intake = [await connect(server, authority, name) for name in names]
+        told = crisis.jetstream()
+        await told.add_stream(name="HAVEN_CRISIS", subjects=["haven.crisis.>"])
+        await told.publish("haven.crisis.alert.raised.v1", b"1")
+        reader = await billing.jetstream().pull_subscribe("haven.crisis.>", durable="billing", stream="HAVEN_CRISIS")
+        (message,) = await reader.fetch(1, timeout=5)
+        other = intake.jetstream(timeout=0.5)
+        asked = intake.request("$JS.API.CONSUMER.MSG.NEXT.HAVEN_CRISIS.billing", b"1", timeout=0.5)
+        for attempt in (
+            other.delete_consumer("HAVEN_CRISIS", "billing"),
+            other.consumer_info("HAVEN_CRISIS", "billing"),
+            other.pull_subscribe("haven.crisis.>", durable="billing", stream="HAVEN_CRISIS"),
+            other.subscribe("haven.crisis.>", stream="HAVEN_CRISIS"),
+            asked,
+            intake.request(message.reply, b"+ACK", timeout=0.5),
+        ):
+            with pytest.raises((APIError, TimeoutError, nats.errors.Error)):
+                await attempt
+        as_another = {"stream_name": "HAVEN_CRISIS", "config": {"durable_name": "billing", "ack_policy": "explicit"}}
+        for kind in ("DURABLE.CREATE", "CREATE"):
+            subject = f"$JS.API.CONSUMER.{kind}.HAVEN_CRISIS.intake"
+            refused = await intake.request(subject, json.dumps(as_another).encode(), timeout=5)
+            assert "error" in json.loads(refused.data)
+        assert (await billing.jetstream().consumer_info("HAVEN_CRISIS", "billing")).num_ack_pending == 1
+        await message.ack_sync(timeout=5)
+        assert (await billing.jetstream().consumer_info("HAVEN_CRISIS", "billing")).num_ack_pending == 0
+        await asyncio.gather(crisis.close(), billing.close(), intake.close())
     finally:
         await server.stop()
 

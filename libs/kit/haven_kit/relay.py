@@ -27,10 +27,14 @@ _log = logs.get(__name__)
 
 _PENDING = """SELECT seq, event_id::text AS event_id, key, subject, payload, traceparent, occurred_at, replays
 FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1"""
+_WAITING = """SELECT count(*) AS pending, min(occurred_at) AS oldest
+FROM (SELECT occurred_at FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1) AS waiting"""
+COUNTED = 10_000
+"""The most that `haven_outbox_pending` counts to."""
 
 
 class Relay:
-    """One service's relay. At most one replica runs it at a time."""
+    """One service's relay. At most one replica publishes at a time; every one measures what waits."""
 
     def __init__(self, service: str, database: Database, messaging: Messaging) -> None:
         self._service = service
@@ -39,9 +43,11 @@ class Relay:
         self._principal = system(f"{service}/relay")
 
     def workers(self) -> tuple[Worker, ...]:
-        """The relay and the sweep of what was published long ago."""
+        """The relay, the measure of what waits for it, and the sweep of what was published long ago."""
         return (
             Worker("relay", self.publish_pending, every=timedelta(seconds=1), wake="relay", exclusive=True),
+            # On every replica: a value that only the holder of the lock sets would stay when the lock moves on.
+            Worker("outbox-watch", self.measure, every=timedelta(seconds=5)),
             Worker("outbox-sweep", self.sweep, every=timedelta(hours=1), exclusive=True),
         )
 
@@ -54,8 +60,6 @@ class Relay:
             raise Unavailable("NATS") from None
         async with self._database.transaction(self._principal) as tx:
             rows = await tx.read(_PENDING, BATCH)
-        metrics.OUTBOX_PENDING.set(len(rows))
-        metrics.OUTBOX_AGE.set((tx.now - rows[0]["occurred_at"]).total_seconds() if rows else 0)
         if not rows:
             return False
         by_key: defaultdict[str, list[asyncpg.Record]] = defaultdict(list)
@@ -69,6 +73,14 @@ class Relay:
             tx.write("UPDATE outbox SET published_at = $1 WHERE seq = ANY($2)", tx.now, published)
         metrics.RELAY_PUBLISHED.inc(len(published))
         return len(published) == BATCH
+
+    async def measure(self) -> bool:
+        """Count what waits, and tell its age. Needs no NATS."""
+        async with self._database.transaction(self._principal) as tx:
+            row = (await tx.read(_WAITING, COUNTED))[0]
+        metrics.OUTBOX_PENDING.set(row["pending"])
+        metrics.OUTBOX_AGE.set((tx.now - row["oldest"]).total_seconds() if row["pending"] else 0)
+        return False
 
     async def _in_order(self, stream: JetStreamContext, rows: list[asyncpg.Record]) -> list[int]:
         # The first that fails holds back the rest of its aggregate until the next sweep.

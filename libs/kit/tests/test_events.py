@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from haven.intake.v1 import events_pb2
+from prometheus_client import REGISTRY
 
 from haven_kit import ids
 from haven_kit.consumer import Consumer
@@ -204,6 +206,41 @@ async def test_while_nats_is_away_commands_succeed_and_everything_arrives_once_a
     await nats_server.start()
     await road.tell("after")
     await road.all_effects(["before", *during, "after"])
+
+
+async def test_what_waits_is_measured_on_every_replica_and_without_nats(
+    haven: Module, kit_databases: Callable[[str], Awaitable[Database]]
+) -> None:
+    database = await kit_databases("watched")
+    settings = await haven.settings(Settings, "intake", database_url=database.url)
+    never_there = Relay("intake", database, Messaging(settings, "intake"))
+    other = await asyncpg.connect(database.url)
+    loops = [WorkerLoop(each, database) for each in never_there.workers()]
+    try:
+        assert await other.fetchval("SELECT pg_try_advisory_lock(hashtextextended('relay', 0))")
+        for loop in loops:
+            loop.start()
+        async with database.transaction(WHO) as tx:
+            tx.emit(events_pb2.ReferralReceived(referral_id="waits"), key="waits")
+        await eventually(lambda: _look(database) and _gauge("haven_outbox_oldest_seconds") > 0, timeout=20)
+        assert _gauge("haven_outbox_pending") == 1
+        await other.execute("UPDATE outbox SET published_at = now()")  # the other replica reached NATS
+        await eventually(lambda: _look(database) and _gauge("haven_outbox_pending") == 0, timeout=20)
+        assert _gauge("haven_outbox_oldest_seconds") == 0
+    finally:
+        for loop in loops:
+            await loop.stop(2)
+        await other.close()
+
+
+def _look(database: Database) -> bool:
+    """Have the loop look now."""
+    database.wake.ring("outbox-watch")
+    return True
+
+
+def _gauge(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
 
 
 async def test_a_replay_brings_lost_events_and_repeats_none(road: Pair) -> None:

@@ -129,8 +129,8 @@ def configuration(
 
 
 def permissions(part: str) -> dict[str, Any]:
-    """What one part may do on NATS: tell its own events in its own stream, and read the others' events. What crisis
-    keeps while its database is away is crisis's alone."""
+    """What one part may do on NATS: tell its own events in its own stream, and read the others' by the consumer of its
+    own name. What crisis keeps while its database is away is crisis's alone."""
     stream = f"HAVEN_{part.upper()}"
     publish = [
         f"haven.{part}.>",
@@ -138,12 +138,16 @@ def permissions(part: str) -> dict[str, Any]:
         f"$JS.API.STREAM.*.{stream}",
         "$JS.API.STREAM.NAMES",
         "$JS.API.STREAM.INFO.*",
-        "$JS.API.CONSUMER.>",
-        "$JS.ACK.>",
+        f"$JS.API.CONSUMER.DURABLE.CREATE.*.{part}",
+        f"$JS.API.CONSUMER.CREATE.*.{part}",
+        f"$JS.API.CONSUMER.CREATE.*.{part}.>",
+        f"$JS.API.CONSUMER.INFO.*.{part}",
+        f"$JS.API.CONSUMER.MSG.NEXT.*.{part}",
+        f"$JS.ACK.*.{part}.>",
     ]
     if part == "crisis":
         publish += ["crisis.kept.>", f"$JS.API.STREAM.*.{_KEPT}", f"$JS.API.STREAM.MSG.*.{_KEPT}"]
-    reads = [f"$JS.API.CONSUMER.{each}" for each in (f"*.{_KEPT}", f"*.{_KEPT}.>", f"*.*.{_KEPT}.>")]
+    reads = [f"$JS.API.CONSUMER.{each}" for each in (f"*.{_KEPT}.>", f"*.*.{_KEPT}.>")]
     return {"publish": {"allow": publish, "deny": reads}, "subscribe": {"allow": [f"_INBOX.{part}.>"]}}
 
 
