@@ -145,7 +145,9 @@ class Model:
         self.loop = VirtualLoop(Random(0), fatal=AssertionError)
         self.server = Server(self.loop, Calm(), _nothing)
         self._records = records(lambda: 1)
-        self._database = MemoryDatabase(self.server, self.loop.owner("one"), clock, Wake(Address("postgresql://nowhere")))
+        self._database = MemoryDatabase(
+            self.server, self.loop.owner("one"), clock, Wake(Address("postgresql://nowhere"))
+        )
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._open: dict[int, tuple[Any, Tx]] = {}
 
