@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
+import time
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from haven_edge.limits import TokenBuckets
 from haven_edge.surface import Surface, SurfaceError
@@ -47,10 +51,35 @@ async def test_an_account_beyond_its_rate_waits_but_its_calls_for_help_do_not(op
         assert (await site.call("GET", THING, headers=other))[0] == 200
 
 
-async def test_an_address_beyond_its_rate_waits_even_before_its_token_is_looked_at(open_site):
+async def test_strangers_at_an_address_are_held_to_its_rate_and_whoever_is_signed_in_there_is_not(open_site):
     async with open_site(address_rate=0.1, address_burst=2) as site:
         assert [(await site.call("GET", THING, headers={}))[0] for _ in range(3)] == [401, 401, 429]
-        assert (await site.call("POST", "/v1/signals", json={}))[0] == 200
+        assert (await site.call("GET", THING, headers={"Authorization": "Bearer guess"}))[0] == 429
+        assert {(await site.call("GET", THING))[0] for _ in range(5)} == {200}
+
+
+async def test_no_stranger_shuts_the_help_button(open_site):
+    async with open_site(help_rate=0.01, help_burst=100) as site:
+        for headers in ({}, {"Authorization": "Bearer guess"}, {"Authorization": f"Bearer {_of_another_issuer()}"}):
+            answers = [await site.call("POST", "/v1/signals", headers=headers, json={}) for _ in range(50)]
+        assert [status for status, _, _ in answers] == [429] * 50
+        assert "988" in str(answers[-1][2]["help"])
+        assert {(await site.call("POST", "/v1/signals", json={}))[0] for _ in range(5)} == {200}
+        # Whoever's sign-in has ended is told so, to sign in again.
+        ended = {"Authorization": f"Bearer {site.issuer.token('participant', lifetime_s=-60)}"}
+        assert (await site.call("POST", "/v1/signals", headers=ended, json={}))[0] == 401
+
+
+def _of_another_issuer():
+    key = ec.generate_private_key(ec.SECP256R1())
+    claims = {"sub": "stranger", "exp": int(time.time()) + 600}
+    return jwt.encode(claims, key, "ES256", headers={"kid": secrets.token_hex(8)})
+
+
+async def test_an_account_is_held_to_its_rate_where_its_role_opens_nothing(open_site):
+    async with open_site(person_rate=0.1, person_burst=2) as site:
+        biller = site.headers("biller")
+        assert [(await site.call("DELETE", THING, headers=biller))[0] for _ in range(3)] == [403, 403, 429]
 
 
 async def test_an_address_beyond_its_rate_waits_beside_the_api_too_and_health_is_told_all_the_same(open_site):

@@ -43,6 +43,21 @@ async def test_what_a_service_says_becomes_a_problem(site, error, status, kind):
     assert "help" not in body
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.Internal(), "Something went wrong on our side. Try again."),
+        (errors.DeadlineExceeded("Late."), "It was not answered in time. Look whether it was done, then try again."),
+    ],
+)
+async def test_what_people_read_is_for_people_and_the_page_of_the_problem_for_developers(site, error, told):
+    site.probe.answers["CreateThing"] = error
+    _, _, body = await site.call("POST", "/v1/things", json={})
+    assert body["detail"] == told
+    async with site.http.get(site.url + body["type"]) as page:
+        assert "Idempotency-Key" in await page.text()
+
+
 async def test_violations_of_a_service_are_in_public_case(site):
     site.probe.answers["CreateThing"] = errors.Invalid("a_field.inner_name[2].size_2x", "string.max_len", "is too long")
     _, _, body = await site.call("POST", "/v1/things", json={})

@@ -50,11 +50,13 @@ def create_app(
     *,
     readiness: Readiness,
     more: Sequence[BaseRoute] = (),
+    unlimited: tuple[str, ...] = (),
     limits: Limits | None = None,
 ) -> tuple[FastAPI, Api]:
     """The application, and its API so that streams can be drained.
 
-    `more` are routes beside the contracts'. They may raise Problem and the errors of haven_kit.errors.
+    `more` are routes beside the contracts'. They may raise Problem and the errors of haven_kit.errors. Those whose path
+    begins with one of `unlimited` are not held to the rate of the client's address.
     """
     app = FastAPI(
         openapi_url=None,
@@ -79,7 +81,7 @@ def create_app(
             expose_headers=_SHOWN,
             max_age=600,
         )
-    app.add_middleware(Limited, limits=limits, except_under=(PREFIX, *_HEALTH))
+    app.add_middleware(Limited, limits=limits, except_under=(PREFIX, *_HEALTH, *unlimited))
     app.add_middleware(SecurityHeaders, tls=settings.public_tls or settings.public_certificate is not None)
     return app, api
 

@@ -16,7 +16,7 @@ from haven_kit.identity import TokenVerifier
 
 
 class HttpEdge:
-    """Serves the public methods of a surface, and `more` routes beside them."""
+    """Serves the public methods of a surface, and `more` routes beside them, as `create_app` says."""
 
     def __init__(
         self,
@@ -27,11 +27,14 @@ class HttpEdge:
         *,
         readiness: Readiness,
         more: Sequence[BaseRoute] = (),
+        unlimited: tuple[str, ...] = (),
     ) -> None:
         self._settings = settings
         self._readiness = readiness
         self._draining = False
-        app, self._api = create_app(surface, channels, verifier, settings, readiness=self.readiness, more=more)
+        app, self._api = create_app(
+            surface, channels, verifier, settings, readiness=self.readiness, more=more, unlimited=unlimited
+        )
         self._http = HttpServer(app, settings)
 
     @property

@@ -37,6 +37,12 @@ class TokenBuckets:
             self._buckets.popitem(last=False)
         return short / self._rate
 
+    def admit(self, key: str) -> None:
+        """Take one token. Raises Problem 429 where there is none."""
+        wait = self.take(key)
+        if wait > 0:
+            raise Problem("too_many_requests", "Too many requests in a short time.", retry_after=wait)
+
 
 class Limits:
     """The limits of one gateway process."""
@@ -53,13 +59,13 @@ class Limits:
         self._streams: Counter[str] = Counter()
 
     def admit_address(self, address: str, for_help: bool) -> None:
-        """Count a request of a client address. Raises Problem 429."""
-        _check((self._help if for_help else self._addresses).take("address " + address))
+        """Count a request of a client address, where nothing proves who sends it. Raises Problem 429."""
+        (self._help if for_help else self._addresses).admit("address " + address)
 
     @contextmanager
     def running(self, person: str, *, for_help: bool, stream: bool) -> Iterator[None]:
         """Count a request of an account while it runs. Raises Problem 429, or 503 when all places are taken."""
-        _check((self._help if for_help else self._people).take("person " + person))
+        (self._help if for_help else self._people).admit("person " + person)
         if for_help:
             yield
             return
@@ -77,8 +83,3 @@ class Limits:
             counted[person] -= 1
             if not counted[person]:
                 del counted[person]
-
-
-def _check(wait: float) -> None:
-    if wait > 0:
-        raise Problem("too_many_requests", "Too many requests in a short time.", retry_after=wait)

@@ -50,7 +50,7 @@ class SecurityHeaders:
 
 
 class Limited:
-    """Holds client addresses to their rate on routes beside the API, which sees to its own, and beside health."""
+    """Holds client addresses to their rate, but on routes under `except_under`, which see to their own or need none."""
 
     def __init__(self, app: ASGIApp, *, limits: Limits, except_under: tuple[str, ...]) -> None:
         self._app = app

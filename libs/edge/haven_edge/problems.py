@@ -26,7 +26,9 @@ class Kind:
     status: int
     title: str
     advice: str
-    """What a developer can do about it, in a sentence."""
+    """What a developer can do about it, in a sentence. Its page tells it."""
+    told: str = ""
+    """What a person reads where nothing says more; the advice, where that is for anybody."""
 
 
 KINDS: dict[str, Kind] = {
@@ -49,11 +51,19 @@ KINDS: dict[str, Kind] = {
     "headers_too_large": Kind(431, "Headers too large", "Send fewer or shorter headers."),
     "cancelled": Kind(499, "Cancelled", "The request was given up before it was answered."),
     "internal": Kind(
-        500, "Something went wrong", "Repeat with the same Idempotency-Key. The trace id finds the cause."
+        500,
+        "Something went wrong",
+        "Repeat with the same Idempotency-Key. The trace id finds the cause.",
+        "Something went wrong on our side. Try again.",
     ),
     "unimplemented": Kind(501, "Not available", "This release does not answer the call."),
     "unavailable": Kind(503, "Not reachable at the moment", "Wait as long as `Retry-After` says and repeat."),
-    "timeout": Kind(504, "Not answered in time", "Repeat with the same Idempotency-Key."),
+    "timeout": Kind(
+        504,
+        "Not answered in time",
+        "Repeat with the same Idempotency-Key.",
+        "It was not answered in time. Look whether it was done, then try again.",
+    ),
 }
 
 _BY_CODE = {
@@ -91,7 +101,7 @@ class Problem(Exception):
         super().__init__(kind)
         self.kind = kind
         self.status = KINDS[kind].status
-        self.detail = detail or KINDS[kind].advice
+        self.detail = detail or KINDS[kind].told or KINDS[kind].advice
         self.rule = rule
         self.violations = violations
         self.retry_after = retry_after if retry_after is not None else _DEFAULT_RETRY.get(kind)

@@ -107,14 +107,13 @@ class Api(BaseRoute):
             return status
 
     async def _admitted(self, endpoint: Endpoint, exchange: Exchange, raw_path: bytes, parameters: list[str]) -> int:
-        self._limits.admit_address(exchange.client, endpoint.for_help)
-        if not endpoint.for_help:  # nobody is refused help for the form of the request
-            check_accept(exchange, endpoint.media_type)
-        principal = await self._identify(exchange)
-        if principal.roles.isdisjoint(endpoint.method.roles):
-            raise Problem("denied")
+        principal = await self._identify(exchange, endpoint.for_help)
         stream = endpoint.method.streaming
         with self._limits.running(principal.id, for_help=endpoint.for_help, stream=stream):
+            if principal.roles.isdisjoint(endpoint.method.roles):
+                raise Problem("denied")
+            if not endpoint.for_help:  # nobody is refused help for the form of the request
+                check_accept(exchange, endpoint.media_type)
             body = await self._body(endpoint, exchange)
             message = endpoint.binding.message(parameters, exchange.query, body)
             apply_if_match(exchange, message, endpoint.takes_etag)
@@ -124,7 +123,19 @@ class Api(BaseRoute):
             response = await self._call(endpoint, exchange, message, metadata)
             return await _reply(endpoint, exchange, raw_path, response)
 
-    async def _identify(self, exchange: Exchange) -> Principal:
+    async def _identify(self, exchange: Exchange, for_help: bool) -> Principal:
+        """Who asks. Raises Unauthenticated, or Problem 429 where too much without a good token came from the address.
+
+        What has one never counts against its address: all clients may share a proxy's, and no stranger shuts them out.
+        """
+        try:
+            return await self._verified(exchange)
+        except Unauthenticated as error:
+            if error.reason != "token_expired":  # it was a good one: its holder is told to sign in again
+                self._limits.admit_address(exchange.client, for_help)
+            raise
+
+    async def _verified(self, exchange: Exchange) -> Principal:
         scheme, _, token = exchange.text(b"authorization").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Please sign in.", reason="token_missing")

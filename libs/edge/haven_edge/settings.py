@@ -40,10 +40,14 @@ class EdgeSettings(Settings):
 
     person_rate: float = Field(default=100, gt=0, description="Requests a second that one account may make, lasting.")
     person_burst: float = Field(default=200, ge=1, description="And at once.")
-    address_rate: float = Field(default=500, gt=0, description="Requests a second from one client address, lasting.")
+    address_rate: float = Field(
+        default=500, gt=0, description="Requests a second without a valid token from one client address, lasting."
+    )
     address_burst: float = Field(default=1000, ge=1, description="And at once.")
     help_rate: float = Field(
-        default=50, gt=0, description="Calls for help a second from one account or address, lasting."
+        default=50,
+        gt=0,
+        description="Calls for help a second from one account, or without a valid token from one address, lasting.",
     )
     help_burst: float = Field(default=500, ge=100, description="And at once.")
     person_in_flight: int = Field(default=64, ge=1, description="Requests of one account that may run at once.")

@@ -33,6 +33,7 @@ from haven_kit.clock import Clock
 from haven_kit.errors import HavenError, Unavailable
 from haven_kit.identity import Principal, system
 from haven_kit.pool import Pool
+from haven_kit.postgres import DIALECT, Address
 from haven_kit.wake import Wake
 
 STATEMENT_TIMEOUT_MS = 10_000
@@ -293,26 +294,31 @@ class Database:
     ) -> None:
         self.clock = clock
         self.url = url
-        self.wake = wake or Wake(url)
+        self.address = Address(url)
+        self.wake = wake or Wake(self.address)
+        self._application = application
         self._beside: list[Database] = []
         self._engine: AsyncEngine = create_async_engine(
-            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            DIALECT,
             # Tx begins and commits by itself, so that Core and plain SQL share one transaction.
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
             hide_parameters=True,
-            connect_args={
-                "timeout": CONNECT_TIMEOUT_S,
-                "command_timeout": ANSWER_TIMEOUT_S,
-                "server_settings": {
-                    "application_name": application,
-                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                    "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
-                    "timezone": "UTC",
-                },
-            },
+            async_creator=self._connect,
         )
         self._pool = Pool(self._engine, pool_size)
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await self.address.connect(
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=ANSWER_TIMEOUT_S,
+            settings={
+                "application_name": self._application,
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+                "timezone": "UTC",
+            },
+        )
 
     def beside(self, pool_size: int, application: str) -> Database:
         """The same database through a pool of its own, for work that must not queue behind any other. It wakes the

@@ -26,6 +26,7 @@ from haven_kit.inside import OwnChannel
 from haven_kit.issuer_keys import IssuerKeys
 from haven_kit.messaging import Messaging
 from haven_kit.pipeline import Pipeline
+from haven_kit.postgres import Address, TlsFailed
 from haven_kit.reactions import Reaction, Reactor
 from haven_kit.relay import Relay
 from haven_kit.server import Api, Check, Server
@@ -260,11 +261,17 @@ def main(spec: Spec[S], argv: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(argv)
     settings = spec.settings.load(service=spec.name)
     logs.setup(spec.name, settings.log_level, strict=settings.environment != "production")
+    url = settings.database_url.get_secret_value()
+    if settings.environment == "production" and not Address(url).verified:
+        _log.warning("database.certificate_unchecked")
     try:
         if chosen.command == "migrate":
-            uvloop.run(migrations.migrate(settings.database_url.get_secret_value(), spec.package))
+            uvloop.run(migrations.migrate(url, spec.package))
         else:
             uvloop.run(_serve(spec, settings))
     except contract.ContractError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(78)
+    except TlsFailed as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)

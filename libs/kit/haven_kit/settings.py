@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
 from haven_kit.clock import Clock, SystemClock, TurnedClock
+from haven_kit.postgres import Address
 
 PREFIX = "HAVEN_"
 _TARGET = "TARGET_"
@@ -53,7 +54,7 @@ class Settings(BaseSettings):
         default=None, ge=0, le=65535, description="gRPC health without TLS, for probes; none unless set."
     )
 
-    database_url: SecretStr = Field(description="postgresql://user:password@host:port/name")
+    database_url: SecretStr = Field(description="postgresql://user:password@host:port/name?sslmode=verify-full")
     database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections of this replica.")
     nats_url: str = Field(description="nats://host:port or tls://host:port, several with commas between them.")
     nats_user: str | None = Field(default=None, description="This service's user on NATS.")
@@ -89,6 +90,12 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=20, ge=0, le=600, description="For calls under way, after SIGTERM.")
     clock_file: Path | None = Field(default=None, description="Development only: seconds to set the clock forward by.")
     version: str = Field(default="0", description="The release that runs, as telemetry names it.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgresql(cls, url: SecretStr) -> SecretStr:
+        Address(url.get_secret_value())
+        return url
 
     @model_validator(mode="after")
     def _production_is_safe(self) -> Self:

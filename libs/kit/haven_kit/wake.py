@@ -12,6 +12,7 @@ from collections import defaultdict
 import asyncpg
 
 from haven_kit import logs, tasks
+from haven_kit.postgres import Address
 
 _CHANNEL = "haven_wake"
 _RETRY_S = 0.5
@@ -23,8 +24,8 @@ _log = logs.get(__name__)
 class Wake:
     """The bells of one service's workers."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, address: Address) -> None:
+        self._address = address
         self._bells: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._unsent: set[str] = set()
         self._something_unsent = asyncio.Event()
@@ -70,7 +71,7 @@ class Wake:
                 await asyncio.sleep(_RETRY_S)
 
     async def _carry_on_one_connection(self) -> None:
-        connection = await asyncpg.connect(self._url, timeout=2)
+        connection = await self._address.connect(timeout=2)
         try:
             await connection.add_listener(_CHANNEL, self._heard)
             for bell in self._bells.values():

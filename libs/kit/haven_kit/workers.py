@@ -115,7 +115,7 @@ class WorkerLoop:
             self._check_at = time.monotonic() + LOCK_CHECK_S
             return True
         with reachable():
-            connection = await asyncpg.connect(self._database.url, timeout=2, server_settings=_KEEPALIVE)
+            connection = await self._database.address.connect(timeout=2, settings=_KEEPALIVE)
         try:
             mine = await connection.fetchval(
                 "SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._worker.name, timeout=LOCK_CHECK_S

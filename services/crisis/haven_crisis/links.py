@@ -49,6 +49,10 @@ class Links:
         """What a link ends with: page, end, and a keyed hash over both."""
         return self._signed("page link", UUID(page_id).bytes + _seconds(now + self._good_for))
 
+    def made(self, token: str) -> bool:
+        """Whether a link with this token was made here, be it over or not."""
+        return self._read("page link", token, 16 + _TIME) is not None
+
     def page(self, token: str, now: datetime) -> str:
         """The id of the page that a link is for. Raises NoLink, or LinkOver."""
         held = self._read("page link", token, 16 + _TIME)

@@ -19,6 +19,7 @@ from haven_crisis.store import alerts
 from haven_kit.clock import FakeClock
 from haven_kit.database import Database, Tx
 from haven_kit.identity import system
+from haven_kit.postgres import Address
 from haven_kit.wake import Wake
 
 Operation = Callable[[Tx, Records], Awaitable[Any]]
@@ -144,7 +145,9 @@ class Model:
         self.loop = VirtualLoop(Random(0), fatal=AssertionError)
         self.server = Server(self.loop, Calm(), _nothing)
         self._records = records(lambda: 1)
-        self._database = MemoryDatabase(self.server, self.loop.owner("one"), clock, Wake("postgresql://nowhere"))
+        self._database = MemoryDatabase(
+            self.server, self.loop.owner("one"), clock, Wake(Address("postgresql://nowhere"))
+        )
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._open: dict[int, tuple[Any, Tx]] = {}
 

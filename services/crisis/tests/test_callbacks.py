@@ -182,6 +182,16 @@ async def test_what_twilio_has_not_signed_is_refused(phones: Phones, person_id: 
     assert await holder(phones, alert_id) == ""
 
 
+async def test_whoever_sends_what_is_not_signed_is_slowed_down_and_twilio_is_not(
+    phones: Phones, person_id: str
+) -> None:
+    alert_id = await paged(phones, person_id)
+    address = f"{phones.edge}/callbacks/twilio/message"
+    assert {(await get(address, "POST", data={"Body": "yes"}))[0] for _ in range(120)} == {403, 429}
+    assert (await phones.twilio.reply(PHONES["first"], replies.code(alert_id))).status == 200
+    assert await holder(phones, alert_id) == "first"
+
+
 async def test_a_report_about_no_page_of_ours_changes_nothing(phones: Phones) -> None:
     unknown = f"{STATUS}?page={ids.new_id()}"
     assert (await phones.twilio.tell(unknown, {"MessageSid": "SMx", "MessageStatus": "failed"})).status == 204

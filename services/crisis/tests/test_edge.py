@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from haven.crisis.v1.signals_pb2 import SignalSource
 
+from haven_edge.limits import TokenBuckets
 from haven_kit import ids
 
 from .world import World
@@ -62,6 +65,24 @@ async def test_who_is_not_signed_in_is_told_how_to_get_help(client: Client) -> N
     assert (status, body["type"]) == (401, "/problems/unauthenticated")
     assert "988" in str(body["help"])
     assert headers["WWW-Authenticate"].startswith("Bearer")
+
+
+async def test_no_stranger_shuts_what_others_at_their_address_need(
+    world: World, client: Client, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge: Any = world.crisis.process.edge
+    for name in ("_addresses", "_help"):
+        monkeypatch.setattr(edge._api._limits, name, TokenBuckets(0.01, 30, time.monotonic))
+    for verb, path in (("GET", "/problems/denied"), ("POST", "/v1/signals")):
+        answers = [(await client.call(verb, path))[0] for _ in range(40)]
+        assert answers[-1] == 429, path
+    assert (await client.call("POST", "/v1/signals", world.participant(person_id), json={}))[0] == 200
+    assert (await client.call("GET", "/v1/alerts", world.staff("first")))[0] == 200
+    assert (await client.call("GET", "/console/"))[0] == 200
+    assert (await client.call("GET", "/p/x"))[0] == 404
+    assert (await client.call("POST", f"/inbound/v1/{ids.new_id()}"))[0] == 401
+    # Twilio is not set up here.
+    assert (await client.call("POST", "/callbacks/twilio/status"))[0] == 404
 
 
 async def test_a_role_opens_only_its_own_methods(world: World, client: Client, person_id: str) -> None:

@@ -145,13 +145,28 @@ async def test_a_program_asks_and_taps(phones: Phones, person_id: str) -> None:
 async def test_whoever_tries_many_links_is_slowed_down(phones: Phones, person_id: str) -> None:
     _, link = await paged(phones, person_id)
     base = link.rpartition("/")[0]
+    assert {404, 429} == await statuses(f"{base}/guess", 120)
+    # Nobody's link is shut by what others at their address do, even where all come through one proxy.
+    assert await statuses(link, 10) == {200}
+
+
+async def test_a_scanner_that_goes_on_opening_one_link_is_slowed_down_at_that_link(
+    phones: Phones, person_id: str
+) -> None:
+    _, link = await paged(phones, person_id)
+    _, other = await paged(phones, ids.new_id())
+    assert await statuses(link, 120) == {200, 429}
+    assert await statuses(other, 10) == {200}
+
+
+async def statuses(link: str, count: int) -> set[int]:
+    found = set()
     async with aiohttp.ClientSession() as http:
-        statuses = []
-        for _ in range(120):
-            async with http.get(f"{base}/guess") as answer:
-                statuses.append(answer.status)
+        for _ in range(count):
+            async with http.get(link) as answer:
+                found.add(answer.status)
                 assert answer.status != 429 or int(answer.headers["Retry-After"]) >= 1
-    assert {404, 429} == set(statuses)
+    return found
 
 
 def ids_pattern() -> str:

@@ -17,7 +17,7 @@ class GatewaySettings(EdgeSettings):
     """What the gateway needs to be told. It keeps nothing, so it needs no database, no NATS and no keys."""
 
     service: str = "gateway"
-    database_url: SecretStr = SecretStr("")
+    database_url: SecretStr = Field(default=SecretStr(""), validate_default=False)
     nats_url: str = ""
     keyset_file: Path = Path()
     max_request_bytes: int = Field(default=17 * _MIB, ge=1024, description="The largest gRPC message either way.")

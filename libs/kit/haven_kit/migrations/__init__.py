@@ -18,8 +18,11 @@ from sqlalchemy.pool import NullPool
 
 from haven_kit.database import Database
 from haven_kit.identity import system
+from haven_kit.postgres import DIALECT, Address
 
 LOCK = "migrate"
+CONNECT_TIMEOUT_S = 60.0
+"""A database may still be starting while the first release is installed."""
 
 
 def config(package: str, connection: Connection | None = None) -> Config:
@@ -40,8 +43,11 @@ def steps(package: str) -> tuple[str, frozenset[str]]:
 
 
 async def migrate(url: str, package: str) -> None:
-    """Bring a database up to the newest step. Two at once wait for each other."""
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=NullPool)
+    """Bring a database up to the newest step. Two at once wait for each other. Raises AddressError and TlsFailed."""
+    address = Address(url)
+    engine = create_async_engine(
+        DIALECT, poolclass=NullPool, async_creator=lambda: address.connect(timeout=CONNECT_TIMEOUT_S)
+    )
     try:
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock(hashtextextended('{LOCK}', 0))")

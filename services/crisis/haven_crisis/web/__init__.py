@@ -21,6 +21,10 @@ from haven_edge.surface import Surface
 from haven_kit.identity import TokenVerifier
 from haven_kit.service import Edge, Inside, Parts
 
+UNLIMITED = ("/p/", "/callbacks/", "/inbound/", "/console")
+"""What may not be shut by others at its reader's address, who may be everyone behind one proxy: requests that carry
+their own proof, or files that cost no more than a refusal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Web:
@@ -60,6 +64,7 @@ def edge(parts: Parts[CrisisSettings], desk: Desk, channels: Channels) -> Callab
             parts.settings,
             readiness=lambda: {"sign_in_keys": inside.can_verify()},
             more=routes(web),
+            unlimited=UNLIMITED,
         )
 
     return made

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from haven_crisis.store import deliveries
 from haven_crisis.store.deliveries import Paged, Report
 from haven_crisis.store.pages import PageState
 from haven_edge import bodies
+from haven_edge.limits import TokenBuckets
 from haven_edge.problems import Problem
 from haven_kit import logs
 from haven_kit.errors import Overloaded, Unavailable
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from haven_crisis.web import Web
 
 MAX_BODY = 64 * 1024
+RATE, BURST = 5.0, 60.0
+"""Requests a second that Twilio has not signed, from one address, lasting and at once."""
 NEWEST = 200
 ANSWERED_WITHIN = timedelta(hours=24)
 """How old the page may be that a text message answers."""
@@ -73,6 +77,7 @@ class TwilioCallbacks:
         self._base = settings.crisis_url
         self._token = settings.twilio_auth_token
         self._account = settings.twilio_account_sid
+        self._unsigned = TokenBuckets(RATE, BURST, time.monotonic)
 
     async def status(self, request: Request) -> Response:
         """How a message or a call went."""
@@ -177,6 +182,7 @@ class TwilioCallbacks:
             raise Problem("not_found")
         due = twilio.signature(self._token.get_secret_value(), f"{self._base}{request.url.path}{query}", form)
         if not hmac.compare_digest(given.encode(), due.encode()) or fields.get("AccountSid") != self._account:
+            self._unsigned.admit(request.client.host if request.client else "")
             _log.warning("callback.not_signed", path=request.url.path)
             raise Problem("denied", "The signature does not hold.")
         return fields

@@ -28,7 +28,6 @@ from haven_crisis.store.deliveries import Paged
 from haven_crisis.web.link_page import TEXTS, TO_TAKE, State, shown
 from haven_edge import bodies
 from haven_edge.limits import TokenBuckets
-from haven_edge.problems import Problem
 from haven_kit import logs
 from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from haven_crisis.web import Web
 
 RATE, BURST = 5.0, 60.0
-"""Requests a second from one address, lasting and at once: a team behind one address answers, a guesser does not."""
+"""Requests a second, lasting and at once: for one link; and for one address, with links that are none."""
 MAX_BODY = 4096
 _JSON = "application/json"
 _PRINCIPAL = system("crisis/links")
@@ -142,9 +141,12 @@ class LinkPages:
         return shown(seen.state, drill=seen.drill, alerts=seen.alerts, tap=tap, console=console)
 
     def _admit(self, request: Request) -> None:
-        wait = self._buckets.take(request.client.host if request.client else "")
-        if wait > 0:
-            raise Problem("too_many_requests", "Too many requests in a short time.", retry_after=wait)
+        """Hold a link to its own rate, so that nobody at its reader's address uses it up, and a guesser to theirs."""
+        token = request.path_params["token"]
+        if self._links.made(token):
+            self._buckets.admit(f"link {token}")
+        else:
+            self._buckets.admit(f"address {request.client.host if request.client else ''}")
 
 
 def routes(web: Web) -> list[BaseRoute]:
