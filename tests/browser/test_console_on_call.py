@@ -62,11 +62,11 @@ async def test_a_channel_is_added_and_shown_to_reach_its_owner(clinic: Clinic) -
         await console.page.get_by_label("Address or number").fill(ADDRESS)
         await console.button("Add it")
         added = console.page.locator("article.card").filter(has_text=ADDRESS)
-        await expect(added).to_contain_text("Not shown to reach you yet.")
+        await expect(added).to_contain_text("Not verified yet.")
         await added.get_by_role("button", name="Send a code").click()
         code = await Codes([platform.webhook], platform.smtp).take(ADDRESS)
         await added.get_by_label("The six digits that came").fill(code)
-        await added.get_by_role("button", name="That is the code").click()
+        await added.get_by_role("button", name="Verify").click()
         await expect(added).to_contain_text("Reached you")
 
 

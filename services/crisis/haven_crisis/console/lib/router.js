@@ -11,7 +11,10 @@ export function go(path, then) {
   location.hash = `#/${path}`;
 }
 
+/** What an address names goes into the paths of calls, so it is an id or nothing. */
+const ID = /^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|new)$/i;
+
 function parse() {
   const [name = "", id = ""] = location.hash.replace(/^#\/?/, "").split("/");
-  return { name: name || "alerts", id: decodeURIComponent(id) };
+  return id && !ID.test(id) ? { name: "none", id: "" } : { name: name || "alerts", id };
 }

@@ -2,8 +2,7 @@
 import { html } from "../lib/html.js";
 import { post } from "../lib/api.js";
 import { draft, Form, setDraft } from "../lib/parts.js";
-import { names } from "../lib/people.js";
-import { session } from "../lib/sign_in.js";
+import { colleagues } from "../lib/people.js";
 import { DISPOSITIONS, GROUNDS, local, RISKS } from "../lib/words.js";
 
 const HOUR_MS = 3_600_000;
@@ -47,7 +46,6 @@ function OfDrill({ form, label, cancel, close }) {
 }
 
 function OfAlert({ form, label, cancel, close }) {
-  const colleagues = Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
   const more = [
     {
       name: "followUpDueAt",
@@ -62,7 +60,7 @@ function OfAlert({ form, label, cancel, close }) {
       name: "coSignerId",
       label: "Second clinician, where one is needed",
       kind: "select",
-      options: colleagues,
+      options: colleagues(),
       help: "After a severe alert a second clinician signs. Left open: any who may.",
     },
     NOTE,

@@ -41,7 +41,23 @@ export function Lines({ lines }) {
   `;
 }
 
-export function Place({ location, age, at, facilitator }) {
+/** From when the copy that crisis keeps is: "As of 03:12:04". */
+function asOf(copies, name) {
+  const copy = copies?.find((each) => each.name === name);
+  return copy && `As of ${clock(copy.asOf)}`;
+}
+
+function AsOf({ copies, name }) {
+  const text = asOf(copies, name);
+  return (
+    text &&
+    html`
+      <p class="quiet">${text}.</p>
+    `
+  );
+}
+
+export function Place({ location, age, at, facilitator, copies }) {
   const old = Number(age) * 1000 + (now.value - at);
   return html`
     <section aria-labelledby="place">
@@ -68,20 +84,21 @@ export function Place({ location, age, at, facilitator }) {
       <p>
         ${
           facilitator
-            ? `${nameOf(facilitator)} is in the room with them as facilitator.`
-            : "No facilitator is with them now."
+            ? `${nameOf(facilitator)} is in the room with them as facilitator, ${asOf(copies, "presence")?.toLowerCase()}.`
+            : "No facilitator is known to be with them."
         }
       </p>
     </section>
   `;
 }
 
-export function Person({ person }) {
+export function Person({ person, copies }) {
   if (!person) return null;
   const { avoid, helps } = person;
   return html`
     <section aria-labelledby="person">
       <h2 id="person">Reaching them</h2>
+      <${AsOf} copies=${copies} name="card" />
       <${Ways} ways=${person.ways} nobody="No way to reach them is known." />
       ${
         helps?.length > 0 &&
@@ -131,11 +148,12 @@ export function Person({ person }) {
   `;
 }
 
-export function Contacts({ contacts }) {
+export function Contacts({ contacts, copies }) {
   const known = contacts?.contacts ?? [];
   return html`
     <section aria-labelledby="contacts">
       <h2 id="contacts">People in their life</h2>
+      <${AsOf} copies=${copies} name="contacts" />
       ${
         known.length === 0 &&
         html`
