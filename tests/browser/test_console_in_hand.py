@@ -6,13 +6,18 @@ import json
 
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.console import ENOUGH_MS, Clinic
+from tests.browser.console import ENOUGH_MS, ROTATION, Clinic
 from tests.browser.test_console_in_trouble import CORS, tokens
 
 HEARD = """() => {
   const Own = window.AudioContext;
   window.AudioContext = class extends Own { constructor() { super(); window.audio = this; } };
 }"""
+SOON = """() => {
+  const later = window.setTimeout;
+  window.setTimeout = (work, wait) => later(work, wait === 20_000 ? 500 : wait);
+}"""
+"""What a notice waits for comes soon."""
 
 
 async def test_an_address_names_an_alert_or_nothing(clinic: Clinic) -> None:
@@ -25,6 +30,9 @@ async def test_an_address_names_an_alert_or_nothing(clinic: Clinic) -> None:
             await expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
             await page.reload()
             await expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
+        await console.open(f"rotations/{ROTATION}")
+        await page.reload()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Rotations")
     assert not [each for each in asked if "%2f" in each or ".." in each]
 
 
@@ -69,6 +77,30 @@ async def test_a_telephone_shakes_also_where_nothing_is_to_move(clinic: Clinic) 
         await page.wait_for_function("() => window.shaken?.length === 3")
 
 
+async def test_only_what_needs_no_answer_goes_away_by_itself(clinic: Clinic) -> None:
+    refusal = {"type": "/problems/refused", "status": 409, "detail": "Not at this moment."}
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=409, content_type="application/problem+json", body=json.dumps(refusal))
+
+    alert = await clinic.help()
+    await clinic.day.first_responder.post(f"/v1/alerts/{alert}:acknowledge")
+    async with clinic.console(clinic.day.second_responder, trouble=True) as console:
+        page = console.page
+        await page.evaluate(SOON)
+        await console.open(f"alerts/{alert}")
+        await console.button("Look on")
+        await console.says("You are watching this alert. Paging goes on as before.")
+        await expect(page.locator(".notice")).to_have_count(0)
+        await page.route("**/v1/alerts/*:stopObserving", refuse)
+        await console.button("Stop looking on")
+        await console.says("Not at this moment.")
+        await page.evaluate("() => new Promise((done) => setTimeout(done, 20_000))")
+        await expect(page.locator(".notice")).to_contain_text("Not at this moment.")
+        await console.button("Dismiss")
+        await expect(page.locator(".notice")).to_have_count(0)
+
+
 async def test_the_focus_goes_back_to_what_opened_a_form(clinic: Clinic) -> None:
     alert = await clinic.help()
     await clinic.day.first_responder.post(f"/v1/alerts/{alert}:acknowledge")
@@ -76,7 +108,7 @@ async def test_the_focus_goes_back_to_what_opened_a_form(clinic: Clinic) -> None
         page = console.page
         await console.open(f"alerts/{alert}")
         await console.button("Change severity")
-        await expect(page.get_by_label("High", exact=False).first).to_be_focused()
+        await expect(page.get_by_role("radio").first).to_be_focused()
         await console.button("Not now")
         await expect(page.get_by_role("button", name="Change severity")).to_be_focused()
         await console.open("on-call")

@@ -83,6 +83,7 @@ async def test_a_sign_in_that_runs_out_loses_nothing_that_was_typed(clinic: Clin
         note = page.get_by_label("Note for those who help")
         await note.fill("She is calmer, we breathe together.")
         await expect(page.get_by_role("alert", name="Signed out")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.locator(".connection")).to_contain_text("Nothing new comes until you sign in again.")
         await page.unroute_all()
         async with page.expect_popup() as opened:
             await console.button("Sign in again")

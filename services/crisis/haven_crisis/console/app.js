@@ -186,7 +186,8 @@ const KEYS = { a: "alerts", f: "follow-ups", o: "on-call", m: "more", "?": "keys
 
 function onKey(event) {
   const typing = event.target.closest?.("input,textarea,select");
-  if (!device.value.keys || typing || event.ctrlKey || event.metaKey || event.altKey || session.value.state === "out") return;
+  if (!device.value.keys || typing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || session.value.state === "out") return;
   if (KEYS[event.key]) go(KEYS[event.key]);
   else if (event.key === "n") document.querySelector("[data-next=true]")?.focus();
   else return;

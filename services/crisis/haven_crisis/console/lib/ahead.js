@@ -112,7 +112,7 @@ function Open({ problems, saved }) {
 export const inShort = ({ problems }) =>
   problems.length ? `It would be refused: ${problems[0]}` : "Somebody is on call at every moment.";
 
-/** A button that opens something beneath it, `children(close)`. Closing it brings the focus back. `beside`: more of them. */
+/** A button, `beside` others, that opens something beneath it, `children(close)`. Closing it brings the focus back. */
 export function Opens({ label, about = "", tone = "", beside, children }) {
   const open = useSignal(false);
   const button = useRef(null);

@@ -5,6 +5,10 @@ const SECONDS = 10;
 const TRIES = 3;
 /** For so long a command without an answer is the same one when it is given again; later it is meant anew. */
 const SAME_MS = 10 * 60_000;
+const AWAY = "The service cannot be reached from here. Try again.";
+const LOST =
+  "The service cannot be reached from here, so it may or may not have been done. " +
+  "What you typed stays here; look, then try again.";
 
 /** What the service, or the way to it, answered instead. `violations`: [{field, rule, message}]. */
 export class Problem extends Error {
@@ -68,11 +72,6 @@ async function exchange(method, path, body, key) {
     await new Promise((done) => setTimeout(done, 400 * attempt));
   }
 }
-
-const AWAY = "The service cannot be reached from here. Try again.";
-const LOST =
-  "The service cannot be reached from here, so it may or may not have been done. " +
-  "What you typed stays here; look, then try again.";
 
 /** One try: `said` is what came as JSON. An answer that was cut off, or is none of the service's, is none. */
 async function once(method, path, body, key) {

@@ -18,6 +18,7 @@ export const silenced = signal(new Set());
 export const needsTouch = signal(false);
 
 let audio = null;
+const sounds = () => audio?.state === "running";
 
 export const waits = (alert) => WAITS.has(alert.state);
 
@@ -41,13 +42,12 @@ export function ring() {
   effect(() => {
     needsTouch.value = device.value.sound && !sounds();
   });
-  for (const touch of ["pointerdown", "keydown"]) addEventListener(touch, () => device.value.sound && !sounds() && wake());
+  for (const touch of ["pointerdown", "keydown"])
+    addEventListener(touch, () => device.value.sound && !sounds() && wake());
   // A telephone takes the sound away for a call of its own, or while it sleeps, and may give it back untouched.
   document.addEventListener("visibilitychange", () => !document.hidden && audio && device.value.sound && wake());
   navigator.serviceWorker?.addEventListener("message", ({ data }) => data.open && (location.hash = data.open));
 }
-
-const sounds = () => audio?.state === "running";
 
 /** Let this page sound. To be called when something is tapped. */
 export async function wake() {

@@ -254,7 +254,7 @@ export function Moves({ id, list, place, what, set, least = 1, ordered = true })
   `;
 }
 
-/** Takes a `what` ("policy") out of the plan after one more tap, and offers to put it back. `view` lists those there are. */
+/** Takes a `what` ("policy") out of the plan after one more tap, and offers to put it back. `view` lists the others. */
 export function TakeOut({ what, id, name, path, view, children }) {
   const label = `Take this ${what} out`;
   const send = async () => {

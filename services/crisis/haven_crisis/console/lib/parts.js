@@ -32,10 +32,7 @@ export function tellWhy(problem) {
   say(problem.message);
 }
 
-/**
- * What a button does: `act(work)` does nothing while it is `busy`, as a second tap is no second wish, and tells what went
- * wrong.
- */
+/** What buttons do: `act(work)` does nothing while it is `busy`, as a second tap is no second wish, and tells why not. */
 export function useAct() {
   const busy = useSignal(false);
   const act = async (work) => {
@@ -62,8 +59,8 @@ export function Title({ children }) {
 }
 
 /**
- * What `load` brings, shown by `children(value, again)`; says so when it cannot be brought. `aged`: it changes by itself,
- * so its age is shown, and a way to read it again. Of two readings the one that was begun last counts.
+ * What `load` brings, shown by `children(value, again)`; says so when it cannot be brought. `aged`: others change it, so
+ * its age is shown, and a way to read it again. Of two readings the one that was begun last counts.
  */
 export function Loaded({ load, deps = [], aged = false, children }) {
   const found = useSignal({ state: "loading" });
@@ -122,10 +119,10 @@ function Age({ at, again }) {
 /** What went wrong, in plain words, and how to go on. `shown`: fields that have their own message where they are. */
 export function Trouble({ problem, again, old = false, shown = () => false }) {
   const others = problem.violations?.filter((each) => !shown(each));
-  const text = problem.violations?.length && !others.length ? "Not sent. What is wrong stands at its field." : problem.message;
+  const told = problem.violations?.length && !others.length;
   return html`
     <div class="trouble" role="alert">
-      <p>${text}${old ? " What you see below is from before." : ""}</p>
+      <p>${told ? "Not sent. What is wrong stands at its field." : problem.message}${old ? " What you see below is from before." : ""}</p>
       ${others?.map(
         (each) => html`
           <p>${each.field}: ${each.message}</p>

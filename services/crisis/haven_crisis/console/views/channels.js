@@ -115,7 +115,8 @@ function Channel({ channel, responder, address, again }) {
               await post(`${address}:verifyChannel`, { channelId: channel.channelId, code });
               sent.value = false;
               tell("The channel reaches you.");
-              again();
+              await again();
+              focusOn(() => document.querySelector("h1"));
             }}
           />
         `
@@ -138,7 +139,9 @@ function Add({ responder, address, again }) {
       ${
         config.webPushKey &&
         html`
-          <p class="actions"><button type="button" aria-disabled=${busy} onClick=${browser}>Notifications of this browser</button></p>
+          <p class="actions">
+            <button type="button" aria-disabled=${busy} onClick=${browser}>Notifications of this browser</button>
+          </p>
         `
       }
       <${Form}

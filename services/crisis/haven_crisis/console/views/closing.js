@@ -1,5 +1,5 @@
 /** Closing: how it ended, the risk, who was told on what ground, and when somebody looks in again. */
-import { html } from "../lib/html.js";
+import { html, useState } from "../lib/html.js";
 import { post } from "../lib/api.js";
 import { draft, Form, setDraft } from "../lib/parts.js";
 import { colleagues } from "../lib/people.js";
@@ -27,12 +27,8 @@ export function Closing({ alert, done, cancel }) {
 
 /** A drill is about nobody: there is nothing to judge, nobody to tell, and nobody to look in on. */
 function OfDrill({ form, label, cancel, close }) {
-  const ended = {
-    disposition: DRILL,
-    riskLevel: "RISK_LEVEL_LOW",
-    nobodyTold: true,
-    followUpDueAt: hence(20).toISOString(),
-  };
+  const [due] = useState(() => hence(20).toISOString());
+  const ended = { disposition: DRILL, riskLevel: "RISK_LEVEL_LOW", nobodyTold: true, followUpDueAt: due };
   return html`
     <${Form}
       name=${form}
@@ -46,13 +42,15 @@ function OfDrill({ form, label, cancel, close }) {
 }
 
 function OfAlert({ form, label, cancel, close }) {
+  // As it was when the form was opened: what is sent again is then the same.
+  const [usual] = useState(() => local(hence(20)));
   const more = [
     {
       name: "followUpDueAt",
       label: "Look in again by",
       kind: "datetime-local",
       required: true,
-      value: local(hence(20)),
+      value: usual,
       max: local(hence(24)),
       help: "Within 24 hours, in this device's time. One that is missed raises an alert.",
     },

@@ -41,20 +41,21 @@ export function Lines({ lines }) {
   `;
 }
 
-/** From when the copy that crisis keeps is: "As of 03:12:04". */
-function asOf(copies, name) {
-  const copy = copies?.find((each) => each.name === name);
-  return copy && `As of ${clock(copy.asOf)}`;
-}
-
+/** From when the copy is that crisis keeps of it. */
 function AsOf({ copies, name }) {
-  const text = asOf(copies, name);
+  const copy = copies.find((each) => each.name === name);
   return (
-    text &&
+    copy &&
     html`
-      <p class="quiet">${text}.</p>
+      <p class="quiet">As of ${clock(copy.asOf)}.</p>
     `
   );
+}
+
+function besideThem(facilitator, copies) {
+  if (!facilitator) return "No facilitator is known to be with them.";
+  const { asOf } = copies.find((each) => each.name === "presence");
+  return `${nameOf(facilitator)} is in the room with them as facilitator, as of ${clock(asOf)}.`;
 }
 
 export function Place({ location, age, at, facilitator, copies }) {
@@ -81,13 +82,7 @@ export function Place({ location, age, at, facilitator, copies }) {
               <p>Nobody has confirmed a place. Ask first.</p>
             `
       }
-      <p>
-        ${
-          facilitator
-            ? `${nameOf(facilitator)} is in the room with them as facilitator, ${asOf(copies, "presence")?.toLowerCase()}.`
-            : "No facilitator is known to be with them."
-        }
-      </p>
+      <p>${besideThem(facilitator, copies)}</p>
     </section>
   `;
 }

@@ -63,7 +63,8 @@ function Use({ use, again }) {
                       { name: "note", label: "What you found", kind: "area", required: true, maxlength: 4000 },
                     ]}
                     send=${async ({ justified, note }) => {
-                      await post(`/v1/break-glass/${use.breakGlassId}:review`, { justified: justified === "yes", note });
+                      const found = { justified: justified === "yes", note };
+                      await post(`/v1/break-glass/${use.breakGlassId}:review`, found);
                       tell("The review is recorded.");
                       await again();
                       focusOn(() => document.querySelector("h1"));
