@@ -43,6 +43,7 @@ async def test_an_acknowledgement_ends_paging_until_the_lease_is_over(world: Wor
     await world.plan()
     raised = await world.signal(person_id)
     await world.paged("first", raised.alert_id)
+    await world.noted()
     mine = await world.alerts("first").AcknowledgeAlert(pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
     assert (mine.state, mine.responder_id) == (alerts_pb2.ALERT_STATE_ACKNOWLEDGED, "first")
     again = await world.alerts("first").AcknowledgeAlert(pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
