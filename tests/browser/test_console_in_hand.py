@@ -84,8 +84,7 @@ async def test_only_what_needs_no_answer_goes_away_by_itself(clinic: Clinic) -> 
         await route.fulfill(status=409, content_type="application/problem+json", body=json.dumps(refusal))
 
     alert = await clinic.help()
-    await clinic.day.first_responder.post(f"/v1/alerts/{alert}:acknowledge")
-    async with clinic.console(clinic.day.second_responder, trouble=True) as console:
+    async with clinic.console(clinic.day.first_responder, trouble=True) as console:
         page = console.page
         await page.evaluate(SOON)
         await console.open(f"alerts/{alert}")
