@@ -21,8 +21,8 @@ export const say = (text) => speak("polite", text);
 export const sayAtOnce = (text) => speak("urgent", text);
 
 /** Tell what was done, and what can be done about it. What can be undone stays until it is dismissed. */
-export function tell(text, actions = []) {
-  notice.value = { text, actions, stays: actions.length > 0 };
+export function tell(text, actions = [], stays = actions.length > 0) {
+  notice.value = { text, actions, stays };
   say(text);
 }
 
@@ -109,7 +109,7 @@ export function Loaded({ load, deps = [], aged = false, children }) {
 function Age({ at, again }) {
   const [busy, act] = useAct();
   return html`
-    <p class="actions">
+    <p class="actions age">
       <span class="quiet">Read ${span(now.value - at)} ago.</span>
       <button type="button" aria-disabled=${busy} onClick=${() => act(again)}>Read again</button>
     </p>

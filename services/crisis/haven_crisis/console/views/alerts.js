@@ -149,9 +149,9 @@ export async function take(alert) {
     const taken = await post(`/v1/alerts/${alert.alertId}:acknowledge`);
     noteAlert(taken);
     const until = taken.nextDeadline ? ` until ${clock(taken.nextDeadline)}` : "";
-    tell(`You have it${until}. Record contact by then, or everyone is paged again. Cannot take it? Hand it over.`, [
-      { label: "Open it", act: () => go(`alerts/${alert.alertId}`) },
-    ]);
+    const actions = [{ label: "Open it", act: () => go(`alerts/${alert.alertId}`) }];
+    const text = `You have it${until}. Record contact by then, or everyone is paged again. Cannot take it? Hand it over.`;
+    tell(text, actions, false);
   } catch (problem) {
     if (problem.rule !== "taken") throw problem;
     tell("Another responder has taken it. You can open it and help.");
