@@ -64,6 +64,9 @@ async def test_a_call_for_help_is_seen_through_from_the_first_sound_to_the_follo
         await expect(page.get_by_role("heading", level=1)).to_have_text("Rosie (she/her)")
         for seen in ("18 Elm Street", "Bell 4", "Cold water on my wrists", "Ana Alvarez", "code word", NOTE):
             await console.says(seen)
+        await console.says("No facilitator is known to be with them.")
+        for copied in ("Reaching them", "People in their life"):
+            await expect(page.get_by_role("region", name=copied)).to_contain_text("As of ")
         await expect(page.get_by_role("link", name="911")).to_have_attribute("href", "tel:911")
         await expect(page.get_by_text("Never tell this person anything.")).to_be_visible()
         kept = await _kept(page)

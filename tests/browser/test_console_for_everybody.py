@@ -85,6 +85,9 @@ async def test_axe_finds_nothing_before_sign_in_and_where_glass_is_to_be_broken(
         await console.page.get_by_label("Why waiting would be dangerous").fill("The responder lost the line.")
         await console.button("Open it for one hour")
         await expect(console.page.get_by_role("heading", level=1)).to_have_text("Rosie (she/her)")
+        await console.open("alerts")
+        await console.says("No alert is open. A new one appears here by itself.")
+        await expect(console.card(alert)).to_have_count(0)
 
 
 async def test_axe_finds_nothing_in_forms_of_the_plan_and_where_they_are_refused(clinic: Clinic) -> None:

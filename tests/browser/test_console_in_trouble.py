@@ -74,7 +74,7 @@ async def test_a_sign_in_that_runs_out_loses_nothing_that_was_typed(clinic: Clin
     responder = clinic.day.first_responder
     async with clinic.console(responder, sign_in=False, trouble=True) as console:
         page = console.page
-        await _tokens(page, clinic, lifetime_s=8)
+        await tokens(page, clinic, lifetime_s=8)
         await clinic.sign_in(page, responder)
         alert = await clinic.help()
         await console.card(alert).get_by_role("button", name="Acknowledge").click()
@@ -83,6 +83,7 @@ async def test_a_sign_in_that_runs_out_loses_nothing_that_was_typed(clinic: Clin
         note = page.get_by_label("Note for those who help")
         await note.fill("She is calmer, we breathe together.")
         await expect(page.get_by_role("alert", name="Signed out")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.locator(".connection")).to_contain_text("Nothing new comes until you sign in again.")
         await page.unroute_all()
         async with page.expect_popup() as opened:
             await console.button("Sign in again")
@@ -99,7 +100,7 @@ async def test_a_sign_in_that_runs_out_loses_nothing_that_was_typed(clinic: Clin
 async def test_a_sign_in_is_renewed_in_silence_where_the_provider_permits_it(clinic: Clinic) -> None:
     responder = clinic.day.first_responder
     async with clinic.console(responder, sign_in=False) as console:
-        renewed = await _tokens(console.page, clinic, lifetime_s=8, refresh="kept-by-the-tab")
+        renewed = await tokens(console.page, clinic, lifetime_s=8, refresh="kept-by-the-tab")
         await clinic.sign_in(console.page, responder)
         began = time.monotonic()
         await expect(console.page.get_by_text("Live")).to_be_visible(timeout=ENOUGH_MS)
@@ -111,7 +112,7 @@ async def test_a_sign_in_is_renewed_in_silence_where_the_provider_permits_it(cli
         await expect(console.page.get_by_role("alert", name="Signed out")).to_have_count(0)
 
 
-async def _tokens(page: Page, clinic: Clinic, *, lifetime_s: int, refresh: str = "") -> list[str]:
+async def tokens(page: Page, clinic: Clinic, *, lifetime_s: int, refresh: str = "") -> list[str]:
     """Make the provider's tokens short, or renewable. Returns what was given to renew one."""
     issuer, sub, renewed = clinic.platform.issuer, clinic.day.first_responder.sub, []
 
@@ -119,15 +120,15 @@ async def _tokens(page: Page, clinic: Clinic, *, lifetime_s: int, refresh: str =
         if "grant_type=refresh_token" in (route.request.post_data or ""):
             renewed.append(refresh)
             given = {"token_type": "Bearer", "access_token": issuer.token("on_call_responder", sub=sub)}
-            await route.fulfill(status=200, body=json.dumps(given | {"expires_in": 3600}), headers=_SHARED)
+            await route.fulfill(status=200, body=json.dumps(given | {"expires_in": 3600}), headers=CORS)
             return
         given = await (await route.fetch()).json()
         given["access_token"] = issuer.token("on_call_responder", sub=sub, lifetime_s=lifetime_s)
         given |= {"expires_in": lifetime_s} | ({"refresh_token": refresh} if refresh else {})
-        await route.fulfill(status=200, body=json.dumps(given), headers=_SHARED)
+        await route.fulfill(status=200, body=json.dumps(given), headers=CORS)
 
     await page.route(f"{issuer.url}/token", answer)
     return renewed
 
 
-_SHARED = {"content-type": "application/json", "access-control-allow-origin": "*", "cache-control": "no-store"}
+CORS = {"content-type": "application/json", "access-control-allow-origin": "*", "cache-control": "no-store"}

@@ -123,7 +123,7 @@ async def test_an_administrator_gives_a_shift_to_somebody_else_and_takes_that_ba
             (first.sub, start)
         ]
         remove = console.page.get_by_role("button", name=f"Remove: You, {await _when(console, start, middle)}")
-        await console.button("Fine")
+        await console.button("Dismiss")
         await remove.click()
         again = console.page.get_by_role("form", name="Remove the override")
         await expect(again.get_by_role("group", name=AHEAD)).to_contain_text("Somebody is on call")
@@ -132,7 +132,7 @@ async def test_an_administrator_gives_a_shift_to_somebody_else_and_takes_that_ba
         assert (await _rotation(clinic))["overrides"] == before
         await console.button("Put it back")
         await expect(remove).to_have_count(1)
-        await console.button("Fine")
+        await console.button("Dismiss")
         await remove.click()
         await again.get_by_role("button", name="Remove it").click()
         await expect(remove).to_have_count(0)

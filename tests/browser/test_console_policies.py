@@ -154,7 +154,7 @@ async def test_a_policy_that_somebody_else_saved_meanwhile_is_shown_and_nothing_
         await expect(form.get_by_role("alert")).to_contain_text("somebody else saved it after you had opened it")
         await expect(name).to_have_value("Holidays and strikes")
         assert (await administrator.get(path))["name"] == "Holidays"
-        await form.get_by_role("button", name="Load it anew").click()
+        await form.get_by_role("button", name="Show what is saved now").click()
         await expect(repeats).to_have_value("4")
         await expect(name).to_have_value("Holidays")
         await form.get_by_role("button", name="Back to what I typed").click()

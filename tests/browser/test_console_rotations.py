@@ -155,7 +155,7 @@ async def test_a_rotation_that_somebody_else_saved_meanwhile_is_shown_and_nothin
         await administrator.put(path, {"rotation": theirs | {"handOver": "09:00"}})
         await form.get_by_role("button", name="Save", exact=True).click()
         await expect(form.get_by_role("alert")).to_contain_text("somebody else saved it after you had opened it")
-        await form.get_by_role("button", name="Load it anew").click()
+        await form.get_by_role("button", name="Show what is saved now").click()
         await expect(hand_over).to_have_value("09:00")
         await form.get_by_role("button", name="Back to what I typed").click()
         await expect(name).to_have_value("Holidays and strikes")

@@ -10,7 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2, events_pb2
 from haven.crisis.v1 import follow_up_service_pb2 as follow_pb
+from haven.crisis.v1 import on_call_service_pb2 as on_call_pb
 from haven.crisis.v1.follow_up_service_pb2_grpc import FollowUpServiceStub
+from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
 
 from haven_kit import ids
 from haven_kit.errors import Invalid, NotFound, Refused
@@ -41,6 +43,7 @@ async def test_an_acknowledgement_ends_paging_until_the_lease_is_over(world: Wor
     await world.plan()
     raised = await world.signal(person_id)
     await world.paged("first", raised.alert_id)
+    await world.noted()
     mine = await world.alerts("first").AcknowledgeAlert(pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
     assert (mine.state, mine.responder_id) == (alerts_pb2.ALERT_STATE_ACKNOWLEDGED, "first")
     again = await world.alerts("first").AcknowledgeAlert(pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
@@ -251,6 +254,60 @@ async def test_a_watch_shows_each_change_and_resumes(world: World, person_id: st
             break
     await stream.aclose()
     assert each.alert.responder_id == "first"
+
+
+async def _on_duty(world: World, name: str) -> None:
+    """Put somebody else on call."""
+    plan = world.staff("admin", "administrator").stub(OnCallServiceStub)
+    rotation = await plan.GetRotation(on_call_pb.GetRotationRequest(rotation_id=world.ids["rotation"]))
+    del rotation.responder_ids[:], rotation.layers[:]
+    rotation.responder_ids.append(name)
+    await plan.PutRotation(on_call_pb.PutRotationRequest(rotation_id=rotation.rotation_id, rotation=rotation))
+
+
+async def _look(stream: Any) -> tuple[set[str], bool, str]:
+    """One whole look of a watch: the alerts that came, whether a reset came before them, and where it ended."""
+    shown: set[str] = set()
+    reset = False
+    async for each in stream:
+        reset = reset or each.reset
+        if each.HasField("alert"):
+            shown.add(each.alert.alert_id)
+        elif not each.reset:
+            return shown, reset, each.event_id
+    raise AssertionError("the watch ended")
+
+
+async def test_a_watch_tells_when_the_duty_and_with_it_the_sight_of_every_alert_ends(
+    world: World, person_id: str
+) -> None:
+    await world.plan()
+    own = await world.signal(person_id)
+    await world.paged("first", own.alert_id)
+    await _on_duty(world, "second")
+    other = await world.signal(ids.new_id())
+    await world.paged("second", other.alert_id)
+    await _on_duty(world, "first")
+
+    stream = world.alerts("first").WatchAlerts(pb.WatchAlertsRequest())
+    shown, reset, on_duty = await _look(stream)
+    assert ({own.alert_id, other.alert_id} <= shown, reset) == (True, False)
+    await _on_duty(world, "second")
+    shown, reset, off_duty = await _look(stream)
+    assert (own.alert_id in shown, other.alert_id in shown, reset) == (True, False, True)
+    await stream.aclose()
+
+    for last, expected in ((on_duty, (False, True)), (off_duty, (False, False))):
+        stream = world.alerts("first").WatchAlerts(pb.WatchAlertsRequest(last_event_id=last))
+        shown, reset, _ = await _look(stream)
+        assert (other.alert_id in shown, reset) == expected
+        await stream.aclose()
+    world.clock.advance(timedelta(minutes=2))
+    await _on_duty(world, "first")
+    stream = world.alerts("first").WatchAlerts(pb.WatchAlertsRequest(last_event_id=off_duty))
+    shown, reset, _ = await _look(stream)
+    assert (other.alert_id in shown, reset) == (True, False), "whoever comes on duty sees what is open"
+    await stream.aclose()
 
 
 async def test_the_auditor_pages_the_last_resort_for_a_forgotten_alert(world: World, person_id: str) -> None:

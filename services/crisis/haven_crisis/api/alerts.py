@@ -83,28 +83,36 @@ class AlertApi(AlertCommands):
         return pb.ListPagesResponse(pages=shown, next_page_token=token)
 
     async def watch_alerts(self, call: Call, request: pb.WatchAlertsRequest) -> AsyncIterator[pb.WatchAlertsResponse]:
-        since = min(_resume(request.last_event_id), call.now) if request.last_event_id else call.now
-        first = not request.last_event_id
+        since, saw_all = _resume(request.last_event_id, call.now)
+        anew, settled = not request.last_event_id, False
         sent: dict[str, tuple[int, datetime]] = {}
         after: tuple[datetime, str] | None = None
         while True:
             async with call.transaction() as tx:
                 book = await self.desk.book(tx)
                 sees_all = policy.sees_all(call, book)
+                reset = saw_all and not sees_all
+                if sees_all is not saw_all:
+                    saw_all, anew, settled, sent, after = sees_all, True, False, {}, None
                 changed = await alert_lists.changed(
-                    tx, call.principal.id, sees_all, since - OVERLAP, all_open=first, after=after, limit=AT_ONCE
+                    tx, call.principal.id, sees_all, since - OVERLAP, all_open=anew, after=after, limit=AT_ONCE
                 )
                 fresh = [(at, each) for at, each in changed if sent.get(each.alert_id, (0, at))[0] != each.seq]
                 call.about(*(each.person_id for _, each in fresh))
+            if reset:
+                yield pb.WatchAlertsResponse(reset=True)
             for at, each in fresh:
                 sent[each.alert_id] = (each.seq, at)
-                yield pb.WatchAlertsResponse(event_id=str(micros(at)), alert=alerts.message(each))
+                yield pb.WatchAlertsResponse(event_id=_event_id(at, sees_all), alert=alerts.message(each))
             if len(changed) == AT_ONCE:
                 after = (changed[-1][0], changed[-1][1].alert_id)
                 continue
-            first, after = False, None
+            anew, after = False, None
             since = max([since, *(min(at, call.now) for _, at in sent.values())])
             sent = {key: each for key, each in sent.items() if each[1] >= since - OVERLAP}
+            if not settled:
+                settled = True
+                yield pb.WatchAlertsResponse(event_id=_event_id(since, sees_all))
             await self.desk.parts.database.wake.wait("watch", LOOK_EVERY_S)
 
     async def get_responder_view(self, call: Call, request: pb.GetResponderViewRequest) -> alerts_pb2.ResponderView:
@@ -125,8 +133,16 @@ class AlertApi(AlertCommands):
         )
 
 
-def _resume(event_id: str) -> datetime:
+def _event_id(at: datetime, sees_all: bool) -> str:
+    """The moment in microseconds; a zero before it says that the caller saw every alert then."""
+    return f"{'0' if sees_all else ''}{micros(at)}"
+
+
+def _resume(event_id: str, now: datetime) -> tuple[datetime, bool]:
+    """When to go on from, and whether the caller saw every alert then."""
+    if not event_id:
+        return now, False
     try:
-        return EPOCH + timedelta(microseconds=int(event_id))
+        return min(EPOCH + timedelta(microseconds=int(event_id)), now), event_id.startswith("0")
     except (ValueError, OverflowError) as error:
         raise Invalid("last_event_id", "known_event", "This event_id was not made by this service.") from error

@@ -1,11 +1,11 @@
 /** The console: signs in, keeps the alerts live, shows one view at a time. */
 import { html, render, useEffect } from "./lib/html.js";
-import { ring } from "./lib/calling.js";
-import { alerts, connection, watch } from "./lib/live.js";
+import { needsTouch, ring, wake } from "./lib/calling.js";
+import { alerts, connection, standing, watch } from "./lib/live.js";
 import { learnNames } from "./lib/people.js";
 import { notice, spoken } from "./lib/parts.js";
 import { go, route } from "./lib/router.js";
-import { loadConfig, showTheme } from "./lib/settings.js";
+import { device, loadConfig, showTheme } from "./lib/settings.js";
 import { resume, session, signIn, signInAgain, signOut, trouble } from "./lib/sign_in.js";
 import { clock, now, span } from "./lib/words.js";
 import { ADMINISTRATOR, NAV, VIEWS } from "./views/index.js";
@@ -23,7 +23,8 @@ function App() {
       <${SignIn} />
     `;
   const { name, id } = route.value;
-  const view = VIEWS[name] && (!VIEWS[name].for || VIEWS[name].for(roles)) ? VIEWS[name] : VIEWS.none;
+  const found = Object.hasOwn(VIEWS, name) && VIEWS[name];
+  const view = found && (!found.for || found.for(roles)) ? found : VIEWS.none;
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to content</a>
     <header>
@@ -43,7 +44,7 @@ function App() {
     <nav aria-label="Views">
       ${NAV.map(
         (each) => html`
-          <a href=${`#/${each}`} aria-current=${name === each || VIEWS[name]?.under === each ? "page" : undefined}>
+          <a href=${`#/${each}`} aria-current=${name === each || view.under === each ? "page" : undefined}>
             ${VIEWS[each].title}${
               each === "alerts" &&
               waiting(alerts.value).length > 0 &&
@@ -56,6 +57,15 @@ function App() {
         `,
       )}
     </nav>
+    ${
+      needsTouch.value &&
+      html`
+        <p class="hint" role="status">
+          The browser keeps this page silent until you tap it.${" "}
+          <button type="button" onClick=${wake}>Let it sound</button>
+        </p>
+      `
+    }
     <main id="main" tabindex="-1">
       <${view.show} key=${`${name}/${id}`} id=${id} administrator=${roles.includes(ADMINISTRATOR)} />
     </main>
@@ -106,15 +116,16 @@ function Expired() {
 
 /** Whether what is shown is true now; if not, since when. */
 function Connection() {
-  const { state, heardAt, why } = connection.value;
-  if (state === "live")
+  const { heardAt, why } = connection.value;
+  const signedOut = session.value.state === "expired";
+  if (standing.value === "live")
     return html`
       <p class="connection live">
         <span aria-hidden="true">● </span>
         Live
       </p>
     `;
-  if (state === "connecting")
+  if (standing.value === "connecting" && !signedOut)
     return html`
       <p class="connection">Connecting</p>
     `;
@@ -123,7 +134,9 @@ function Connection() {
     : "Nothing could be read yet.";
   return html`
     <p class="connection lost">
-      <strong role="alert">Connection lost, trying again.</strong>
+      <strong role="alert">
+        ${signedOut ? "Signed out. Nothing new comes until you sign in again." : "Connection lost, trying again."}
+      </strong>
       ${" "}
       <span>${why ? `${why} ` : ""}${age}</span>
     </p>
@@ -133,7 +146,7 @@ function Connection() {
 function Notice() {
   const shown = notice.value;
   useEffect(() => {
-    if (!shown) return undefined;
+    if (!shown || shown.stays) return undefined;
     const timer = setTimeout(() => (notice.value = null), NOTICE_MS);
     return () => clearTimeout(timer);
   }, [shown]);
@@ -146,31 +159,37 @@ function Notice() {
           <button type="button" onClick=${() => ((notice.value = null), each.act())}>${each.label}</button>
         `,
       )}
-      <button type="button" onClick=${() => (notice.value = null)}>Fine</button>
+      <button type="button" onClick=${() => (notice.value = null)}>Dismiss</button>
     </aside>
   `;
 }
 
 function Spoken() {
   return html`
-    <div class="unseen" aria-live="polite">${spoken.value.polite}</div>
-    <div class="unseen" aria-live="assertive">${spoken.value.urgent}</div>
+    <div class="unseen" aria-live="polite">${spoken.value.polite.map(sentence)}</div>
+    <div class="unseen" aria-live="assertive">${spoken.value.urgent.map(sentence)}</div>
   `;
 }
+
+const sentence = ({ key, text }) =>
+  html`
+    <p key=${key}>${text}</p>
+  `;
 
 function skip(event) {
   event.preventDefault();
   document.getElementById("main").focus();
 }
 
-/** Keys that work outside of fields. Listed under "Keys". */
+/** Keys that work outside of fields, unless they are turned off for this device. Listed under "Keys". */
 const KEYS = { a: "alerts", f: "follow-ups", o: "on-call", m: "more", "?": "keys" };
 
 function onKey(event) {
   const typing = event.target.closest?.("input,textarea,select");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || session.value.state === "out") return;
+  if (!device.value.keys || typing) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || session.value.state === "out") return;
   if (KEYS[event.key]) go(KEYS[event.key]);
-  else if (event.key === "n") document.querySelector("[data-next]")?.focus();
+  else if (event.key === "n") document.querySelector("[data-next=true]")?.focus();
   else return;
   event.preventDefault();
 }

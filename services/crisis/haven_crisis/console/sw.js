@@ -9,8 +9,10 @@ const BODY = {
   yours: "You have it. Record contact in time.",
   taken: "Another responder has taken it.",
   over: "It is closed.",
-  failed: "It could not be taken from here. Open the console.",
+  failed: "It is not known whether you have it. Open the console.",
 };
+
+const SECONDS = 8;
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -46,12 +48,13 @@ async function acknowledge({ title, data }) {
   try {
     const headers = { accept: "application/json" };
     const address = new URL(data.link).pathname;
-    const opened = await (await fetch(address, { headers, cache: "no-store" })).json();
+    const ask = async (how) => {
+      const signal = AbortSignal.timeout(SECONDS * 1000);
+      return (await fetch(address, { headers, cache: "no-store", signal, ...how })).json();
+    };
+    const opened = await ask({});
     state = opened.state;
-    if (opened.tap) {
-      const body = new URLSearchParams({ tap: opened.tap });
-      state = (await (await fetch(address, { method: "POST", headers, body, cache: "no-store" })).json()).state;
-    }
+    if (opened.tap) state = (await ask({ method: "POST", body: new URLSearchParams({ tap: opened.tap }) })).state;
   } catch {
     state = "failed";
   }

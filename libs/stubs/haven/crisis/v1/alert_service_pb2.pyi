@@ -304,7 +304,9 @@ class WatchAlertsRequest(_message.Message):
 
     LAST_EVENT_ID_FIELD_NUMBER: _builtins.int
     last_event_id: _builtins.str
-    """The event_id after which to go on; empty: from the open alerts."""
+    """The event_id after which to go on; empty: from the open alerts. They come anew as well when the caller sees every
+    alert since then, or no longer does.
+    """
     def __init__(
         self,
         *,
@@ -320,11 +322,18 @@ Global___WatchAlertsRequest: _TypeAlias = WatchAlertsRequest  # noqa: Y015
 
 @_typing.final
 class WatchAlertsResponse(_message.Message):
+    """An alert; or `reset`; or, with neither, that every alert there was has come by this event, and all that follow are new."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_ID_FIELD_NUMBER: _builtins.int
     ALERT_FIELD_NUMBER: _builtins.int
+    RESET_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
+    reset: _builtins.bool
+    """The caller no longer sees every alert. Those that they still see come anew; what does not come before the next event
+    without an alert is to be taken off the screen.
+    """
     @_builtins.property
     def alert(self) -> _alerts_pb2.Alert: ...
     def __init__(
@@ -332,10 +341,11 @@ class WatchAlertsResponse(_message.Message):
         *,
         event_id: _builtins.str = ...,
         alert: _alerts_pb2.Alert | None = ...,
+        reset: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "event_id", b"event_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "event_id", b"event_id", "reset", b"reset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -112,8 +112,8 @@ function Open({ problems, saved }) {
 export const inShort = ({ problems }) =>
   problems.length ? `It would be refused: ${problems[0]}` : "Somebody is on call at every moment.";
 
-/** A button that opens something beneath it, `children(close)`. Closing it brings the focus back. */
-export function Opens({ label, about = "", tone = "", children }) {
+/** A button, `beside` others, that opens something beneath it, `children(close)`. Closing it brings the focus back. */
+export function Opens({ label, about = "", tone = "", beside, children }) {
   const open = useSignal(false);
   const button = useRef(null);
   const close = () => {
@@ -132,6 +132,7 @@ export function Opens({ label, about = "", tone = "", children }) {
       >
         ${label}
       </button>
+      ${beside}
     </p>
     ${open.value && children(close)}
   `;

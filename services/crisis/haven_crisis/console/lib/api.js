@@ -3,6 +3,12 @@ import { refused, token } from "./sign_in.js";
 
 const SECONDS = 10;
 const TRIES = 3;
+/** For so long a command without an answer is the same one when it is given again; later it is meant anew. */
+const SAME_MS = 10 * 60_000;
+const AWAY = "The service cannot be reached from here. Try again.";
+const LOST =
+  "The service cannot be reached from here, so it may or may not have been done. " +
+  "What you typed stays here; look, then try again.";
 
 /** What the service, or the way to it, answered instead. `violations`: [{field, rule, message}]. */
 export class Problem extends Error {
@@ -30,23 +36,44 @@ export async function all(path, name, query = {}, pages = 10) {
   return found;
 }
 
+/** Keys of commands whose answer was lost, by what was asked: `{key, at}`. In memory alone. */
+const unanswered = new Map();
+
 async function call(method, path, body) {
-  const key = method === "GET" ? null : crypto.randomUUID();
+  if (method === "GET") return exchange(method, path, body, null);
+  const asked = JSON.stringify([method, path, body]);
+  const before = unanswered.get(asked);
+  const key = before && Date.now() - before.at < SAME_MS ? before.key : crypto.randomUUID();
+  try {
+    const answer = await exchange(method, path, body, key);
+    unanswered.delete(asked);
+    return answer;
+  } catch (problem) {
+    if (problem.status === 0 || problem.status >= 500) unanswered.set(asked, { key, at: Date.now() });
+    else unanswered.delete(asked);
+    throw problem;
+  }
+}
+
+async function exchange(method, path, body, key) {
   let renewed = false;
   for (let attempt = 1; ; attempt++) {
     const answer = await once(method, path, body, key);
-    if (answer.ok) return answer.json();
-    if (answer.status === 401 && !renewed) {
-      renewed = true;
-      if (await refused()) continue;
+    if (answer.ok) return answer.said;
+    if (answer.status === 401) {
+      if (!renewed && (await refused())) {
+        renewed = true;
+        continue;
+      }
       throw new Problem({ status: 401, detail: "You are signed out. Sign in again; what you typed stays here." });
     }
     const again = [0, 502, 503, 504].includes(answer.status) && attempt < TRIES;
-    if (!again) throw await problem(answer);
+    if (!again) throw new Problem(answer.said ?? { status: answer.status, detail: key ? LOST : AWAY });
     await new Promise((done) => setTimeout(done, 400 * attempt));
   }
 }
 
+/** One try: `said` is what came as JSON. An answer that was cut off, or is none of the service's, is none. */
 async function once(method, path, body, key) {
   const bearer = await token();
   if (!bearer) return { ok: false, status: 401 };
@@ -55,20 +82,14 @@ async function once(method, path, body, key) {
   if (body) headers["content-type"] = "application/json";
   const request = { method, headers, cache: "no-store", signal: AbortSignal.timeout(SECONDS * 1000) };
   if (body) request.body = JSON.stringify(body);
+  let status = 0;
   try {
-    return await fetch(path, request);
+    const answer = await fetch(path, request);
+    const text = await answer.text();
+    status = answer.ok ? 0 : answer.status;
+    return { ok: answer.ok, status: answer.status, said: JSON.parse(text) };
   } catch {
-    return { ok: false, status: 0 };
-  }
-}
-
-async function problem(answer) {
-  if (!answer.status)
-    return new Problem({ detail: "The service cannot be reached from here. What you typed stays here; try again." });
-  try {
-    return new Problem(await answer.json());
-  } catch {
-    return new Problem({ status: answer.status });
+    return { ok: false, status };
   }
 }
 

@@ -18,13 +18,14 @@ export const silenced = signal(new Set());
 export const needsTouch = signal(false);
 
 let audio = null;
+const sounds = () => audio?.state === "running";
 
 export const waits = (alert) => WAITS.has(alert.state);
 
 /** Begin to listen for alerts. */
 export function ring() {
   onChange((before, after) => {
-    if (!waits(after)) return clearNotification(after);
+    if (!after || !waits(after)) return clearNotification(after ?? before);
     if (before && waits(before) && before.stage === after.stage && before.severity === after.severity) return undefined;
     silenced.value = new Set([...silenced.value].filter((id) => id !== after.alertId));
     sayAtOnce(`${after.drill ? "Drill. " : ""}Alert waiting for an answer, ${SEVERITY[after.severity] ?? ""}.`);
@@ -39,28 +40,34 @@ export function ring() {
       sound();
   }, EVERY_MS);
   effect(() => {
-    needsTouch.value = device.value.sound && !audio;
+    needsTouch.value = device.value.sound && !sounds();
   });
   for (const touch of ["pointerdown", "keydown"])
-    addEventListener(touch, () => device.value.sound && wake(), { once: true });
+    addEventListener(touch, () => device.value.sound && !sounds() && wake());
+  // A telephone takes the sound away for a call of its own, or while it sleeps, and may give it back untouched.
+  document.addEventListener("visibilitychange", () => !document.hidden && audio && device.value.sound && wake());
   navigator.serviceWorker?.addEventListener("message", ({ data }) => data.open && (location.hash = data.open));
 }
 
 /** Let this page sound. To be called when something is tapped. */
 export async function wake() {
-  audio ??= new AudioContext();
-  await audio.resume();
-  needsTouch.value = false;
+  if (!audio) {
+    audio = new AudioContext();
+    audio.onstatechange = () => (needsTouch.value = device.value.sound && !sounds());
+  }
+  // Where the browser refuses, the hint that asks for a tap stays.
+  await audio.resume().catch(() => {});
+  needsTouch.value = !sounds();
 }
 
 /** Two rising tones, clear of a room's noise without being shrill. */
 export function sound() {
-  if (!audio || audio.state !== "running") {
+  navigator.vibrate?.([300, 150, 300]);
+  if (!sounds()) {
     needsTouch.value = true;
     return;
   }
   [660, 880, 660, 880].forEach((pitch, index) => tone(pitch, index * 0.28));
-  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) navigator.vibrate?.([300, 150, 300]);
 }
 
 function tone(pitch, after) {

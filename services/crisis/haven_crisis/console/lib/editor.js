@@ -1,7 +1,10 @@
 /** Editors of what is saved as a whole: a draft that outlives the view, refusals by field, and versions by etag. */
 import { html, useRef, useSignal } from "./html.js";
-import { focusOn } from "./ahead.js";
-import { draft, dropDraft, say, setDraft, tell } from "./parts.js";
+import { focusOn, Opens } from "./ahead.js";
+import { del } from "./api.js";
+import { draft, dropDraft, Form, say, setDraft, tell, tellWhy } from "./parts.js";
+import { putBack } from "./plan.js";
+import { go } from "./router.js";
 
 const STALE = 412;
 let keys = 0;
@@ -53,7 +56,7 @@ export function Editor({ name, label, root, saved, read, again, save, done, plac
       say("You see what was saved meanwhile.");
       focusOn(() => summary.current);
     } catch (failed) {
-      tell(failed.message);
+      tellWhy(failed);
     }
   };
   const forget = () => {
@@ -128,7 +131,7 @@ function Stale({ load }) {
         <strong>Not saved: somebody else saved it after you had opened it.</strong>
         ${" "}What you typed stays here. Look at what is saved now, then choose.
       </p>
-      <p class="actions"><button type="button" onClick=${load}>Load it anew</button></p>
+      <p class="actions"><button type="button" onClick=${load}>Show what is saved now</button></p>
     </div>
   `;
 }
@@ -151,7 +154,7 @@ function Meanwhile({ back, forget }) {
 /** Why it was not saved: each sentence as the service says it, and the way to its field. */
 function Refusal({ problem, place, root, id }) {
   const violations = problem.violations ?? [];
-  const go = (field) => {
+  const focus = (field) => {
     let path = field.replace(`${root}.`, "");
     while (path && !document.getElementById(id(path))) path = path.replace(/(^|[.[])[^.[]*$/, "");
     const found = path && document.getElementById(id(path));
@@ -174,7 +177,7 @@ function Refusal({ problem, place, root, id }) {
                   ${
                     where
                       ? html`
-                          <button type="button" class="link" onClick=${() => go(field)}>
+                          <button type="button" class="link" onClick=${() => focus(field)}>
                             ${rule === "refused" ? message : `${where}: ${message}`}
                           </button>
                         `
@@ -248,6 +251,32 @@ export function Moves({ id, list, place, what, set, least = 1, ordered = true })
         `
       }
     </div>
+  `;
+}
+
+/** Takes a `what` ("policy") out of the plan after one more tap, and offers to put it back. `view` lists the others. */
+export function TakeOut({ what, id, name, path, view, children }) {
+  const label = `Take this ${what} out`;
+  const send = async () => {
+    const { changeId } = await del(path);
+    const actions = [{ label: "Put it back", act: () => putBack(changeId, `${view}/${id}`) }];
+    go(view, () => tell(`${name} is taken out.`, actions));
+  };
+  return html`
+    <${Opens} label=${label}>
+      ${(close) => html`
+        <${Form}
+          name=${`take-out/${id}`}
+          label=${label}
+          submit="Take it out"
+          cancel=${close}
+          fields=${[]}
+          send=${send}
+        >
+          ${children}
+        <//>
+      `}
+    <//>
   `;
 }
 

@@ -4,29 +4,46 @@
  * A stream that says nothing for two heartbeats is taken for lost and opened again after the last event that came.
  */
 import { createParser } from "../vendor/eventsource-parser.js";
-import { batch, effect, signal } from "./html.js";
+import { batch, computed, effect, signal } from "./html.js";
 import { refused, session, token } from "./sign_in.js";
+import { now } from "./words.js";
 
-const SILENT_S = 35;
+const SILENT_MS = 35_000;
+/** A page that comes back to life does not wait so long: one heartbeat and a little more. */
+const SILENT_AWAKE_MS = 20_000;
 const LONGEST_WAIT_S = 8;
 
 /** Every alert that came, by id. */
 export const alerts = signal(new Map());
-/** `state`: "connecting", "live", "lost"; `heardAt`: when the service last said anything, in ms since 1970. */
+/** `state`: "connecting", "live", "lost"; `heardAt`: until when what is shown was so, in ms since 1970. */
 export const connection = signal({ state: "connecting", heardAt: 0, why: "" });
+/** The state as it is by the time of day: what was not confirmed for two heartbeats is "lost", whatever timers say. */
+export const standing = computed(() => {
+  const { state, heardAt } = connection.value;
+  return state === "live" && now.value - heardAt > SILENT_MS ? "lost" : state;
+});
 
 let lastEventId = "";
 let running = null;
+/** The stream that is open: `heardAt`, `end()`. */
+let stream = null;
+/** After a reset, the alerts that came anew until all of them have. */
+let still = null;
 const listeners = new Set();
 
-/** Call `listener(before, after)` for every change of an alert. */
+/** Call `listener(before, after)` for every change of an alert; without `after` it is not to be seen any more. */
 export function onChange(listener) {
   listeners.add(listener);
 }
 
-/** Note an alert as an answer to a command showed it. */
+/** Note an alert as an answer showed it. One that the list does not have is not the list's: it would stay there. */
 export function noteAlert(alert) {
+  if (alerts.value.has(alert.alertId)) note(alert);
+}
+
+function note(alert) {
   const before = alerts.value.get(alert.alertId);
+  if (before?.etag === alert.etag) return;
   alerts.value = new Map(alerts.value).set(alert.alertId, alert);
   for (const each of listeners) each(before, alert);
 }
@@ -41,15 +58,21 @@ export function watch() {
     } else if (!wanted && running) {
       running.abort();
       running = null;
-      lost("You are signed out.");
+      lost("");
     }
   });
-  // A phone that wakes has no time to wait for the next try.
-  addEventListener("online", () => wake?.());
-  document.addEventListener("visibilitychange", () => document.hidden || wake?.());
+  addEventListener("online", woken);
+  document.addEventListener("visibilitychange", () => document.hidden || woken());
 }
 
 let wake = null;
+
+/** A phone that wakes has no time to wait for the next try, nor for the end of a stream that died while it slept. */
+function woken() {
+  now.value = Date.now();
+  if (stream && now.value - stream.heardAt > SILENT_AWAKE_MS) stream.end();
+  wake?.();
+}
 
 async function keep(ended) {
   for (let tries = 0; !ended.aborted; tries++) {
@@ -68,12 +91,15 @@ async function keep(ended) {
 async function once(ended) {
   const silence = new AbortController();
   let timer;
-  const hear = () => {
+  let heard = false;
+  const own = { heardAt: 0, end: () => silence.abort() };
+  const wait = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(), SILENT_S * 1000);
-    connection.value = { state: "live", heardAt: Date.now(), why: "" };
+    timer = setTimeout(own.end, SILENT_MS);
+    own.heardAt = Date.now();
   };
-  timer = setTimeout(() => silence.abort(), SILENT_S * 1000);
+  wait();
+  stream = own;
   try {
     const bearer = await token();
     if (!bearer) return false;
@@ -86,28 +112,35 @@ async function once(ended) {
       lost((await answer.json().catch(() => ({}))).detail ?? "");
       return false;
     }
-    await read(answer.body, hear);
-    return true;
+    await read(answer.body, () => {
+      heard = true;
+      wait();
+    });
   } catch {
-    lost("");
-    return false;
+    if (!ended.aborted) lost("");
   } finally {
     clearTimeout(timer);
   }
+  return heard;
 }
 
 async function read(body, hear) {
   let problem = null;
+  let current = false;
   const parser = createParser({
     onEvent(event) {
       if (event.event === "problem") problem = JSON.parse(event.data);
-      else if (event.data) take(event);
+      else if (event.data) current = take(event) || current;
     },
   });
   const decoder = new TextDecoder();
   for await (const chunk of chunks(body)) {
     hear();
-    batch(() => parser.feed(decoder.decode(chunk, { stream: true })));
+    batch(() => {
+      parser.feed(decoder.decode(chunk, { stream: true }));
+      // Before the first event nobody knows yet whether what is shown is so.
+      if (current) connection.value = { state: "live", heardAt: Date.now(), why: "" };
+    });
     if (problem) break;
   }
   if (problem?.status === 401) await refused();
@@ -128,10 +161,25 @@ async function* chunks(body) {
   }
 }
 
+/** Take an event. Returns whether what is shown is so after it. */
 function take(event) {
-  const { alert } = JSON.parse(event.data);
+  const { alert, reset } = JSON.parse(event.data);
   if (event.id) lastEventId = event.id;
-  if (alert && alerts.value.get(alert.alertId)?.etag !== alert.etag) noteAlert(alert);
+  if (reset) still = new Set();
+  else if (alert) {
+    still?.add(alert.alertId);
+    note(alert);
+  } else if (still) {
+    forgetOthers(still);
+    still = null;
+  }
+  return !reset;
+}
+
+function forgetOthers(kept) {
+  const gone = [...alerts.value.values()].filter((each) => !kept.has(each.alertId));
+  alerts.value = new Map([...alerts.value].filter(([id]) => kept.has(id)));
+  for (const each of gone) for (const listener of listeners) listener(each);
 }
 
 function lost(why) {

@@ -1,23 +1,52 @@
 /** What views are made of: headings that take the focus, forms that keep what was typed, words for screen readers. */
 import { html, signal, useEffect, useRef, useSignal } from "./html.js";
+import { now, span } from "./words.js";
 
-/** What a screen reader says next: `polite` after what it is saying, `urgent` at once. */
-export const spoken = signal({ polite: "", urgent: "" });
-/** What was done last, shown for a while. `{text, actions: [{label, act}]}`. */
+const SPOKEN = 10;
+let sentences = 0;
+
+/**
+ * What a screen reader says next, `polite` after what it is saying, `urgent` at once: `[{key, text}]`. A sentence is
+ * added to those before it, so that two that come together, or say the same, are both heard.
+ */
+export const spoken = signal({ polite: [], urgent: [] });
+/** What was done last. `{text, actions: [{label, act}], stays}`; one that does not stay is shown for a while. */
 export const notice = signal(null);
 
-export function say(text) {
-  spoken.value = { ...spoken.value, polite: text };
+function speak(how, text) {
+  spoken.value = { ...spoken.value, [how]: [...spoken.value[how], { key: ++sentences, text }].slice(-SPOKEN) };
 }
 
-export function sayAtOnce(text) {
-  spoken.value = { ...spoken.value, urgent: text };
-}
+export const say = (text) => speak("polite", text);
+export const sayAtOnce = (text) => speak("urgent", text);
 
-/** Tell what was done, and what can be done about it. */
-export function tell(text, actions = []) {
-  notice.value = { text, actions };
+/** Tell what was done, and what can be done about it. What can be undone stays until it is dismissed. */
+export function tell(text, actions = [], stays = actions.length > 0) {
+  notice.value = { text, actions, stays };
   say(text);
+}
+
+/** Tell why something was not done. */
+export function tellWhy(problem) {
+  notice.value = { text: problem.message, actions: [], stays: true };
+  say(problem.message);
+}
+
+/** What buttons do: `act(work)` does nothing while it is `busy`, as a second tap is no second wish, and tells why not. */
+export function useAct() {
+  const busy = useSignal(false);
+  const act = async (work) => {
+    if (busy.value) return;
+    busy.value = true;
+    try {
+      await work();
+    } catch (problem) {
+      tellWhy(problem);
+    } finally {
+      busy.value = false;
+    }
+  };
+  return [busy.value, act];
 }
 
 /** The heading of a view. Takes the focus when the view opens, so that readers and keys begin there. */
@@ -29,20 +58,28 @@ export function Title({ children }) {
   `;
 }
 
-/** What `load` brings, shown by `children(value, again)`; says so when it cannot be brought. */
-export function Loaded({ load, deps = [], children }) {
+/**
+ * What `load` brings, shown by `children(value, again)`; says so when it cannot be brought. `aged`: others change it, so
+ * its age is shown, and a way to read it again. Of two readings the one that was begun last counts.
+ */
+export function Loaded({ load, deps = [], aged = false, children }) {
   const found = useSignal({ state: "loading" });
+  const newest = useRef(0);
   const again = async () => {
+    const reading = ++newest.current;
+    let next;
     try {
-      found.value = { state: "here", value: await load() };
+      const at = Date.now();
+      next = { state: "here", value: await load(), at };
     } catch (problem) {
-      found.value = { ...found.value, state: "failed", problem };
+      next = { ...found.value, state: "failed", problem };
     }
+    if (reading === newest.current) found.value = next;
   };
   useEffect(() => {
     again();
   }, deps);
-  const { state, value, problem } = found.value;
+  const { state, value, at, problem } = found.value;
   return html`
     ${
       state === "loading" &&
@@ -57,16 +94,36 @@ export function Loaded({ load, deps = [], children }) {
         <${Trouble} problem=${problem} again=${again} old=${value !== undefined} />
       `
     }
+    ${
+      aged &&
+      value !== undefined &&
+      html`
+        <${Age} at=${at} again=${again} />
+      `
+    }
     ${value !== undefined && children(value, again)}
   `;
 }
 
-/** What went wrong, in plain words, and how to go on. */
-export function Trouble({ problem, again, old = false }) {
+/** How old what is shown is, and a button that reads it again. */
+function Age({ at, again }) {
+  const [busy, act] = useAct();
+  return html`
+    <p class="actions age">
+      <span class="quiet">Read ${span(now.value - at)} ago.</span>
+      <button type="button" aria-disabled=${busy} onClick=${() => act(again)}>Read again</button>
+    </p>
+  `;
+}
+
+/** What went wrong, in plain words, and how to go on. `shown`: fields that have their own message where they are. */
+export function Trouble({ problem, again, old = false, shown = () => false }) {
+  const others = problem.violations?.filter((each) => !shown(each));
+  const told = problem.violations?.length && !others.length;
   return html`
     <div class="trouble" role="alert">
-      <p>${problem.message}${old ? " What you see below is from before." : ""}</p>
-      ${problem.violations?.map(
+      <p>${told ? "Not sent. What is wrong stands at its field." : problem.message}${old ? " What you see below is from before." : ""}</p>
+      ${others?.map(
         (each) => html`
           <p>${each.field}: ${each.message}</p>
         `,
@@ -122,7 +179,9 @@ export function Form({ name, label, fields, submit, send, cancel, tone = "", chi
     }
   };
   const { busy, problem } = state.value;
-  const wrong = (field) => problem?.violations?.find((each) => each.field.split(/[.[]/)[0] === field)?.message;
+  const isOf = (field) => (violation) => violation.field.split(/[.[]/)[0] === field;
+  const wrong = (field) => problem?.violations?.find(isOf(field))?.message;
+  const shown = (violation) => fields.some((each) => isOf(each.name)(violation));
   return html`
     <form ref=${first} onSubmit=${onSubmit} aria-label=${label} aria-busy=${busy}>
       ${fields.map(
@@ -141,7 +200,7 @@ export function Form({ name, label, fields, submit, send, cancel, tone = "", chi
       ${
         problem &&
         html`
-          <${Trouble} problem=${problem} />
+          <${Trouble} problem=${problem} shown=${shown} />
         `
       }
       <div class="actions">
@@ -177,7 +236,7 @@ export function Field({
   const shared = { id, name, required, "aria-describedby": notes, "aria-invalid": wrong ? "true" : undefined };
   if (kind === "choice")
     return html`
-      <${Choice} ...${{ id, name, label, options, value, set, required, help, wrong }} />
+      <${Choice} ...${{ id, label, options, value, set, required, help, wrong, notes }} />
     `;
   if (kind === "check")
     return html`
@@ -245,9 +304,9 @@ function Option({ value, text, chosen }) {
   `;
 }
 
-function Choice({ id, name, label, options, value, set, required, help, wrong }) {
+function Choice({ id, label, options, value, set, required, help, wrong, notes }) {
   return html`
-    <fieldset class="field">
+    <fieldset class="field" aria-describedby=${notes}>
       <legend>${label}</legend>
       ${Object.entries(options).map(
         ([key, text]) => html`

@@ -11,26 +11,39 @@ export const onCall = signal(null);
 const EVERY_MS = 60_000;
 const PLANNERS = ["administrator", "on_call_responder"];
 
+/** Whether these roles may see the on-call plan. */
+export const isPlanner = (roles) => roles.some((each) => PLANNERS.includes(each));
+
 /** Note names by subject. */
 export function learn(found = {}) {
   names.value = { ...names.value, ...found };
 }
 
-/** Read who is on call now. Raises Problem. */
+/** Read who is on call now, `at` which time of this device. Raises Problem. */
 export async function readOnCall() {
-  onCall.value = await get("/v1/on-call/now");
-  learnFrom(onCall.value.duties);
-  return onCall.value;
+  const at = Date.now();
+  const found = await get("/v1/on-call/now");
+  if (at > (onCall.value?.at ?? 0)) onCall.value = { ...found, at };
+  learnFrom(found.duties);
 }
 
 /** Keep names as fresh as the plan: those on call now, and those whom the policies page. */
 export function learnNames() {
-  const look = () => session.value.state === "in" && readOnCall().catch(() => {});
-  effect(() => {
-    const { state, roles } = session.value;
+  let policiesRead = false;
+  const look = async () => {
+    const { state, roles } = session.peek();
     if (state !== "in") return;
-    look();
-    if (roles.some((each) => PLANNERS.includes(each))) learnFromPolicies().catch(() => {});
+    try {
+      await readOnCall();
+      if (policiesRead || !isPlanner(roles)) return;
+      await learnFromPolicies();
+      policiesRead = true;
+    } catch {
+      // What is known shows its age, and a minute later it is asked again.
+    }
+  };
+  effect(() => {
+    if (session.value.state === "in") look();
   });
   setInterval(look, EVERY_MS);
 }
@@ -59,4 +72,12 @@ export function knownName(id) {
 /** "You", a name, or that it is a colleague. */
 export function nameOf(id) {
   return id && (knownName(id) || "A colleague");
+}
+
+/** The name within a sentence: "you", a name, or nothing. */
+export const nameWithin = (id) => (id && id === session.value.id ? "you" : knownName(id) || (id && "a colleague"));
+
+/** Colleagues known by name, by id. */
+export function colleagues() {
+  return Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
 }

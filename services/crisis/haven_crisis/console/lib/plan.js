@@ -1,6 +1,6 @@
 /** The on-call plan as it is written: its parts, overrides, and what a change would leave open before it is saved. */
 import { all, get, post, put } from "./api.js";
-import { tell } from "./parts.js";
+import { tell, tellWhy } from "./parts.js";
 import { learn } from "./people.js";
 import { go } from "./router.js";
 
@@ -57,6 +57,6 @@ export async function putBack(changeId, view) {
     const { name } = await post(`/v1/on-call/changes/${changeId}:restore`);
     go(view, () => tell(`${name} is back.`));
   } catch (problem) {
-    tell(problem.message);
+    tellWhy(problem);
   }
 }

@@ -1,6 +1,9 @@
 /** Which view is shown: the part of the address after the hash, which no server ever sees. */
 import { signal } from "./html.js";
 
+/** What an address names goes into the paths of calls, so it is an id or nothing. */
+const ID = /^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|new)$/i;
+
 export const route = signal(parse());
 
 addEventListener("hashchange", () => (route.value = parse()));
@@ -13,5 +16,5 @@ export function go(path, then) {
 
 function parse() {
   const [name = "", id = ""] = location.hash.replace(/^#\/?/, "").split("/");
-  return { name: name || "alerts", id: decodeURIComponent(id) };
+  return id && !ID.test(id) ? { name: "none", id: "" } : { name: name || "alerts", id };
 }

@@ -11,9 +11,9 @@ export async function loadConfig() {
 }
 
 const KEY = "haven.device";
-const DEFAULTS = { theme: "device", sound: false, notifications: false };
+const DEFAULTS = { theme: "device", sound: false, notifications: false, keys: true };
 
-/** How this device behaves: theme ("device", "dark", "light"), sound, notifications. */
+/** How this device behaves: theme ("device", "dark", "light"), sound, notifications, keys. */
 export const device = signal({ ...DEFAULTS, ...read() });
 
 export function setDevice(change) {

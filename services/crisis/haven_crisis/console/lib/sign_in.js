@@ -13,6 +13,9 @@ const TOKENS = "haven.tokens";
 const PENDING = "haven.signing-in";
 const RENEW_BEFORE_S = 60;
 const SOONEST_S = 5;
+/** How long the provider may take to answer; shorter for somebody who leaves. */
+const ANSWERS_MS = 10_000;
+const LEAVING_MS = 3000;
 const AGAIN = "again.";
 const tabs = new BroadcastChannel("haven-console");
 
@@ -25,6 +28,7 @@ let tokens = null;
 let timer = 0;
 let renewing = null;
 let provider = null;
+let leaving = false;
 
 /** Take up the session of this tab, or the provider's answer. Returns false in a window that only signed in again. */
 export async function resume() {
@@ -81,13 +85,43 @@ export async function refused() {
   return (await renew()) || false;
 }
 
-/** Sign out in every tab: tokens, drafts, notifications, all that is kept and everything shown are gone. */
+/**
+ * Sign out in every tab: tokens, drafts, notifications, all that is kept and everything shown are gone, at once and
+ * whatever does not answer. The provider is told to end its part where it says how.
+ */
 export async function signOut() {
+  const held = tokens;
+  leaving = true;
+  tokens = null;
+  clearTimeout(timer);
+  sessionStorage.clear();
+  session.value = { state: "out", id: "", roles: [] };
   tabs.postMessage({ kind: "signed-out" });
   forgetDevice();
+  const [, , ended] = await Promise.allSettled([closeNotifications(), revoke(held), endSession()]);
+  leave(ended.value);
+}
+
+async function closeNotifications() {
   const shown = await navigator.serviceWorker?.getRegistration();
   for (const each of (await shown?.getNotifications()) ?? []) each.close();
-  leave();
+}
+
+/** What renews sign-ins is good for nobody from here on (RFC 7009). */
+async function revoke(held) {
+  const server = await discovered(LEAVING_MS);
+  if (!held?.refresh || !server.revocation_endpoint) return;
+  await oauth.revocationRequest(server, client(), oauth.None(), held.refresh, options(LEAVING_MS));
+}
+
+/** Where the provider ends its own session (OpenID Connect RP-Initiated Logout), if it says so. */
+async function endSession() {
+  const { end_session_endpoint: endpoint } = await discovered(LEAVING_MS);
+  if (!endpoint) return "";
+  const address = new URL(endpoint);
+  address.searchParams.set("client_id", config.clientId);
+  address.searchParams.set("post_logout_redirect_uri", here());
+  return address.href;
 }
 
 function hear(message) {
@@ -101,11 +135,11 @@ function hear(message) {
   }
 }
 
-function leave() {
+function leave(address = location.pathname) {
   clearTimeout(timer);
   sessionStorage.clear();
   // Nothing stays in memory either.
-  location.replace(location.pathname);
+  location.replace(address || location.pathname);
 }
 
 function pending() {
@@ -173,7 +207,7 @@ async function renewed() {
       return true;
     } catch (error) {
       // The provider is away: the token may last a little longer. Only its own refusal ends the session.
-      if (!(error instanceof oauth.ResponseBodyError) && tokens.expiresAt > Date.now()) {
+      if (!(error instanceof oauth.ResponseBodyError) && tokens?.expiresAt > Date.now()) {
         later(SOONEST_S);
         return false;
       }
@@ -188,6 +222,7 @@ function kept(answer) {
 }
 
 function take(found) {
+  if (leaving) return;
   tokens = found;
   sessionStorage.setItem(TOKENS, JSON.stringify(found));
   const claims = read(found.access);
@@ -214,10 +249,10 @@ function read(access) {
   }
 }
 
-async function discovered() {
+async function discovered(within = ANSWERS_MS) {
   if (!provider) {
     const issuer = new URL(config.issuer);
-    const answer = await oauth.discoveryRequest(issuer, { algorithm: "oidc", ...options() });
+    const answer = await oauth.discoveryRequest(issuer, { algorithm: "oidc", ...options(within) });
     provider = await oauth.processDiscoveryResponse(issuer, answer);
   }
   return provider;
@@ -231,8 +266,8 @@ function here() {
   return new URL(location.pathname, location.origin).href;
 }
 
-function options() {
+function options(within = ANSWERS_MS) {
   // A provider on this machine, in development, has no certificate.
   const local = ["127.0.0.1", "localhost", "[::1]"].includes(new URL(config.issuer).hostname);
-  return { [oauth.allowInsecureRequests]: local, signal: AbortSignal.timeout(10_000) };
+  return { [oauth.allowInsecureRequests]: local, signal: AbortSignal.timeout(within) };
 }

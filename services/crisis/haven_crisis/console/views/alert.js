@@ -1,5 +1,5 @@
 /** The responder's page: who, what happened, what helps, where, whom to reach, and what to do next. */
-import { html, useEffect, useSignal } from "../lib/html.js";
+import { html, useEffect, useRef, useSignal } from "../lib/html.js";
 import { get } from "../lib/api.js";
 import { waits } from "../lib/calling.js";
 import { alerts, noteAlert } from "../lib/live.js";
@@ -15,13 +15,18 @@ import { Pages, Timeline, Tried } from "./timeline.js";
 
 export function Alert({ id }) {
   const found = useSignal({ state: "loading" });
+  const newest = useRef(0);
   const read = async () => {
+    const reading = ++newest.current;
+    const at = Date.now();
     try {
       const view = await get(`/v1/alerts/${id}/view`);
-      found.value = { state: "here", view, at: Date.now() };
+      if (reading !== newest.current) return;
+      found.value = { state: "here", view, at };
       learn(view.names);
-      if (alerts.value.get(id)?.etag !== view.alert.etag) noteAlert(view.alert);
+      noteAlert(view.alert);
     } catch (problem) {
+      if (reading !== newest.current) return;
       found.value = { ...found.value, state: problem.status === 404 ? "hidden" : "failed", problem };
     }
   };
@@ -67,15 +72,16 @@ export function Alert({ id }) {
     <${Cautions} cautions=${view.cautions} />
     <${Actions} alert=${alert} again=${read} acknowledge=${() => take(alert)} />
     <div class="columns">
-      <${Person} person=${view.person} />
+      <${Person} person=${view.person} copies=${view.copies} />
       <${Lines} lines=${view.emergencyLines} />
       <${Place}
         location=${view.location}
         age=${view.locationAgeSeconds}
         at=${at}
         facilitator=${view.presentFacilitatorId}
+        copies=${view.copies}
       />
-      <${Contacts} contacts=${view.contacts} />
+      <${Contacts} contacts=${view.contacts} copies=${view.copies} />
       <${Plan} plan=${view.safetyPlan} parts=${view.planParts} />
       <${Tried} entries=${view.tried} />
       <${Timeline} entries=${view.timeline} />

@@ -1,17 +1,18 @@
 /** What a responder does about an alert. One form at a time; the next sensible step stands first. */
-import { html, useSignal } from "../lib/html.js";
+import { html, useRef, useSignal } from "../lib/html.js";
+import { focusOn } from "../lib/ahead.js";
 import { post } from "../lib/api.js";
 import { waits } from "../lib/calling.js";
 import { noteAlert } from "../lib/live.js";
-import { Form, tell } from "../lib/parts.js";
-import { nameOf, names, onCall } from "../lib/people.js";
+import { Form, tell, useAct } from "../lib/parts.js";
+import { colleagues, nameOf, onCall } from "../lib/people.js";
 import { session } from "../lib/sign_in.js";
 import { SEVERITIES, WAYS } from "../lib/words.js";
 import { Closing } from "./closing.js";
 
 const ROTATION = "rotation/";
-const LOOKS_ON = "You look on. It counts for nothing: nobody waits less.";
-const LOOKED_ON = "You look on no longer.";
+const LOOKS_ON = "You are watching this alert. Paging goes on as before.";
+const LOOKED_ON = "You are not watching this alert any more.";
 const NOTE = { name: "note", label: "Note for those who help", kind: "area", maxlength: 4000 };
 
 /** Each: when it is offered, what it is called, its form. `first`: it is the next sensible step. */
@@ -73,7 +74,7 @@ const STEPS = {
         name: "responderId",
         label: "Who is to take it over",
         kind: "select",
-        options: others(),
+        options: colleagues(),
         required: true,
         help: "They are paged at once. You keep it until they accept.",
       },
@@ -92,7 +93,7 @@ const STEPS = {
         name: "to",
         label: "Who is to take it",
         kind: "select",
-        options: { ...others(), ...rotations() },
+        options: { ...colleagues(), ...rotations() },
         required: true,
         help: "They are paged at once and have to take it. If nobody does in time, paging begins anew.",
       },
@@ -114,7 +115,7 @@ const STEPS = {
         name: "responderId",
         label: "Who else is paged",
         kind: "select",
-        options: others(),
+        options: colleagues(),
         required: true,
         help: "Whoever has the alert keeps it.",
       },
@@ -153,36 +154,37 @@ const STEPS = {
 
 export function Actions({ alert, again, acknowledge }) {
   const open = useSignal("");
-  const busy = useSignal(false);
+  const [busy, act] = useAct();
+  const doing = useRef(null);
   const mine = alert.responderId === session.value.id;
   const offered = Object.keys(STEPS).filter((each) => STEPS[each].offered(alert, mine));
   const next =
     waits(alert) || (!mine && alert.state !== "ALERT_STATE_CLOSED")
       ? ""
       : offered.find((each) => STEPS[each].first?.(alert, mine));
-  const shut = () => (open.value = "");
-  const takeIt = async () => {
-    busy.value = true;
-    await acknowledge();
-    busy.value = false;
-    again();
+  const go = (selector) => focusOn(() => doing.current?.querySelector(selector) ?? doing.current);
+  const shut = () => {
+    go(`[data-step="${open.value}"]`);
+    open.value = "";
   };
-  const done = (text) => (answer) => {
+  const takeIt = () =>
+    act(async () => {
+      await acknowledge();
+      await again();
+      go("[data-next=true]");
+    });
+  const done = (text) => async (answer) => {
     noteAlert(answer);
-    shut();
+    open.value = "";
     tell(text);
-    again();
+    await again();
+    go("[data-next=true]");
   };
-  const atOnce = async (path, body, text) => {
-    try {
-      done(text)(await post(`/v1/alerts/${alert.alertId}:${path}`, body));
-    } catch (problem) {
-      tell(problem.message);
-    }
-  };
+  const atOnce = (path, body, text) =>
+    act(async () => done(text)(await post(`/v1/alerts/${alert.alertId}:${path}`, body)));
   const looksOn = alert.observers?.includes(session.value.id);
   return html`
-    <section class="doing" aria-label="What you can do">
+    <section class="doing" aria-label="What you can do" ref=${doing} tabindex="-1">
       ${
         alert.offeredTo === session.value.id &&
         html`
@@ -191,13 +193,15 @@ export function Actions({ alert, again, acknowledge }) {
             <button
               type="button"
               class="primary"
-              data-next
+              data-next=${true}
+              aria-disabled=${busy}
               onClick=${() => atOnce("answerHandOver", { accept: true }, "You have it now.")}
             >
               Take it over
             </button>
             <button
               type="button"
+              aria-disabled=${busy}
               onClick=${() => atOnce("answerHandOver", { accept: false }, "Declined. They keep it.")}
             >
               I cannot
@@ -216,8 +220,8 @@ export function Actions({ alert, again, acknowledge }) {
         ${
           waits(alert) &&
           html`
-            <button type="button" class="primary" data-next onClick=${takeIt} aria-disabled=${busy.value}>
-              Acknowledge
+            <button type="button" class="primary" data-next=${true} onClick=${takeIt} aria-disabled=${busy}>
+              ${busy ? "Taking…" : "Acknowledge"}
             </button>
           `
         }
@@ -227,6 +231,7 @@ export function Actions({ alert, again, acknowledge }) {
               type="button"
               key=${each}
               class=${each === next ? "primary" : ""}
+              data-step=${each}
               data-next=${each === next}
               aria-expanded=${open.value === each}
               onClick=${() => (open.value = open.value === each ? "" : each)}
@@ -242,6 +247,7 @@ export function Actions({ alert, again, acknowledge }) {
             <button
               type="button"
               aria-pressed=${looksOn}
+              aria-disabled=${busy}
               onClick=${() => (looksOn ? atOnce("stopObserving", {}, LOOKED_ON) : atOnce("observe", {}, LOOKS_ON))}
             >
               ${looksOn ? "Stop looking on" : "Look on"}
@@ -281,15 +287,10 @@ function Step({ name, alert, done, cancel }) {
       cancel=${cancel}
       send=${async (values) => {
         const answer = await post(`/v1/alerts/${alert.alertId}:${step.path}`, step.body(values));
-        done(step.done(values))(answer);
+        await done(step.done(values))(answer);
       }}
     />
   `;
-}
-
-/** Responders known by name, without oneself. */
-function others() {
-  return Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
 }
 
 /** Rotations that have somebody on call now. */

@@ -1,10 +1,11 @@
 /** The live list of alerts. It names nobody: who it is about is seen by opening one. */
-import { html, useSignal } from "../lib/html.js";
+import { html, useRef } from "../lib/html.js";
+import { focusOn } from "../lib/ahead.js";
 import { post } from "../lib/api.js";
-import { needsTouch, silenced, wake, waits } from "../lib/calling.js";
-import { alerts, connection, noteAlert } from "../lib/live.js";
-import { Title, tell } from "../lib/parts.js";
-import { nameOf } from "../lib/people.js";
+import { silenced, wake, waits } from "../lib/calling.js";
+import { alerts, noteAlert, standing } from "../lib/live.js";
+import { Title, tell, useAct } from "../lib/parts.js";
+import { nameOf, nameWithin } from "../lib/people.js";
 import { go } from "../lib/router.js";
 import { device, setDevice } from "../lib/settings.js";
 import { session } from "../lib/sign_in.js";
@@ -51,20 +52,20 @@ export function Alerts() {
 }
 
 function nothing() {
-  if (connection.value.state === "connecting") return "Looking for open alerts.";
-  if (connection.value.state === "lost") return "Open alerts cannot be read at the moment.";
-  return "No alert is open. You will hear of a new one here.";
+  if (standing.value === "connecting") return "Looking for open alerts.";
+  if (standing.value === "lost") return "Open alerts cannot be read at the moment.";
+  return "No alert is open. A new one appears here by itself.";
 }
 
 function Card({ alert }) {
-  const busy = useSignal(false);
+  const [busy, act] = useAct();
+  const link = useRef(null);
   const mine = alert.responderId === session.value.id;
-  const acknowledge = async () => {
-    if (busy.value) return;
-    busy.value = true;
-    await take(alert);
-    busy.value = false;
-  };
+  const acknowledge = () =>
+    act(async () => {
+      await take(alert);
+      focusOn(() => link.current);
+    });
   return html`
     <article class=${`card ${alert.severity.toLowerCase()} ${alert.state.toLowerCase()}`} aria-label=${label(alert)}>
       <p class="tags">
@@ -100,12 +101,12 @@ function Card({ alert }) {
         ${
           waits(alert) &&
           html`
-            <button type="button" class="primary" data-next onClick=${acknowledge} aria-disabled=${busy.value}>
-              ${busy.value ? "Taking…" : "Acknowledge"}
+            <button type="button" class="primary" data-next onClick=${acknowledge} aria-disabled=${busy}>
+              ${busy ? "Taking…" : "Acknowledge"}
             </button>
           `
         }
-        <a class="button" href=${`#/alerts/${alert.alertId}`}>Open</a>
+        <a class="button" ref=${link} href=${`#/alerts/${alert.alertId}`}>Open</a>
         ${
           waits(alert) &&
           device.value.sound &&
@@ -128,9 +129,8 @@ function label(alert) {
 
 /** Who has it, or had it. */
 export function holder({ responderId, state }) {
-  const name = nameOf(responderId);
-  if (state === "ALERT_STATE_CLOSED") return `Closed by ${name === "You" ? "you" : name}.`;
-  return name === "You" ? "You have it." : `${name} has it.`;
+  if (state === "ALERT_STATE_CLOSED") return `Closed by ${nameWithin(responderId)}.`;
+  return responderId === session.value.id ? "You have it." : `${nameOf(responderId)} has it.`;
 }
 
 /** What happens next unless somebody acts. */
@@ -143,19 +143,18 @@ export function deadline(alert, mine) {
   return `To be closed: a reminder goes out ${when}.`;
 }
 
-/** Take an alert in one tap, and say what that means and how to give it on. Returns whether it was taken. */
+/** Take an alert in one tap, and say what that means and how to give it on. Raises Problem. */
 export async function take(alert) {
   try {
     const taken = await post(`/v1/alerts/${alert.alertId}:acknowledge`);
     noteAlert(taken);
     const until = taken.nextDeadline ? ` until ${clock(taken.nextDeadline)}` : "";
-    tell(`You have it${until}. Record contact by then, or everyone is paged again. Cannot take it? Hand it over.`, [
-      { label: "Open it", act: () => go(`alerts/${alert.alertId}`) },
-    ]);
-    return true;
+    const actions = [{ label: "Open it", act: () => go(`alerts/${alert.alertId}`) }];
+    const text = `You have it${until}. Record contact by then, or everyone is paged again. Cannot take it? Hand it over.`;
+    tell(text, actions, false);
   } catch (problem) {
-    tell(problem.rule === "taken" ? "Another responder has taken it. You can open it and help." : problem.message);
-    return false;
+    if (problem.rule !== "taken") throw problem;
+    tell("Another responder has taken it. You can open it and help.");
   }
 }
 
@@ -166,13 +165,6 @@ function Sound() {
         This page is silent.
         <button type="button" onClick=${() => (setDevice({ sound: true }), wake())}>Turn on the sound</button>
         <a class="button" href="#/device">More</a>
-      </p>
-    `;
-  if (needsTouch.value)
-    return html`
-      <p class="hint" role="status">
-        The browser keeps this page silent until you tap it.${" "}
-        <button type="button" onClick=${wake}>Let it sound</button>
       </p>
     `;
   return null;

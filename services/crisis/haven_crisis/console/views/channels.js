@@ -1,8 +1,9 @@
 /** How the signed-in responder is paged: channels in their order, each shown to reach them by a code. */
 import { html, useSignal } from "../lib/html.js";
+import { focusOn } from "../lib/ahead.js";
 import { get, post, put } from "../lib/api.js";
 import { subscribe } from "../lib/push.js";
-import { Form, Loaded, tell, Title } from "../lib/parts.js";
+import { Form, Loaded, tell, Title, useAct } from "../lib/parts.js";
 import { config } from "../lib/settings.js";
 import { session } from "../lib/sign_in.js";
 import { moment } from "../lib/words.js";
@@ -51,29 +52,25 @@ export function Channels() {
 
 function Channel({ channel, responder, address, again }) {
   const sent = useSignal(false);
+  const [busy, act] = useAct();
   const kind = Object.keys(SHOWN).find((each) => channel[each]);
-  const send = async () => {
-    try {
+  const send = () =>
+    act(async () => {
       const { goodForSeconds } = await post(`${address}:sendCode`, { channelId: channel.channelId });
       sent.value = true;
       tell(`A code is on its way. It is good for ${Math.round(goodForSeconds / 60)} minutes.`);
-    } catch (problem) {
-      tell(problem.message);
-    }
-  };
-  const remove = async () => {
-    try {
+    });
+  const remove = () =>
+    act(async () => {
       await save(
         address,
         responder,
         responder.channels.filter((each) => each !== channel),
       );
       tell("The channel is removed.");
-      again();
-    } catch (problem) {
-      tell(problem.message);
-    }
-  };
+      await again();
+      focusOn(() => document.querySelector("h1"));
+    });
   return html`
     <article class="card" aria-label=${SHOWN[kind]}>
       <p><strong>${SHOWN[kind]}</strong></p>
@@ -84,10 +81,17 @@ function Channel({ channel, responder, address, again }) {
           <p class="note">${channel[kind][FIELDS[kind]]}</p>
         `
       }
-      <p>${channel.verifiedAt ? `Reached you ${moment(channel.verifiedAt)}.` : "Not shown to reach you yet."}</p>
+      <p>${channel.verifiedAt ? `Reached you ${moment(channel.verifiedAt)}.` : "Not verified yet."}</p>
       <p class="actions">
-        <button type="button" class=${channel.verifiedAt ? "" : "primary"} onClick=${send}>Send a code</button>
-        <button type="button" onClick=${remove}>Remove</button>
+        <button
+          type="button"
+          class=${channel.verifiedAt ? "" : "primary"}
+          aria-disabled=${busy}
+          onClick=${send}
+        >
+          Send a code
+        </button>
+        <button type="button" aria-disabled=${busy} onClick=${remove}>Remove</button>
       </p>
       ${
         sent.value &&
@@ -95,7 +99,7 @@ function Channel({ channel, responder, address, again }) {
           <${Form}
             name=${`code/${channel.channelId}`}
             label="Give the code"
-            submit="That is the code"
+            submit="Verify"
             fields=${[
               {
                 name: "code",
@@ -111,7 +115,8 @@ function Channel({ channel, responder, address, again }) {
               await post(`${address}:verifyChannel`, { channelId: channel.channelId, code });
               sent.value = false;
               tell("The channel reaches you.");
-              again();
+              await again();
+              focusOn(() => document.querySelector("h1"));
             }}
           />
         `
@@ -121,25 +126,22 @@ function Channel({ channel, responder, address, again }) {
 }
 
 function Add({ responder, address, again }) {
+  const [busy, act] = useAct();
   const add = async (channel) => {
     await save(address, responder, [...responder.channels, channel]);
     tell("The channel is added. Send it a code to show that it reaches you.");
     again();
   };
-  const browser = async () => {
-    try {
-      await add({ webPush: await subscribe() });
-    } catch (problem) {
-      tell(problem.message);
-    }
-  };
+  const browser = () => act(async () => add({ webPush: await subscribe() }));
   return html`
     <section class="part" aria-labelledby="add">
-      <h2 id="add">One more</h2>
+      <h2 id="add">Add a channel</h2>
       ${
         config.webPushKey &&
         html`
-          <p class="actions"><button type="button" onClick=${browser}>Notifications of this browser</button></p>
+          <p class="actions">
+            <button type="button" aria-disabled=${busy} onClick=${browser}>Notifications of this browser</button>
+          </p>
         `
       }
       <${Form}

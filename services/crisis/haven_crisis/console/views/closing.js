@@ -1,9 +1,8 @@
 /** Closing: how it ended, the risk, who was told on what ground, and when somebody looks in again. */
-import { html } from "../lib/html.js";
+import { html, useState } from "../lib/html.js";
 import { post } from "../lib/api.js";
 import { draft, Form, setDraft } from "../lib/parts.js";
-import { names } from "../lib/people.js";
-import { session } from "../lib/sign_in.js";
+import { colleagues } from "../lib/people.js";
 import { DISPOSITIONS, GROUNDS, local, RISKS } from "../lib/words.js";
 
 const HOUR_MS = 3_600_000;
@@ -28,12 +27,8 @@ export function Closing({ alert, done, cancel }) {
 
 /** A drill is about nobody: there is nothing to judge, nobody to tell, and nobody to look in on. */
 function OfDrill({ form, label, cancel, close }) {
-  const ended = {
-    disposition: DRILL,
-    riskLevel: "RISK_LEVEL_LOW",
-    nobodyTold: true,
-    followUpDueAt: hence(20).toISOString(),
-  };
+  const [due] = useState(() => hence(20).toISOString());
+  const ended = { disposition: DRILL, riskLevel: "RISK_LEVEL_LOW", nobodyTold: true, followUpDueAt: due };
   return html`
     <${Form}
       name=${form}
@@ -47,14 +42,15 @@ function OfDrill({ form, label, cancel, close }) {
 }
 
 function OfAlert({ form, label, cancel, close }) {
-  const colleagues = Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
+  // As it was when the form was opened: what is sent again is then the same.
+  const [usual] = useState(() => local(hence(20)));
   const more = [
     {
       name: "followUpDueAt",
       label: "Look in again by",
       kind: "datetime-local",
       required: true,
-      value: local(hence(20)),
+      value: usual,
       max: local(hence(24)),
       help: "Within 24 hours, in this device's time. One that is missed raises an alert.",
     },
@@ -62,7 +58,7 @@ function OfAlert({ form, label, cancel, close }) {
       name: "coSignerId",
       label: "Second clinician, where one is needed",
       kind: "select",
-      options: colleagues,
+      options: colleagues(),
       help: "After a severe alert a second clinician signs. Left open: any who may.",
     },
     NOTE,

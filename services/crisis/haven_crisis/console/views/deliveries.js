@@ -36,7 +36,7 @@ export function Deliveries() {
         )}
       </select>
     </div>
-    <${Loaded} load=${load} deps=${[days.value]}>
+    <${Loaded} aged=${true} load=${load} deps=${[days.value]}>
       ${({ lines, troubled }) => html`
         <${Report} lines=${lines} />
         <${Troubled} found=${troubled} />

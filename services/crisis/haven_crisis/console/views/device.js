@@ -44,6 +44,10 @@ export function Device() {
           <p role="status">${told.value}</p>
         `
       }
+      <${Switch} on=${device.value.keys} label="Keys" toggle=${() => setDevice({ keys: !device.value.keys })}>
+        Single letters go to a view; More → Keys lists them. Turn them off where you speak to the device, or hit keys
+        without meaning to.
+      <//>
       <fieldset>
         <legend>Colours</legend>
         ${Object.entries({ device: "As the device", dark: "Dark", light: "Light" }).map(

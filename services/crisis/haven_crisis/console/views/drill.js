@@ -1,20 +1,21 @@
 /** A drill: a signal that pages people as a real one does, says everywhere that it is one, and is watched here. */
-import { html, useSignal } from "../lib/html.js";
+import { html, useEffect, useRef, useSignal } from "../lib/html.js";
 import { get, post } from "../lib/api.js";
 import { alerts } from "../lib/live.js";
-import { Form, Title } from "../lib/parts.js";
-import { session } from "../lib/sign_in.js";
+import { Form, tellWhy, Title } from "../lib/parts.js";
+import { nameWithin } from "../lib/people.js";
 import { clock, span, STATES, word } from "../lib/words.js";
+
+const newDrill = () => ({ signalId: crypto.randomUUID(), personId: crypto.randomUUID() });
 
 export function Drill() {
   const raised = useSignal(null);
+  // The same drill until it is accepted: a second tap after a lost answer raises no second one.
+  const ids = useRef(newDrill());
   const begin = async () => {
     const began = Date.now();
-    const answer = await post("/v1/signals", {
-      signalId: crypto.randomUUID(),
-      source: "SIGNAL_SOURCE_DRILL",
-      personId: crypto.randomUUID(),
-    });
+    const answer = await post("/v1/signals", { ...ids.current, source: "SIGNAL_SOURCE_DRILL" });
+    ids.current = newDrill();
     raised.value = { alertId: answer.alertId, began, durable: Date.now() - began };
   };
   return html`
@@ -38,7 +39,9 @@ function Through({ alertId, durable }) {
   const alert = alerts.value.get(alertId);
   const look = async () => (pages.value = (await get(`/v1/alerts/${alertId}/pages`)).pages);
   const taken = pages.value.filter((each) => each.acceptedAt).map((each) => Date.parse(each.acceptedAt));
-  if (alert && alert.state !== "ALERT_STATE_RAISED" && !taken.length) look().catch(() => {});
+  useEffect(() => {
+    if (alert && alert.state !== "ALERT_STATE_RAISED" && !taken.length) look().catch(tellWhy);
+  }, [alert?.state, alert?.etag]);
   return html`
     <section aria-labelledby="through" class="card" aria-live="polite">
       <h2 id="through">How it goes</h2>
@@ -62,7 +65,7 @@ function Through({ alertId, durable }) {
           alert?.acknowledgedAt &&
           html`
             <li>
-              ${`Taken by ${alert.responderId === session.value.id ? "you" : "a responder"}`}
+              ${`Taken by ${nameWithin(alert.responderId)}`}
               ${` at ${clock(alert.acknowledgedAt)}.`}
             </li>
           `

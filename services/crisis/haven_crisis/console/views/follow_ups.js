@@ -1,8 +1,9 @@
 /** What is to be done after an alert: look in again, sign a closing, debrief. The earliest first. */
-import { html, useSignal } from "../lib/html.js";
+import { html } from "../lib/html.js";
+import { focusOn, Opens } from "../lib/ahead.js";
 import { all, post } from "../lib/api.js";
 import { Form, Loaded, tell, Title } from "../lib/parts.js";
-import { nameOf } from "../lib/people.js";
+import { nameWithin } from "../lib/people.js";
 import { session } from "../lib/sign_in.js";
 import { moment, now, RISKS, span } from "../lib/words.js";
 import { ClosingForm } from "./closing.js";
@@ -15,7 +16,7 @@ export function FollowUps() {
     <${Title}>Follow-ups<//>
     <h2>Looking in again</h2>
     <p>People who were in crisis and whom somebody looks in on again. One that is missed raises an alert.</p>
-    <${Loaded} load=${() => all("/v1/follow-ups", "followUps")}>
+    <${Loaded} aged=${true} load=${() => all("/v1/follow-ups", "followUps")}>
       ${(found, again) =>
         found.length === 0
           ? html`
@@ -32,7 +33,7 @@ export function FollowUps() {
             `}
     <//>
     <h2>After a severe alert</h2>
-    <${Loaded} load=${() => all("/v1/reviews", "reviews")}>
+    <${Loaded} aged=${true} load=${() => all("/v1/reviews", "reviews")}>
       ${(found, again) =>
         found.length === 0
           ? html`
@@ -61,24 +62,24 @@ function When({ at }) {
   `;
 }
 
+/** What was done is gone from the list once it is read again, and with it what had the focus. */
+async function anew(again) {
+  await again();
+  focusOn(() => document.querySelector("h1"));
+}
+
 function FollowUp({ due, again }) {
-  const open = useSignal(false);
   return html`
     <article class="card" aria-label=${`Follow-up due ${moment(due.dueAt)}`}>
       <${When} at=${due.dueAt} />
-      <p>Closed by ${closer(due.responderId)}.</p>
-      <p class="actions">
-        <button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>Record it</button>
-        <a class="button" href=${`#/alerts/${due.alertId}`}>Open the alert</a>
-      </p>
-      ${
-        open.value &&
-        html`
+      <p>Closed by ${nameWithin(due.responderId)}.</p>
+      <${Opens} label="Record it" beside=${alertOf(due)}>
+        ${(close) => html`
           <${Form}
             name=${`follow-up/${due.followUpId}`}
             label="Record the follow-up"
             submit="I reached them: record it"
-            cancel=${() => (open.value = false)}
+            cancel=${close}
             fields=${[
               { name: "riskLevel", label: "Risk now, as you judge it", kind: "choice", options: RISKS, required: true },
               { name: "note", label: "Note for those who help", kind: "area", maxlength: 4000 },
@@ -86,11 +87,11 @@ function FollowUp({ due, again }) {
             send=${async ({ riskLevel, note }) => {
               await post(`/v1/follow-ups/${due.followUpId}:record`, { reached: true, riskLevel, note });
               tell("The follow-up is recorded.");
-              again();
+              await anew(again);
             }}
           />
-        `
-      }
+        `}
+      <//>
     </article>
   `;
 }
@@ -98,20 +99,25 @@ function FollowUp({ due, again }) {
 const KINDS = {
   REVIEW_KIND_CO_SIGNATURE: {
     title: "A second clinician signs the closing",
+    verb: "Sign or decline",
     forms: [SignForm, DeclineForm],
     may: (roles) => roles.some((each) => SIGNERS.includes(each)),
   },
-  REVIEW_KIND_ANSWER: { title: "The closing is to be put right", forms: [AmendForm], may: () => true },
-  REVIEW_KIND_DEBRIEF: { title: "Debrief", forms: [DebriefForm], may: () => true },
+  REVIEW_KIND_ANSWER: {
+    title: "The closing is to be put right",
+    verb: "Put it right",
+    forms: [AmendForm],
+    may: () => true,
+  },
+  REVIEW_KIND_DEBRIEF: { title: "Debrief", verb: "Write the debrief", forms: [DebriefForm], may: () => true },
 };
 
 function Review({ due, again }) {
-  const open = useSignal(false);
   const kind = KINDS[due.kind];
   const act = async (path, body, text) => {
     await post(`/v1/alerts/${due.alertId}:${path}`, body);
     tell(text);
-    again();
+    await anew(again);
   };
   return html`
     <article class="card" aria-label=${`${kind.title}, due ${moment(due.dueAt)}`}>
@@ -120,25 +126,24 @@ function Review({ due, again }) {
       ${
         due.askedOf &&
         html`
-          <p>Asked of ${closer(due.askedOf)}.</p>
+          <p>Asked of ${nameWithin(due.askedOf)}.</p>
         `
       }
-      <p class="actions">
-        ${
-          kind.may(session.value.roles) &&
-          html`
-            <button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>Do it</button>
-          `
-        }
-        <a class="button" href=${`#/alerts/${due.alertId}`}>Open the alert</a>
-      </p>
       ${
-        open.value &&
-        kind.forms.map(
-          (each) => html`
-            <${each} due=${due} act=${act} cancel=${() => (open.value = false)} />
-          `,
-        )
+        kind.may(session.value.roles)
+          ? html`
+              <${Opens} label=${kind.verb} beside=${alertOf(due)}>
+                ${(close) =>
+                  kind.forms.map(
+                    (each) => html`
+                      <${each} due=${due} act=${act} cancel=${close} />
+                    `,
+                  )}
+              <//>
+            `
+          : html`
+              <p class="actions">${alertOf(due)}</p>
+            `
       }
     </article>
   `;
@@ -200,5 +205,6 @@ function DebriefForm({ due, act, cancel }) {
   `;
 }
 
-/** The name within a sentence. */
-const closer = (id) => (nameOf(id) === "You" ? "you" : nameOf(id));
+const alertOf = (due) => html`
+  <a class="button" href=${`#/alerts/${due.alertId}`}>Open the alert</a>
+`;

@@ -1,6 +1,7 @@
 /** Every view by the name in its address. */
 import { html } from "../lib/html.js";
 import { Loaded } from "../lib/parts.js";
+import { isPlanner } from "../lib/people.js";
 import { Alert } from "./alert.js";
 import { Alerts } from "./alerts.js";
 import { Channels } from "./channels.js";
@@ -16,7 +17,6 @@ import { Simulator } from "./simulator.js";
 export const ADMINISTRATOR = "administrator";
 const administrator = (roles) => roles.includes(ADMINISTRATOR);
 const responder = (roles) => roles.includes("on_call_responder");
-const planner = (roles) => administrator(roles) || responder(roles);
 
 function AlertOrList({ id }) {
   return id
@@ -55,11 +55,11 @@ export const VIEWS = {
   "follow-ups": { title: "Follow-ups", show: FollowUps },
   "on-call": { title: "On call", show: OnCall },
   more: { title: "More", show: More },
-  rotations: { title: "Rotations", show: Rotations, for: planner, under: "more" },
-  policies: { title: "Escalation policies", show: Policies, for: planner, under: "more" },
-  simulator: { title: "If nobody answers", show: Simulator, for: planner, under: "more" },
+  rotations: { title: "Rotations", show: Rotations, for: isPlanner, under: "more" },
+  policies: { title: "Escalation policies", show: Policies, for: isPlanner, under: "more" },
+  simulator: { title: "If nobody answers", show: Simulator, for: isPlanner, under: "more" },
   drill: { title: "Drill", show: Drill, under: "more" },
-  deliveries: { title: "How pages went", show: Deliveries, for: planner, under: "more" },
+  deliveries: { title: "How pages went", show: Deliveries, for: isPlanner, under: "more" },
   channels: { title: "My channels", show: Channels, for: responder, under: "more" },
   reviews: { title: "Break-glass reviews", show: Reviews, for: administrator, under: "more" },
   device: { title: "This device", show: Device, under: "more" },

@@ -39,6 +39,7 @@ export function Keys() {
   return html`
     <${Title}>Keys<//>
     <p>Tab and Enter reach everything. While you type into a field, these do nothing.</p>
+    <p class="actions"><a class="button" href="#/device">Turn them on or off</a></p>
     <dl class="keys">
       ${KEYS.map(
         ([key, text]) => html`

@@ -1,11 +1,12 @@
 /** The on-call calendar: who is on call now and in the next weeks, one's own shifts, swaps, time off, overrides. */
 import { html, useSignal } from "../lib/html.js";
+import { focusOn, Opens } from "../lib/ahead.js";
 import { all, post } from "../lib/api.js";
-import { Form, Loaded, tell, Title } from "../lib/parts.js";
-import { nameOf, names, onCall, readOnCall } from "../lib/people.js";
+import { Form, Loaded, tell, Title, useAct } from "../lib/parts.js";
+import { colleagues, isPlanner, nameOf, onCall, readOnCall } from "../lib/people.js";
 import { readRotations } from "../lib/plan.js";
 import { session } from "../lib/sign_in.js";
-import { moment, stretch, word, ZONE } from "../lib/words.js";
+import { moment, now, span, stretch, word, ZONE } from "../lib/words.js";
 import { ChangeWho, Overrides } from "./overrides.js";
 import { TimeOff } from "./time_off.js";
 
@@ -16,12 +17,11 @@ const SWAPS = {
   SWAP_STATE_DECLINED: "Declined",
   SWAP_STATE_WITHDRAWN: "Taken back",
 };
-const PLANNERS = ["administrator", "on_call_responder"];
 const DAYS = new Intl.DateTimeFormat([], { weekday: "long", month: "long", day: "numeric" });
 
 export function OnCall({ administrator }) {
   const weeks = useSignal("2");
-  const planner = session.value.roles.some((each) => PLANNERS.includes(each));
+  const planner = isPlanner(session.value.roles);
   const load = async () => {
     const start = new Date();
     // Whole days, so that the last stretch has the same end whenever it is read.
@@ -36,7 +36,7 @@ export function OnCall({ administrator }) {
   };
   return html`
     <${Title}>On call<//>
-    <${Loaded} load=${load} deps=${[weeks.value]}>
+    <${Loaded} aged=${true} load=${load} deps=${[weeks.value]}>
       ${({ duties, rotations }, again) => html`
         <${Now} ...${onCall.value} />
         ${
@@ -71,7 +71,7 @@ export function OnCall({ administrator }) {
   `;
 }
 
-function Now({ duties, problems }) {
+function Now({ duties, problems, at }) {
   return html`
     ${
       problems.length > 0 &&
@@ -90,6 +90,7 @@ function Now({ duties, problems }) {
     }
     <section class="part" aria-labelledby="now">
       <h2 id="now">Now</h2>
+      <p class="quiet">As it was ${span(now.value - at)} ago.</p>
       ${
         duties.length === 0 &&
         html`
@@ -117,10 +118,9 @@ function Now({ duties, problems }) {
 }
 
 function Mine({ duties, again }) {
-  const open = useSignal("");
   return html`
     <section class="part" aria-labelledby="mine">
-      <h2 id="mine">My shifts</h2>
+      <h2 id="mine" tabindex="-1">My shifts</h2>
       ${
         duties.length === 0 &&
         html`
@@ -134,21 +134,11 @@ function Mine({ duties, again }) {
             <li class="card" key=${id}>
               <p><strong>${stretch(each)}</strong></p>
               <p>${each.rotationName}</p>
-              <p class="actions">
-                <button
-                  type="button"
-                  aria-expanded=${open.value === id}
-                  onClick=${() => (open.value = open.value === id ? "" : id)}
-                >
-                  Ask somebody to take it
-                </button>
-              </p>
-              ${
-                open.value === id &&
-                html`
-                  <${Ask} duty=${each} again=${again} cancel=${() => (open.value = "")} />
-                `
-              }
+              <${Opens} label="Ask somebody to take it">
+                ${(close) => html`
+                  <${Ask} duty=${each} again=${again} close=${close} />
+                `}
+              <//>
             </li>
           `;
         })}
@@ -157,20 +147,19 @@ function Mine({ duties, again }) {
   `;
 }
 
-function Ask({ duty, again, cancel }) {
-  const colleagues = Object.fromEntries(Object.entries(names.value).filter(([id]) => id !== session.value.id));
+function Ask({ duty, again, close }) {
   return html`
     <${Form}
       name=${`swap/${duty.rotationId}/${duty.startsAt}`}
       label="Ask somebody to take this shift"
       submit="Ask"
-      cancel=${cancel}
+      cancel=${close}
       fields=${[
         {
           name: "askedOf",
           label: "Whom to ask",
           kind: "select",
-          options: colleagues,
+          options: colleagues(),
           required: true,
           help: "Nothing changes until they accept.",
         },
@@ -179,6 +168,7 @@ function Ask({ duty, again, cancel }) {
         const { rotationId, startsAt, endsAt } = duty;
         await post("/v1/on-call/swaps", { askedOf, gives: { rotationId, startsAt, endsAt } });
         tell(`${nameOf(askedOf)} is asked. You keep the shift until they accept.`);
+        close();
         again();
       }}
     />
@@ -186,15 +176,15 @@ function Ask({ duty, again, cancel }) {
 }
 
 function Swaps({ swaps, again }) {
+  const [busy, doOnce] = useAct();
   const open = swaps.filter((each) => each.state === "SWAP_STATE_REQUESTED");
   if (!open.length) return null;
   const act = async (swap, verb, text) => {
-    try {
+    await doOnce(async () => {
       await post(`/v1/on-call/swaps/${swap.swapId}:${verb}`);
       tell(text);
-    } catch (problem) {
-      tell(problem.message);
-    }
+      focusOn(() => document.getElementById("mine"));
+    });
     again();
   };
   return html`
@@ -214,10 +204,19 @@ function Swaps({ swaps, again }) {
                 ${
                   each.askedOf === session.value.id &&
                   html`
-                    <button type="button" class="primary" onClick=${() => act(each, "accept", "The swap is in force.")}>
+                    <button
+                      type="button"
+                      class="primary"
+                      aria-disabled=${busy}
+                      onClick=${() => act(each, "accept", "The swap is in force.")}
+                    >
                       Accept
                     </button>
-                    <button type="button" onClick=${() => act(each, "decline", "Declined. Nothing changes.")}>
+                    <button
+                      type="button"
+                      aria-disabled=${busy}
+                      onClick=${() => act(each, "decline", "Declined. Nothing changes.")}
+                    >
                       Decline
                     </button>
                   `
@@ -225,7 +224,13 @@ function Swaps({ swaps, again }) {
                 ${
                   each.requestedBy === session.value.id &&
                   html`
-                    <button type="button" onClick=${() => act(each, "withdraw", "Taken back.")}>Take it back</button>
+                    <button
+                      type="button"
+                      aria-disabled=${busy}
+                      onClick=${() => act(each, "withdraw", "Taken back.")}
+                    >
+                      Take it back
+                    </button>
                   `
                 }
               </p>

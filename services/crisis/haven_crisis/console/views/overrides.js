@@ -2,7 +2,7 @@
 import { html } from "../lib/html.js";
 import { all, get } from "../lib/api.js";
 import { Ahead, Coverage, focusOn, inShort, Opens } from "../lib/ahead.js";
-import { draft, Form, Loaded, tell } from "../lib/parts.js";
+import { draft, Form, Loaded, tell, tellWhy } from "../lib/parts.js";
 import { nameOf } from "../lib/people.js";
 import {
   changeRotation,
@@ -160,7 +160,7 @@ function Remove({ rotation, override, again }) {
     try {
       await put((each) => withOverride(each, override), "The override is in force again.");
     } catch (problem) {
-      tell(problem.message);
+      tellWhy(problem);
     }
   };
   return html`

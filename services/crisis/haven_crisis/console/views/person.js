@@ -41,7 +41,24 @@ export function Lines({ lines }) {
   `;
 }
 
-export function Place({ location, age, at, facilitator }) {
+/** From when the copy is that crisis keeps of it. */
+function AsOf({ copies, name }) {
+  const copy = copies.find((each) => each.name === name);
+  return (
+    copy &&
+    html`
+      <p class="quiet">As of ${clock(copy.asOf)}.</p>
+    `
+  );
+}
+
+function besideThem(facilitator, copies) {
+  if (!facilitator) return "No facilitator is known to be with them.";
+  const { asOf } = copies.find((each) => each.name === "presence");
+  return `${nameOf(facilitator)} is in the room with them as facilitator, as of ${clock(asOf)}.`;
+}
+
+export function Place({ location, age, at, facilitator, copies }) {
   const old = Number(age) * 1000 + (now.value - at);
   return html`
     <section aria-labelledby="place">
@@ -65,23 +82,18 @@ export function Place({ location, age, at, facilitator }) {
               <p>Nobody has confirmed a place. Ask first.</p>
             `
       }
-      <p>
-        ${
-          facilitator
-            ? `${nameOf(facilitator)} is in the room with them as facilitator.`
-            : "No facilitator is with them now."
-        }
-      </p>
+      <p>${besideThem(facilitator, copies)}</p>
     </section>
   `;
 }
 
-export function Person({ person }) {
+export function Person({ person, copies }) {
   if (!person) return null;
   const { avoid, helps } = person;
   return html`
     <section aria-labelledby="person">
       <h2 id="person">Reaching them</h2>
+      <${AsOf} copies=${copies} name="card" />
       <${Ways} ways=${person.ways} nobody="No way to reach them is known." />
       ${
         helps?.length > 0 &&
@@ -131,11 +143,12 @@ export function Person({ person }) {
   `;
 }
 
-export function Contacts({ contacts }) {
+export function Contacts({ contacts, copies }) {
   const known = contacts?.contacts ?? [];
   return html`
     <section aria-labelledby="contacts">
       <h2 id="contacts">People in their life</h2>
+      <${AsOf} copies=${copies} name="contacts" />
       ${
         known.length === 0 &&
         html`

@@ -1,10 +1,10 @@
 /** The editor of an escalation policy. Who would be paged when is shown as it is typed, before anything is saved. */
 import { html, useSignal } from "../lib/html.js";
-import { del, get, post, put } from "../lib/api.js";
-import { Ahead, Opens } from "../lib/ahead.js";
-import { Add, Editor, firstOf, Moves } from "../lib/editor.js";
-import { Field, Form, Loaded, tell, Title } from "../lib/parts.js";
-import { putBack, readResponders, readRotations, readTeams } from "../lib/plan.js";
+import { get, post, put } from "../lib/api.js";
+import { Ahead } from "../lib/ahead.js";
+import { Add, Editor, firstOf, Moves, TakeOut } from "../lib/editor.js";
+import { Field, Loaded, tell, Title } from "../lib/parts.js";
+import { readResponders, readRotations, readTeams } from "../lib/plan.js";
 import {
   complete,
   newPolicy,
@@ -60,7 +60,9 @@ export function PolicyEditor({ id }) {
           id !== NEW &&
           !saved.isDefault &&
           html`
-            <${TakeOut} policy=${saved} />
+            <${TakeOut} what="policy" id=${id} name=${saved.name} path=${path(id)} view="policies">
+              <p>No call for help is paged by it any more. It can be put back.</p>
+            <//>
           `
         }
       `}
@@ -260,28 +262,5 @@ function Preview({ form }) {
         required=${true}
       />
     </details>
-  `;
-}
-
-function TakeOut({ policy }) {
-  return html`
-    <${Opens} label="Take this policy out">
-      ${(close) => html`
-        <${Form}
-          name=${`take-out/${policy.policyId}`}
-          label="Take this policy out"
-          submit="Take it out"
-          cancel=${close}
-          fields=${[]}
-          send=${async () => {
-            const { changeId } = await del(path(policy.policyId));
-            const actions = [{ label: "Put it back", act: () => putBack(changeId, `policies/${policy.policyId}`) }];
-            go("policies", () => tell(`${policy.name} is taken out.`, actions));
-          }}
-        >
-          <p>No call for help is paged by it any more. It can be put back.</p>
-        <//>
-      `}
-    <//>
   `;
 }

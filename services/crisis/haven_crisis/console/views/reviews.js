@@ -1,5 +1,6 @@
 /** Uses of break-glass, for review by an administrator. Nobody reviews their own. */
-import { html, useSignal } from "../lib/html.js";
+import { html } from "../lib/html.js";
+import { focusOn, Opens } from "../lib/ahead.js";
 import { all, post } from "../lib/api.js";
 import { Form, Loaded, tell, Title } from "../lib/parts.js";
 import { nameOf } from "../lib/people.js";
@@ -10,7 +11,7 @@ export function Reviews() {
   return html`
     <${Title}>Break-glass reviews<//>
     <p>Openings of an alert without a relation to the person that nobody has reviewed yet.</p>
-    <${Loaded} load=${() => all("/v1/break-glass", "uses", { unreviewed: true })}>
+    <${Loaded} aged=${true} load=${() => all("/v1/break-glass", "uses", { unreviewed: true })}>
       ${(found, again) =>
         found.length === 0
           ? html`
@@ -30,7 +31,6 @@ export function Reviews() {
 }
 
 function Use({ use, again }) {
-  const open = useSignal(false);
   const own = use.principalId === session.value.id;
   return html`
     <article class="card" aria-label=${`Opened ${moment(use.usedAt)}`}>
@@ -45,38 +45,34 @@ function Use({ use, again }) {
               <p>It is yours: somebody else reviews it.</p>
             `
           : html`
-              <p class="actions">
-                <button type="button" aria-expanded=${open.value} onClick=${() => (open.value = !open.value)}>
-                  Review
-                </button>
-              </p>
+              <${Opens} label="Review">
+                ${(close) => html`
+                  <${Form}
+                    name=${`review/${use.breakGlassId}`}
+                    label="Review"
+                    submit="Record the review"
+                    cancel=${close}
+                    fields=${[
+                      {
+                        name: "justified",
+                        label: "Was it justified?",
+                        kind: "choice",
+                        options: { yes: "Yes", no: "No" },
+                        required: true,
+                      },
+                      { name: "note", label: "What you found", kind: "area", required: true, maxlength: 4000 },
+                    ]}
+                    send=${async ({ justified, note }) => {
+                      const found = { justified: justified === "yes", note };
+                      await post(`/v1/break-glass/${use.breakGlassId}:review`, found);
+                      tell("The review is recorded.");
+                      await again();
+                      focusOn(() => document.querySelector("h1"));
+                    }}
+                  />
+                `}
+              <//>
             `
-      }
-      ${
-        open.value &&
-        html`
-          <${Form}
-            name=${`review/${use.breakGlassId}`}
-            label="Review"
-            submit="Record the review"
-            cancel=${() => (open.value = false)}
-            fields=${[
-              {
-                name: "justified",
-                label: "Was it justified?",
-                kind: "choice",
-                options: { yes: "Yes", no: "No" },
-                required: true,
-              },
-              { name: "note", label: "What you found", kind: "area", required: true, maxlength: 4000 },
-            ]}
-            send=${async ({ justified, note }) => {
-              await post(`/v1/break-glass/${use.breakGlassId}:review`, { justified: justified === "yes", note });
-              tell("The review is recorded.");
-              again();
-            }}
-          />
-        `
       }
     </article>
   `;

@@ -1,11 +1,11 @@
 /** The editor of a rotation. What it would leave open is shown as it is typed, who is on call when it is saved. */
 import { html } from "../lib/html.js";
-import { all, del, get, post, put } from "../lib/api.js";
-import { Ahead, Coverage, inShort, Opens } from "../lib/ahead.js";
-import { Editor, firstOf } from "../lib/editor.js";
-import { Field, Form, Loaded, tell, Title } from "../lib/parts.js";
+import { all, get, post, put } from "../lib/api.js";
+import { Ahead, Coverage, inShort } from "../lib/ahead.js";
+import { Editor, firstOf, TakeOut } from "../lib/editor.js";
+import { Field, Loaded, tell, Title } from "../lib/parts.js";
 import { nameOf } from "../lib/people.js";
-import { checkCoverage, putBack, readResponders, readTeams, rotationPath } from "../lib/plan.js";
+import { checkCoverage, readResponders, readTeams, rotationPath } from "../lib/plan.js";
 import { complete, formField, newRotation, rotationForm, rotationOf, rotationPlace } from "../lib/rotation_form.js";
 import { go } from "../lib/router.js";
 import { stretch, ZONE } from "../lib/words.js";
@@ -51,7 +51,9 @@ export function RotationEditor({ id }) {
           id !== NEW &&
           html`
             <${Weeks} key=${saved.etag} rotationId=${id} />
-            <${TakeOut} rotation=${saved} />
+            <${TakeOut} what="rotation" id=${id} name=${saved.name} path=${rotationPath(id)} view="rotations">
+              <p>Nobody is on call by it any more. It can be put back.</p>
+            <//>
           `
         }
       `}
@@ -162,29 +164,5 @@ function Weeks({ rotationId }) {
         `}
       <//>
     </section>
-  `;
-}
-
-function TakeOut({ rotation }) {
-  const { rotationId, name } = rotation;
-  return html`
-    <${Opens} label="Take this rotation out">
-      ${(close) => html`
-        <${Form}
-          name=${`take-out/${rotationId}`}
-          label="Take this rotation out"
-          submit="Take it out"
-          cancel=${close}
-          fields=${[]}
-          send=${async () => {
-            const { changeId } = await del(rotationPath(rotationId));
-            const actions = [{ label: "Put it back", act: () => putBack(changeId, `rotations/${rotationId}`) }];
-            go("rotations", () => tell(`${name} is taken out.`, actions));
-          }}
-        >
-          <p>Nobody is on call by it any more. It can be put back.</p>
-        <//>
-      `}
-    <//>
   `;
 }

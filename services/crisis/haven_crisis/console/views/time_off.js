@@ -2,7 +2,7 @@
 import { html, useSignal } from "../lib/html.js";
 import { all, del, post } from "../lib/api.js";
 import { Ahead, focusOn, Opens } from "../lib/ahead.js";
-import { draft, Field, Form, Loaded, tell } from "../lib/parts.js";
+import { draft, Field, Form, Loaded, tell, useAct } from "../lib/parts.js";
 import { nameOf } from "../lib/people.js";
 import { readResponders } from "../lib/plan.js";
 import { session } from "../lib/sign_in.js";
@@ -93,29 +93,20 @@ function Of({ who, again }) {
 const stamp = (typed) => new Date(typed).toISOString();
 
 function Listed({ found, path, again }) {
-  const takeBack = async (each) => {
-    try {
+  const [busy, act] = useAct();
+  const note = (each) =>
+    act(async () => {
+      await post(path, { startsAt: each.startsAt, endsAt: each.endsAt });
+      tell("The time off is saved.");
+      again();
+    });
+  const takeBack = (each) =>
+    act(async () => {
       await del(`${path}/${each.timeOffId}`);
-      tell("The time off is taken back.", [
-        {
-          label: "Note it again",
-          act: async () => {
-            try {
-              await post(path, { startsAt: each.startsAt, endsAt: each.endsAt });
-              tell("The time off is saved.");
-            } catch (problem) {
-              tell(problem.message);
-            }
-            again();
-          },
-        },
-      ]);
-    } catch (problem) {
-      tell(problem.message);
-    }
-    again();
-    focusOn(() => document.getElementById("time-off"));
-  };
+      tell("The time off is taken back.", [{ label: "Note it again", act: () => note(each) }]);
+      again();
+      focusOn(() => document.getElementById("time-off"));
+    });
   if (!found.length)
     return html`
       <p class="empty">None is noted.</p>
@@ -133,7 +124,12 @@ function Listed({ found, path, again }) {
               `
             }
             <p class="actions">
-              <button type="button" aria-label=${`Take it back: ${stretch(each)}`} onClick=${() => takeBack(each)}>
+              <button
+                type="button"
+                aria-label=${`Take it back: ${stretch(each)}`}
+                aria-disabled=${busy}
+                onClick=${() => takeBack(each)}
+              >
                 Take it back
               </button>
             </p>

@@ -1,6 +1,6 @@
 /** What happened, in order, and every page with how it went. */
 import { html } from "../lib/html.js";
-import { knownName, nameOf } from "../lib/people.js";
+import { knownName, nameOf, nameWithin } from "../lib/people.js";
 import { clock, DISPOSITIONS, ENTRIES, GROUNDS, PAGES, RISKS, SEVERITY, WAYS, word } from "../lib/words.js";
 
 export function Tried({ entries = [] }) {
@@ -62,8 +62,7 @@ function Entries({ entries }) {
 
 function by({ actorId }) {
   // Parts of the service and those who called for help have no name here.
-  const name = knownName(actorId);
-  return name && `, ${name === "You" ? "you" : name}`;
+  return knownName(actorId) && `, ${nameWithin(actorId)}`;
 }
 
 function facts(known) {
