@@ -38,6 +38,7 @@ NO_CONTACTS = "No crisis contacts are named."
 DANGER_AT_HOME = "Someone at home may be a danger. Ask whether it is safe to talk; tell nobody at home."
 REPORTED_BY_FAMILY = "A partner or family member reported this. Tell them, and anybody at home, nothing of it."
 NEVER_CONTACT = "At least one contact must never be told. They are marked."
+DRILL_CAUTION = "This is a drill. It is about nobody, so no records are shown."
 WITHDRAWN_CAUTION = "The person said that the last signal was a mistake. Make sure all the same."
 
 

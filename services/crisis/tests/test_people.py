@@ -161,6 +161,33 @@ async def test_what_is_missing_is_said(world: World, person_id: str) -> None:
     assert not view.HasField("location")
 
 
+async def test_a_drill_shows_nobody_the_records_of_whom_it_names(world: World, person_id: str) -> None:
+    await world.plan()
+    session_id = ids.new_id()
+    await _prepared(world, person_id)
+    joined = session_events.ParticipantJoined(
+        session_id=session_id, person_id=person_id, facilitator_id="facilitator-9"
+    )
+    joined.joined_at.FromDatetime(world.clock.now())
+    await world.crisis.react(joined, key=session_id)
+    off_duty = world.staff("off-duty")
+    drill = await world.signal(person_id, off_duty, source=signals_pb2.SIGNAL_SOURCE_DRILL)
+    ask = alert_pb.GetResponderViewRequest(alert_id=drill.alert_id)
+    for who in ("off-duty", "first"):
+        view = await world.alerts(who).GetResponderView(ask)
+        assert view.alert.drill
+        for of_the_person in ("person", "safety_plan", "contacts", "location"):
+            assert not view.HasField(of_the_person)
+        assert (list(view.plan_parts), list(view.copies), view.present_facilitator_id) == ([], [], "")
+        assert list(view.cautions) == [texts.DRILL_CAUTION]
+        assert [each.number for each in view.emergency_lines] == ["988", "911"]
+    called = await world.signal(person_id)
+    ask.alert_id = called.alert_id
+    assert (await world.alerts("first").GetResponderView(ask)).person.chosen_name == "Robin"
+    with pytest.raises(NotFound):
+        await world.alerts("off-duty").GetResponderView(ask)
+
+
 async def test_an_earlier_place_does_not_replace_a_later_one(world: World, person_id: str) -> None:
     sessions = world.crisis.as_service("sessions").stub(CrisisServiceStub)
     request = people_pb2.ConfirmLocationRequest(
