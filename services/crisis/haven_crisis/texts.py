@@ -47,3 +47,9 @@ def page_title(alerts: int, *, drill: bool) -> str:
     if alerts > 1:
         return f"Haven: {alerts} crisis alerts from one system"
     return "Haven: DRILL, crisis alert" if drill else "Haven: crisis alert"
+
+
+def glass_broken_title(*, drill: bool) -> str:
+    """What the privacy reviewer is told, with a link to the console's list."""
+    mark = "DRILL, " if drill else ""
+    return f"Haven: {mark}a record was opened in an emergency and waits for your review"
