@@ -143,8 +143,8 @@ class AlertServiceServicer:
     """
 
     def ListAlerts(self, request, context):
-        """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-        care team the caller is on.
+        """Alerts the caller may see, the newest first: all of them while on duty, else those of people whose care team the
+        caller is on, and those the caller has or was paged for, until their follow-up and reviews are done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,8 +18,8 @@ class AlertServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAlerts: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertsRequest, _alert_service_pb2.ListAlertsResponse]
-    """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-    care team the caller is on.
+    """Alerts the caller may see, the newest first: all of them while on duty, else those of people whose care team the
+    caller is on, and those the caller has or was paged for, until their follow-up and reviews are done.
     """
     GetAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.GetAlertRequest, _alerts_pb2.Alert]
     """One alert."""
@@ -85,8 +85,8 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.ListAlertsRequest,
         context: _aio.ServicerContext[_alert_service_pb2.ListAlertsRequest, _abc.Awaitable[_alert_service_pb2.ListAlertsResponse]],
     ) -> _abc.Awaitable[_alert_service_pb2.ListAlertsResponse]:
-        """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-        care team the caller is on.
+        """Alerts the caller may see, the newest first: all of them while on duty, else those of people whose care team the
+        caller is on, and those the caller has or was paged for, until their follow-up and reviews are done.
         """
 
     @_abc_1.abstractmethod
