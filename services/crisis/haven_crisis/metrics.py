@@ -66,6 +66,9 @@ TOLD: Final = Counter(
 )
 ESCALATIONS: Final = Counter("haven_crisis_escalations_total", "Deadlines that passed.", ("reason",))
 BREAK_GLASS: Final = Counter("haven_crisis_break_glass_total", "Records opened in an emergency.")
+BREAK_GLASS_TOLD: Final = Counter(
+    "haven_crisis_break_glass_told_total", "Times that the privacy reviewer was told of one.", ("outcome",)
+)
 FINDINGS: Final = Gauge("haven_crisis_audit_findings", "What the auditor found at its last look.", ("finding",))
 PROBLEMS: Final = Gauge("haven_crisis_on_call_problems", "Reasons why a signal might reach nobody.")
 KEPT: Final = Counter("haven_crisis_kept_signals_total", "Signals kept while the database was away.", ("road",))

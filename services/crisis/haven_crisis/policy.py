@@ -7,7 +7,7 @@ from haven.options.v1 import options_pb2 as options
 
 from haven_crisis.domain.alerts import Alert
 from haven_crisis.domain.escalation import Book
-from haven_crisis.store import break_glass, pages, reviews
+from haven_crisis.store import alerts, break_glass, pages, reviews
 from haven_kit import relations
 from haven_kit.call import Call
 from haven_kit.database import Tx
@@ -26,25 +26,34 @@ def sees_all(call: Call, book: Book) -> bool:
 
 
 async def may_see(call: Call, alert: Alert, book: Book) -> None:
-    """Raises NotFound unless the caller is on duty, was paged, has the alert or looks on, is on the person's care team,
-    or was asked by name for what is due after it.
+    """Raises NotFound unless the caller is on duty or on the person's care team; or had to do with the alert, and there
+    is something to do about it still (docs/decisions/0049-alerts-that-are-over.md).
 
     What only break-glass opened is marked so in the access history.
     """
     caller = call.principal.id
-    if sees_all(call, book) or caller in (alert.responder_id, *alert.observers):
+    if sees_all(call, book):
         return
     if alert.drill and call.principal.has(options.ROLE_ON_CALL_RESPONDER):
         return  # about nobody: whoever is to learn may take it
-    if await pages.was_paged(call.tx, alert.alert_id, caller):
+    if await _had_to_do(call.tx, alert, caller) and await alerts.in_hand(call.tx, alert.alert_id):
         return
     held = await relations.of(call.tx, call.principal, alert.person_id)
-    if Relation.RELATION_CARE_TEAM in held or await reviews.asked(call.tx, alert.alert_id, caller):
+    if Relation.RELATION_CARE_TEAM in held:
         return
     if await break_glass.in_force(call.tx, alert.alert_id, caller, call.now):
         call.break_glass = True
         return
     raise NotFound("alert")
+
+
+async def _had_to_do(tx: Tx, alert: Alert, caller: str) -> bool:
+    """Whether the caller has or had the alert, looks on, was paged, or was asked by name for what is due after it."""
+    return (
+        caller in (alert.responder_id, *alert.observers)
+        or await pages.was_paged(tx, alert.alert_id, caller)
+        or await reviews.asked(tx, alert.alert_id, caller)
+    )
 
 
 def caller_for(call: Call, person_id: str, source: int) -> tuple[str, int, bool]:

@@ -38,6 +38,7 @@ NO_CONTACTS = "No crisis contacts are named."
 DANGER_AT_HOME = "Someone at home may be a danger. Ask whether it is safe to talk; tell nobody at home."
 REPORTED_BY_FAMILY = "A partner or family member reported this. Tell them, and anybody at home, nothing of it."
 NEVER_CONTACT = "At least one contact must never be told. They are marked."
+DRILL_CAUTION = "This is a drill. It is about nobody, so no records are shown."
 WITHDRAWN_CAUTION = "The person said that the last signal was a mistake. Make sure all the same."
 
 
@@ -46,3 +47,9 @@ def page_title(alerts: int, *, drill: bool) -> str:
     if alerts > 1:
         return f"Haven: {alerts} crisis alerts from one system"
     return "Haven: DRILL, crisis alert" if drill else "Haven: crisis alert"
+
+
+def glass_broken_title(*, drill: bool) -> str:
+    """What the privacy reviewer is told, with a link to the console's list."""
+    mark = "DRILL, " if drill else ""
+    return f"Haven: {mark}a record was opened in an emergency and waits for your review"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from haven_crisis import auditor, drills, gauges, late, telling, timelines
+from haven_crisis import auditor, drills, gauges, late, reviewer, telling, timelines
 from haven_crisis.auditor import Auditor
 from haven_crisis.channels import Channels
 from haven_crisis.directory import Directory
@@ -15,7 +15,9 @@ from haven_crisis.gauges import Gauges
 from haven_crisis.heartbeat import Heartbeat
 from haven_crisis.late import LateReviews
 from haven_crisis.pager import Pager
+from haven_crisis.reviewer import Reviewer
 from haven_crisis.settings import CrisisSettings
+from haven_crisis.store.break_glass import UNTOLD
 from haven_crisis.telling import Telling
 from haven_crisis.timelines import Timelines
 from haven_crisis.turning import Turning
@@ -33,6 +35,7 @@ class Watching:
         self._auditor = Auditor(parts, directory, pager, board=board)
         self._timelines = Timelines(parts, board)
         self._reviews = LateReviews(parts, board)
+        self._reviewer = Reviewer(parts, directory, channels)
         self._drills = Drills(parts, channels, board)
         self._gauges = Gauges(parts, directory)
         self._heartbeat = Heartbeat(parts, self._turning, board)
@@ -45,6 +48,7 @@ class Watching:
             Worker("on-call", self._auditor.refresh, every=timedelta(seconds=5), wake="on-call"),
             Worker("auditor", self._auditor.look, every=auditor.EVERY),
             Worker("reviews", self._reviews.look, every=late.EVERY, wake="reviews"),
+            Worker("break-glass", self._reviewer.step, every=reviewer.EVERY, wake=UNTOLD),
             Worker("timelines", self._timelines.look, every=timelines.EVERY),
             Worker("drills", self._drills.step, every=drills.EVERY),
             Worker("gauges", self._gauges.step, every=gauges.EVERY),

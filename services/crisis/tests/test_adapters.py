@@ -252,6 +252,32 @@ async def test_every_channel_carries_a_code(providers: Providers, kind: str) -> 
     assert "483920" in carried[kind]()
 
 
+@pytest.mark.parametrize("kind", ALL)
+async def test_a_notice_has_nothing_to_take(providers: Providers, kind: str) -> None:
+    notice = page()
+    notice.ClearField("alert_id")
+    notice.title = "Haven: something to look at"
+    assert (await providers.channels.send(providers.channel(kind), notice)).state is PageState.ACCEPTED
+    carried: dict[str, Callable[[], Any]] = {
+        "webhook": lambda: json.loads(providers.webhook.received[-1].body)["alert_id"] == "",
+        "apprise": lambda: notice.title in providers.webhook.received[-1].body.decode(),
+        "email": lambda: providers.mail.received[-1].message["Subject"] == notice.title,
+        "sms": lambda: providers.twilio.messages[-1].body == f"{notice.title}. Open {LINK}",
+        "voice": lambda: (
+            [(each.tag, each.text) for each in providers.twilio.calls[-1].twiml] == [("Say", notice.title)]
+        ),
+        "pager_duty": lambda: (
+            providers.pager_duty.incidents[notice.page_id].events[0]["payload"]["severity"] == "warning"
+        ),
+        "alertmanager": lambda: (
+            list(providers.alertmanager.alerts.values())[-1].labels["alertname"] == "HavenCrisisNotice"
+        ),
+        # What the console's service worker shows as it is, and offers nothing for.
+        "web_push": lambda: set(json.loads(providers.push.pushed[-1].plain)) == {"title", "code"},
+    }
+    assert carried[kind]()
+
+
 async def test_channels_that_are_not_set_up_fail_and_say_so(world: World, providers: Providers) -> None:
     none = {"twilio_account_sid": None, "twilio_auth_token": None, "twilio_from": None, "web_push_key": None}
     channels = Channels(settings(world, providers, **none), SystemClock())

@@ -30,7 +30,7 @@ from haven_crisis.domain.severity import Severity
 
 UTC_ZONE = ZoneInfo("UTC")
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)  # a Monday
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 WORKDAYS = frozenset({1, 2, 3, 4, 5})
 
 times = st.integers(0, 95).map(lambda quarter: time(quarter // 4, quarter % 4 * 15))
@@ -214,3 +214,40 @@ def test_what_was_wrong_before_keeps_nobody_from_mending() -> None:
     assert not plan.newly_wrong(before, after, NOW)
     broken = replace(after, verified=after.verified - {"ann"})
     assert any("Nights" in each and "two verified channels" in each for each in plan.newly_wrong(after, broken, NOW))
+
+
+def test_a_rotation_is_refused_for_what_it_was_not_wrong_with_before() -> None:
+    days = in_turn("days", ("ann",), 1, UTC_ZONE, time(8), date(2026, 1, 1))
+    off = {"ann": [Stretch(NOW + day * DAY, NOW + day * DAY + 6 * HOUR) for day in range(1, 9)]}
+    held = _book(days=days)
+    held = replace(held, away=off)
+
+    def refused(*overrides: Override, name: str = "days", **changes: object) -> list[str]:
+        drafted = replace(days, overrides=overrides, name=name)
+        return plan.of_draft(held, replace(held, **changes), drafted, NOW)  # type: ignore[arg-type]
+
+    assert len(plan.of_rotation(held, days, NOW)) > coverage.TOLD
+    # More stretches than are told, one of them mended, the whole or its middle; another name; nothing changed at all.
+    for starts, ends in ((0, 6), (2, 3), (0, 1)):
+        mend = Override(NOW + DAY + starts * HOUR, NOW + DAY + ends * HOUR, "bob")
+        assert not refused(mend)
+        assert not refused(mend, name="Long days", names={"ann": "Ann", "bob": "Bob"})
+    assert not refused()
+    # The same fault, and longer; two overrides at once; somebody who may not be on call.
+    (longer,) = refused(away={"ann": [*off["ann"], Stretch(NOW + DAY + 5 * HOUR, NOW + DAY + 9 * HOUR)]})
+    assert "from 2026-01-06 14:00 UTC to 2026-01-06 18:00 UTC" in longer
+    one, other = Override(NOW + DAY, NOW + 2 * DAY, "bob"), Override(NOW + DAY, NOW + 3 * DAY, "cleo")
+    assert "overlap" in " ".join(refused(one, other))
+    assert "two verified channels" in " ".join(refused(one, verified=held.verified - {"bob"}))
+    assert plan.of_draft(held, held, replace(days, rotation_id="other"), NOW), "of a new rotation everything counts"
+
+
+def test_what_one_fault_hid_is_no_new_one() -> None:
+    late = in_turn("late", ("ann",), 1, UTC_ZONE, time(8), date(2026, 2, 1))
+    clashing = (Override(NOW, NOW + DAY, "ann"), Override(NOW, NOW + 2 * DAY, "bob"))
+    held = _book(late=replace(late, overrides=clashing))
+    assert "overlap" in plan.problems(held, NOW)[0]
+    mended = replace(late, overrides=clashing[1:])
+    assert any("Nobody is on call" in each for each in plan.of_rotation(held, mended, NOW))
+    assert not plan.of_draft(held, held, mended, NOW)
+    assert plan.of_draft(held, held, late, NOW), "the stretch that they had is open now"

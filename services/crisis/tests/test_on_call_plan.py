@@ -149,6 +149,52 @@ async def test_a_swap_is_in_force_once_the_other_accepted(world: World, rotation
     assert mine[3] in await turns_of(world, rotation_id, "first")
 
 
+async def test_an_old_fault_keeps_nobody_from_swapping_and_overriding(world: World, rotation_id: str) -> None:
+    mine, theirs = await turns_of(world, rotation_id, "first"), await turns_of(world, rotation_id, "second")
+    # Time off that came in while nobody looked: `second` has it on two of their turns, and would give one of them.
+    async with world.transaction() as tx:
+        for starts, ends in (theirs[2], theirs[4]):
+            await tx.fetch(
+                """INSERT INTO time_off (time_off_id, responder_id, starts_at, ends_at, imported)
+                VALUES ($1, 'second', $2, $3, TRUE)""",
+                ids.new_id(),
+                starts,
+                ends,
+            )
+        await tx.fetch("UPDATE on_call_version SET version = version + 1")
+    first, second = acting(world, "first", SwapServiceStub), acting(world, "second", SwapServiceStub)
+    swap = await first.RequestSwap(
+        swap_pb.RequestSwapRequest(
+            asked_of="second", gives=stretch(rotation_id, *mine[5]), takes=stretch(rotation_id, *theirs[2])
+        )
+    )
+    await second.AcceptSwap(swap_pb.AcceptSwapRequest(swap_id=swap.swap_id))
+    office = acting(world, "admin", OnCallServiceStub)
+    rotation = await office.GetRotation(pb.GetRotationRequest(rotation_id=rotation_id))
+    covered = rotation.overrides.add(responder_id="first")
+    covered.starts_at.FromDatetime(theirs[6][0])
+    covered.ends_at.FromDatetime(theirs[6][1])
+    check = duty_pb.CheckCoverageRequest(rotation=rotation)
+    found = await acting(world, "admin", DutyServiceStub).CheckCoverage(check)
+    assert (len(found.problems), list(found.refused)) == (1, [])
+    rotation = await office.PutRotation(pb.PutRotationRequest(rotation_id=rotation_id, rotation=rotation))
+    # What is new is refused as ever.
+    rotation.overrides[-1].responder_id = "second"
+    rotation.overrides[-1].starts_at.FromDatetime(theirs[4][0] - HOUR)
+    rotation.overrides[-1].ends_at.FromDatetime(theirs[4][1])
+    rotation.responder_ids[:] = ["first", "nobody-1"]
+    check = duty_pb.CheckCoverageRequest(rotation=rotation)
+    found = await acting(world, "admin", DutyServiceStub).CheckCoverage(check)
+    with pytest.raises(Refused) as new:
+        await office.PutRotation(pb.PutRotationRequest(rotation_id=rotation_id, rotation=rotation))
+    assert (new.value.reason, new.value.message) == ("rotation_gap", " ".join(found.refused))
+    assert "nobody-1 cannot be paged" in new.value.message
+    assert "has time off" not in new.value.message
+    async with world.transaction() as tx:
+        await tx.fetch("DELETE FROM time_off WHERE responder_id = 'second'")
+        await tx.fetch("UPDATE on_call_version SET version = version + 1")
+
+
 async def test_what_is_needed_is_not_taken_out_and_what_was_changed_can_be_put_back(
     world: World, rotation_id: str
 ) -> None:

@@ -61,7 +61,30 @@ async def test_who_watches_is_paged_and_takes_no_alert(world: World, person_id: 
     with pytest.raises(Refused) as watches:
         await world.alerts("trainee").AcknowledgeAlert(taking)
     assert watches.value.reason == "observer"
+    for field, given in (
+        (
+            "responder_id",
+            world.alerts("first").ReassignAlert(
+                alert_pb.ReassignAlertRequest(alert_id=raised.alert_id, responder_id="trainee")
+            ),
+        ),
+        (
+            "responder_ids[1]",
+            world.alerts("first").AddResponders(
+                alert_pb.AddRespondersRequest(alert_id=raised.alert_id, responder_ids=["second", "trainee"])
+            ),
+        ),
+    ):
+        with pytest.raises(Invalid) as named:
+            await given
+        (violation,) = named.value.violations
+        assert (violation.field, violation.rule) == (field, "observer")
+        assert "Trainee shadows a rotation" in violation.message
+    assert not world.pages("second", raised.alert_id)
     assert (await world.alerts("first").AcknowledgeAlert(taking)).responder_id == "first"
+    offer = alert_pb.OfferHandOverRequest(alert_id=raised.alert_id, responder_id="trainee")
+    assert (await world.alerts("first").OfferHandOver(offer)).offered_to == "trainee"
+    assert (await world.alerts("trainee").AcknowledgeAlert(taking)).responder_id == "trainee"
     await world.plan()
 
 

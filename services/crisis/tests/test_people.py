@@ -1,4 +1,4 @@
-"""Safety plan, contacts, place, the responder's one page, and break-glass."""
+"""Safety plan, contacts, place, and the responder's one page."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2, people_pb2, signals_pb2
-from haven.crisis.v1 import break_glass_service_pb2 as glass_pb
-from haven.crisis.v1.break_glass_service_pb2_grpc import BreakGlassServiceStub
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.crisis.v1.plan_service_pb2_grpc import PlanServiceStub
 from haven.sessions.v1 import events_pb2 as session_events
 
 from haven_crisis import texts
 from haven_kit import ids
-from haven_kit.errors import Denied, Invalid, NotFound, Refused, Stale
+from haven_kit.errors import Denied, Invalid, NotFound, Stale
 
 from .world import World, care_team
 
@@ -161,6 +159,33 @@ async def test_what_is_missing_is_said(world: World, person_id: str) -> None:
     assert not view.HasField("location")
 
 
+async def test_a_drill_shows_nobody_the_records_of_whom_it_names(world: World, person_id: str) -> None:
+    await world.plan()
+    session_id = ids.new_id()
+    await _prepared(world, person_id)
+    joined = session_events.ParticipantJoined(
+        session_id=session_id, person_id=person_id, facilitator_id="facilitator-9"
+    )
+    joined.joined_at.FromDatetime(world.clock.now())
+    await world.crisis.react(joined, key=session_id)
+    off_duty = world.staff("off-duty")
+    drill = await world.signal(person_id, off_duty, source=signals_pb2.SIGNAL_SOURCE_DRILL)
+    ask = alert_pb.GetResponderViewRequest(alert_id=drill.alert_id)
+    for who in ("off-duty", "first"):
+        view = await world.alerts(who).GetResponderView(ask)
+        assert view.alert.drill
+        for of_the_person in ("person", "safety_plan", "contacts", "location"):
+            assert not view.HasField(of_the_person)
+        assert (list(view.plan_parts), list(view.copies), view.present_facilitator_id) == ([], [], "")
+        assert list(view.cautions) == [texts.DRILL_CAUTION]
+        assert [each.number for each in view.emergency_lines] == ["988", "911"]
+    called = await world.signal(person_id)
+    ask.alert_id = called.alert_id
+    assert (await world.alerts("first").GetResponderView(ask)).person.chosen_name == "Robin"
+    with pytest.raises(NotFound):
+        await world.alerts("off-duty").GetResponderView(ask)
+
+
 async def test_an_earlier_place_does_not_replace_a_later_one(world: World, person_id: str) -> None:
     sessions = world.crisis.as_service("sessions").stub(CrisisServiceStub)
     request = people_pb2.ConfirmLocationRequest(
@@ -173,50 +198,6 @@ async def test_an_earlier_place_does_not_replace_a_later_one(world: World, perso
     assert kept.confirmed_at == now.confirmed_at
     with pytest.raises(NotFound):
         await world.participant(ids.new_id()).stub(CrisisServiceStub).ConfirmLocation(request)
-
-
-async def test_break_glass_opens_is_loud_and_is_reviewed(world: World, person_id: str) -> None:
-    await world.plan()
-    raised = await world.signal(person_id)
-    outsider = world.staff("outsider", "individual_therapist")
-    ask = alert_pb.GetResponderViewRequest(alert_id=raised.alert_id)
-    with pytest.raises(NotFound):
-        await world.alerts("outsider").GetResponderView(ask)
-    reason = "The person is on the phone with me now"
-    used = await outsider.stub(BreakGlassServiceStub).BreakGlass(
-        glass_pb.BreakGlassRequest(alert_id=raised.alert_id, reason=reason)
-    )
-    view = await world.alerts("outsider").GetResponderView(ask)
-    assert alerts_pb2.ENTRY_KIND_BREAK_GLASS in {each.kind for each in view.timeline}
-    async with world.transaction() as tx:
-        marked = await tx.fetch(
-            """SELECT action FROM audit_entry WHERE person_id = $1 AND principal_id = 'outsider' AND break_glass""",
-            person_id,
-        )
-    assert {each["action"].rpartition("/")[2] for each in marked} == {"BreakGlass", "GetResponderView"}
-    admin = world.staff("admin", "administrator").stub(BreakGlassServiceStub)
-    listed = (await admin.ListBreakGlassUses(glass_pb.ListBreakGlassUsesRequest(unreviewed=True))).uses
-    assert listed[0].reason == reason
-    review = glass_pb.ReviewBreakGlassRequest(break_glass_id=used.break_glass_id, justified=True, note="plausible")
-    reviewed = await admin.ReviewBreakGlass(review)
-    assert reviewed.reviewed_by == "admin"
-    assert reviewed.reason == reason
-    with pytest.raises(Refused):
-        await admin.ReviewBreakGlass(review)
-    world.clock.advance(timedelta(hours=1, seconds=1))
-    with pytest.raises(NotFound):
-        await world.alerts("outsider").GetResponderView(ask)
-
-
-async def test_nobody_reviews_their_own_emergency_access(world: World, person_id: str) -> None:
-    await world.plan()
-    raised = await world.signal(person_id)
-    both = world.crisis.as_role("administrator", "on_call_responder", sub="boss-2").stub(BreakGlassServiceStub)
-    used = await both.BreakGlass(glass_pb.BreakGlassRequest(alert_id=raised.alert_id, reason="nobody else is here"))
-    with pytest.raises(Refused):
-        await both.ReviewBreakGlass(
-            glass_pb.ReviewBreakGlassRequest(break_glass_id=used.break_glass_id, justified=True, note="mine")
-        )
 
 
 async def _prepared(world: World, person_id: str) -> None:

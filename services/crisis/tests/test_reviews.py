@@ -1,4 +1,4 @@
-"""After a severe alert: a second clinician's signature, a debrief, the record and its chain; emergency access."""
+"""After a severe alert: a second clinician's signature, a debrief, the record and its chain."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from haven.crisis.v1 import alert_service_pb2 as pb
 from haven.crisis.v1 import alerts_pb2, events_pb2, signals_pb2
-from haven.crisis.v1 import break_glass_service_pb2 as glass_pb
 from haven.crisis.v1 import review_service_pb2 as review_pb
-from haven.crisis.v1.break_glass_service_pb2_grpc import BreakGlassServiceStub
 from haven.crisis.v1.review_service_pb2_grpc import ReviewServiceStub
 
 from haven_crisis import facts
@@ -281,25 +279,6 @@ async def test_a_change_of_the_timeline_is_found(world: World, person_id: str, t
             assert found is not None
             assert problem in found
             raise _Undone
-
-
-async def test_emergency_access_is_loud_and_a_review_that_is_late_is_found(world: World, person_id: str) -> None:
-    await world.plan()
-    raised = await world.signal(person_id)
-    await world.paged("first", raised.alert_id)
-    outsider = world.staff("outsider", "individual_therapist").stub(BreakGlassServiceStub)
-    used = await outsider.BreakGlass(
-        glass_pb.BreakGlassRequest(alert_id=raised.alert_id, reason="the person is on the phone with me")
-    )
-    await world.paged("boss", raised.alert_id)  # who watches over privacy, by the settings
-    (told,) = [each for each in await world.crisis.told(events_pb2.BreakGlassUsed) if each.alert_id == raised.alert_id]
-    assert (told.principal_id, told.break_glass_id) == ("outsider", used.break_glass_id)
-    assert told.review_due_at == used.review_due_at
-    world.clock.advance(facts.closing_rules().break_glass_within)
-    for _ in range(2):
-        await world.step("reviews")
-    late = [each for each in await world.crisis.told(events_pb2.ReviewLate) if each.alert_id == raised.alert_id]
-    assert [each.kind for each in late] == ["break_glass"]
 
 
 async def test_counts_and_filters(world: World, person_id: str) -> None:

@@ -78,6 +78,8 @@ class AlertCommands:
     async def add_responders(self, call: Call, request: pb.AddRespondersRequest) -> alerts_pb2.Alert:
         alert = await self.desk.alert(call, request.alert_id, lock=True)
         await self._reachable(call, request.responder_ids)
+        for place, each in enumerate(request.responder_ids):
+            self._may_take(call, f"responder_ids[{place}]", each)
         after = await self.desk.add(
             call.tx,
             alert,
@@ -198,6 +200,18 @@ class AlertCommands:
         if not book.reachable.issuperset(responders):
             raise Refused("no_such_responder", CANNOT_BE_PAGED)
 
+    def _may_take(self, call: Call, field: str, responder_id: str) -> None:
+        """Raises Invalid for somebody who only watches: nobody is to wait for an answer that they may not give."""
+        book = self.desk.directory.book
+        if book.observes(responder_id, call.now):
+            who = book.names.get(responder_id, "This person")
+            raise Invalid(
+                field,
+                "observer",
+                f"{who} shadows a rotation now and cannot take alerts. Choose somebody else, or offer them yours: what "
+                "they accept is theirs.",
+            )
+
     async def _chosen(self, call: Call, request: pb.ReassignAlertRequest) -> tuple[str, ...]:
         """Whom an alert is given to: the one who is named, or whoever is on call in a rotation or a team."""
         book = await self.desk.book(call.tx)
@@ -207,6 +221,7 @@ class AlertCommands:
         to = book.paged_by(Step((target,), timedelta()), call.now)
         if not to and request.responder_id:
             raise Refused("no_such_responder", CANNOT_BE_PAGED)
+        self._may_take(call, "responder_id", request.responder_id)
         if not to:
             raise Refused("nobody_on_call", "Nobody who can be paged is on call there now. Choose a responder.")
         return to

@@ -7,11 +7,10 @@ from haven.crisis.v1 import break_glass_service_pb2 as pb
 from haven_crisis import facts, metrics
 from haven_crisis.api import tell
 from haven_crisis.api.desk import Desk, after
-from haven_crisis.domain.alerts import Alert, Entry, Kind, asked_stage
+from haven_crisis.domain.alerts import Entry, Kind
 from haven_crisis.store import alerts, break_glass
 from haven_crisis.store.alerts import Told
-from haven_crisis.store.pages import Round
-from haven_kit import logs, telemetry
+from haven_kit import logs
 from haven_kit.call import Call
 from haven_kit.errors import Refused
 from haven_kit.paging import Page
@@ -33,29 +32,21 @@ class BreakGlassApi:
         who = call.principal.id
         due_at = call.now + facts.closing_rules().break_glass_within
         used = await break_glass.use(
-            call.tx, self._cipher, alert.alert_id, alert.person_id, who, request.reason, due_at
+            call.tx,
+            self._cipher,
+            alert.alert_id,
+            alert.person_id,
+            who,
+            request.reason,
+            due_at,
+            tell=self._desk.parts.settings.crisis_privacy_reviewer is not None,
         )
         entry = Entry(Kind.BREAK_GLASS, call.now, who, {"break_glass_id": used.break_glass_id})
         await alerts.add(call.tx, self._cipher, alert, [entry], Told(request.reason))
         tell.glass_broken(call.tx, alert.alert_id, used.break_glass_id, who, due_at)
-        await self._page_reviewer(call, alert)
         metrics.BREAK_GLASS.inc()
         _log.warning("break_glass.used", alert_id=alert.alert_id, principal_id=who)
         return used
-
-    async def _page_reviewer(self, call: Call, alert: Alert) -> None:
-        """Whoever watches over privacy is paged at once, where one is named and the alert is open."""
-        reviewer = self._desk.parts.settings.crisis_privacy_reviewer
-        if not reviewer:
-            return
-        await self._desk.book(call.tx)
-        of = Round(
-            alert.alert_id, alert.cycle, asked_stage(alert), alert.drill, alert.raised_at, telemetry.traceparent()
-        )
-        drafts = self._desk.pager.drafts([reviewer], alert.severity)
-        if not drafts:
-            _log.error("break_glass.reviewer_without_channel", responder_id=reviewer)
-        await self._desk.pager.page(call.tx, of, drafts)
 
     async def list_break_glass_uses(
         self, call: Call, request: pb.ListBreakGlassUsesRequest

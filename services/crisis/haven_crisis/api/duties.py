@@ -51,15 +51,17 @@ class DutyApi:
 
     async def check_coverage(self, call: Call, request: pb.CheckCoverageRequest) -> pb.CheckCoverageResponse:
         book = await self._desk.book(call.tx)
+        refused: list[str] = []
         if request.HasField("rotation"):
             rotation = rotation_of(request.rotation)
+            refused = await asyncio.to_thread(plan.of_draft, book, book, rotation, call.now)
         elif (saved := book.rotations.get(request.rotation_id)) is not None:
             rotation = saved
         else:
             raise NotFound("rotation")
         until = call.now + coverage.HORIZON
         response = pb.CheckCoverageResponse(
-            problems=await asyncio.to_thread(plan.of_rotation, book, rotation, call.now)
+            problems=await asyncio.to_thread(plan.of_rotation, book, rotation, call.now), refused=refused
         )
         response.checked_until.FromDatetime(until)
         checked = await asyncio.to_thread(coverage.check, rotation, book.away, book.names, call.now, until)

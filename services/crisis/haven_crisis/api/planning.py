@@ -15,6 +15,7 @@ from haven_crisis.api.desk import Desk
 from haven_crisis.directory import channel_id
 from haven_crisis.domain import plan
 from haven_crisis.domain.escalation import Book
+from haven_crisis.domain.rotation import Rotation
 from haven_crisis.messages import policy_of, rotation_of, team_of
 from haven_crisis.store import feeds, on_call, plan_changes, time_off
 from haven_kit.database import Tx
@@ -44,14 +45,25 @@ class Planning:
 
     async def rotation(self, tx: Tx, rotation: pb.Rotation, etag: str, reason: str) -> int:
         """Save a rotation; returns the version."""
-        rotation.ClearField("etag")
-        drafted = rotation_of(rotation)
-        before, version = await self._begin(tx, "rotation", rotation.rotation_id, etag)
-        _refuse("rotation_gap", await asyncio.to_thread(plan.of_rotation, before, drafted, tx.now))
-        await on_call.put(tx, "rotation", rotation.rotation_id, version, rotation)
-        await self._end(tx, before, [])
-        await self._note(tx, "rotation", rotation.rotation_id, rotation.name, rotation, reason)
+        [version] = await self.rotations(tx, [(rotation, etag)], reason)
         return version
+
+    async def rotations(self, tx: Tx, drafts: Sequence[tuple[pb.Rotation, str]], reason: str) -> list[int]:
+        """Save rotations with their etags, checked once all of them are; returns their versions."""
+        before: Book | None = None
+        drafted, versions = [], []
+        for rotation, etag in drafts:
+            rotation.ClearField("etag")
+            drafted.append(rotation_of(rotation))
+            begun, version = await self._begin(tx, "rotation", rotation.rotation_id, etag)
+            before = before or begun
+            await on_call.put(tx, "rotation", rotation.rotation_id, version, rotation)
+            versions.append(version)
+        if before is not None:
+            await self._end(tx, before, [], drafted)
+        for rotation, _ in drafts:
+            await self._note(tx, "rotation", rotation.rotation_id, rotation.name, rotation, reason)
+        return versions
 
     async def policy(self, tx: Tx, policy: pb.Policy, etag: str, reason: str) -> int:
         """Save a policy; returns the version."""
@@ -106,9 +118,13 @@ class Planning:
         version = await on_call.version(tx, part, key, etag)
         return await self._desk.directory.plan(tx), version
 
-    async def _end(self, tx: Tx, before: Book, more: Sequence[str]) -> None:
+    async def _end(self, tx: Tx, before: Book, more: Sequence[str], drafted: Sequence[Rotation] = ()) -> None:
+        """Raises Refused for what the change makes wrong: in the rotations that were drafted, then elsewhere."""
         after = await self._desk.directory.plan(tx)
         # Beside the loop that takes calls for help: 90 days of a plan of many layers take a while to look through.
+        for each in drafted:
+            wrong = await asyncio.to_thread(plan.of_draft, before, after, each, tx.now)
+            _refuse("rotation_gap", wrong)
         _refuse(BREAKS, [*more, *await asyncio.to_thread(plan.newly_wrong, before, after, tx.now)])
 
     async def _note(self, tx: Tx, part: str, key: str, name: str, body: Message, reason: str) -> None:

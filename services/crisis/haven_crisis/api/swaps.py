@@ -53,9 +53,11 @@ class SwapApi:
         swap = await self._open(call, request.swap_id, by="asked_of")
         # As this transaction sees the plan: it may have changed since it was asked for.
         self._check(await self._desk.directory.plan(call.tx), call.tx, swap)
-        await self._give(call.tx, swap.gives, swap.asked_of)
+        rotations: dict[str, on_call_service_pb2.Rotation] = {}
+        await self._give(call.tx, rotations, swap.gives, swap.asked_of)
         if swap.HasField("takes"):
-            await self._give(call.tx, swap.takes, swap.requested_by)
+            await self._give(call.tx, rotations, swap.takes, swap.requested_by)
+        await self._planning.rotations(call.tx, [(each, "") for each in rotations.values()], "swap accepted")
         return await swaps.answer(call.tx, swap.swap_id, pb.SWAP_STATE_ACCEPTED)
 
     async def decline_swap(self, call: Call, request: pb.DeclineSwapRequest) -> pb.Swap:
@@ -87,10 +89,14 @@ class SwapApi:
         if swap.HasField("takes"):
             _holds(book, tx, "takes", swap.takes, swap.asked_of)
 
-    async def _give(self, tx: Tx, stretch: pb.Stretch, to: str) -> None:
-        """The rotation with an override, saved and checked like any other."""
-        row = await on_call.get(tx, "rotation", stretch.rotation_id)
-        kept = on_call_service_pb2.Rotation.FromString(row["body"])
+    async def _give(
+        self, tx: Tx, rotations: dict[str, on_call_service_pb2.Rotation], stretch: pb.Stretch, to: str
+    ) -> None:
+        """Give somebody a stretch, by an override in its rotation among `rotations`."""
+        if stretch.rotation_id not in rotations:
+            row = await on_call.get(tx, "rotation", stretch.rotation_id)
+            rotations[stretch.rotation_id] = on_call_service_pb2.Rotation.FromString(row["body"])
+        kept = rotations[stretch.rotation_id]
         starts, ends = _times(stretch)
         changed = with_override(rotation_of(kept).overrides, Override(starts, ends, to))
         del kept.overrides[:]
@@ -99,7 +105,6 @@ class SwapApi:
                 made = kept.overrides.add(responder_id=each.responder_id)
                 made.starts_at.FromDatetime(each.starts_at)
                 made.ends_at.FromDatetime(each.ends_at)
-        await self._planning.rotation(tx, kept, "", "swap accepted")
 
 
 def _holds(book: Book, tx: Tx, field: str, stretch: pb.Stretch, who: str) -> None:

@@ -23,8 +23,8 @@ TRIED = frozenset({int(Kind.CONTACT_TRIED), int(Kind.CONTACTED), int(Kind.STABIL
 
 
 async def of(tx: Tx, cipher: Cipher, alert: Alert, directory: Directory) -> pb.ResponderView:
-    """Everything about an alert that its responder needs."""
-    who = alert.person_id
+    """Everything about an alert that its responder needs. Of a drill nobody's records are read, whoever it names: any
+    responder may open it, to learn."""
     view = pb.ResponderView(
         alert=alerts.message(alert),
         timeline=await alerts.timeline(tx, cipher, alert.alert_id, 0, None),
@@ -32,6 +32,20 @@ async def of(tx: Tx, cipher: Cipher, alert: Alert, directory: Directory) -> pb.R
     )
     view.tried.extend(each for each in view.timeline if each.kind in TRIED)
     _names(view, directory)
+    if alert.drill:
+        view.emergency_lines.extend(facts.help_lines("", ""))
+        view.cautions.append(texts.DRILL_CAUTION)
+    else:
+        await _about(tx, cipher, view, alert.person_id)
+    if any(each.facts.get("source") == BY_FAMILY for each in view.timeline):
+        view.cautions.insert(0, texts.REPORTED_BY_FAMILY)
+    if alert.withdrawn:
+        view.cautions.insert(0, texts.WITHDRAWN_CAUTION)
+    return view
+
+
+async def _about(tx: Tx, cipher: Cipher, view: pb.ResponderView, who: str) -> None:
+    """What is known of the person."""
     card = await _card(tx, cipher, view, who)
     await _plan(tx, cipher, view, who)
     contacts, _, written_at = await people.get(tx, cipher, who, people.CONTACTS, people_pb2.CrisisContacts)
@@ -45,11 +59,6 @@ async def of(tx: Tx, cipher: Cipher, alert: Alert, directory: Directory) -> pb.R
         _copy(tx, view, "presence", presence["changed_at"])
     if card is not None and card.danger_at_home:
         view.cautions.insert(0, texts.DANGER_AT_HOME)
-    if any(each.facts.get("source") == BY_FAMILY for each in view.timeline):
-        view.cautions.insert(0, texts.REPORTED_BY_FAMILY)
-    if alert.withdrawn:
-        view.cautions.insert(0, texts.WITHDRAWN_CAUTION)
-    return view
 
 
 def _names(view: pb.ResponderView, directory: Directory) -> None:

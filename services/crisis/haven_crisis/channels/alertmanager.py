@@ -22,6 +22,8 @@ FIRES_FOR = timedelta(hours=1)
 """Without an end, Alertmanager takes an alert for resolved five minutes after it was last told of it."""
 
 NAMES = {False: "HavenCrisisAlert", True: "HavenCrisisDrill"}
+NOTICE = "HavenCrisisNotice"
+"""What is about no alert, and has nothing to take."""
 
 
 class Alertmanager:
@@ -35,12 +37,12 @@ class Alertmanager:
         """Have the alert fire; one that is sent again is the same alert."""
         key = round_key(page)
         told = {"summary": page.title, "link": page.link}
-        outcome = await self._post(channel, key, NAMES[page.drill], told, FIRES_FOR)
+        outcome = await self._post(channel, key, _name(page), told, FIRES_FOR)
         return Outcome(outcome.state, reference=self.reference(page)) if outcome == ACCEPTED else outcome
 
     def reference(self, page: PageText) -> str:
         """The name and the key of a page's alert."""
-        return f"{NAMES[page.drill]}/{round_key(page)}"
+        return f"{_name(page)}/{round_key(page)}"
 
     async def code(self, channel: Channel, code: str) -> Outcome:
         """Have an alert fire that says the code."""
@@ -53,13 +55,18 @@ class Alertmanager:
 
     async def _post(self, channel: Channel, key: str, name: str, told: dict[str, str], fires_for: timedelta) -> Outcome:
         now = self._clock.now()
+        severity = "warning" if name == NOTICE else "critical"
         alert: dict[str, Any] = {
-            "labels": {"alertname": name, "severity": "critical", "service": "haven-crisis", "round": key},
+            "labels": {"alertname": name, "severity": severity, "service": "haven-crisis", "round": key},
             "annotations": told,
             "startsAt": _written(now),
             "endsAt": _written(now + fires_for),
         }
         return await self._http.post(f"{channel.address.rstrip('/')}/api/v2/alerts", json=[alert])
+
+
+def _name(page: PageText) -> str:
+    return NAMES[page.drill] if page.alert_id else NOTICE
 
 
 def _written(at: datetime) -> str:

@@ -27,7 +27,8 @@ class PagerDuty:
     async def page(self, channel: Channel, page: PageText) -> Outcome:
         """Trigger an incident; one that is sent again joins it."""
         key = self.reference(page)
-        outcome = await self._enqueue(channel, "trigger", key, page.title, "critical", page.link)
+        severity = "critical" if page.alert_id else "warning"
+        outcome = await self._enqueue(channel, "trigger", key, page.title, severity, page.link)
         return Outcome(outcome.state, reference=key) if outcome == ACCEPTED else outcome
 
     def reference(self, page: PageText) -> str:
@@ -60,9 +61,9 @@ class PagerDuty:
 
 
 def round_key(page: PageText) -> str:
-    """What pages of one alert and one step of its paging share.
+    """What pages of one alert and one step of its paging share. A notice, which is about no alert, goes by its own id.
 
     A page that is sent again is the same incident. A new step is a new one, even where the earlier one was acknowledged
     at the provider: what was answered there and not here must not keep the next step from being heard.
     """
-    return f"{page.alert_id}.{page.cycle}.{page.stage}"
+    return f"{page.alert_id}.{page.cycle}.{page.stage}" if page.alert_id else page.page_id

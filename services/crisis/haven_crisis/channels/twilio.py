@@ -68,7 +68,9 @@ class Sms:
 
     async def page(self, channel: Channel, page: PageText) -> Outcome:
         """Send the page."""
-        text = f"{page.title}, open {page.link} or reply {replies.code(page.alert_id)} to take it."
+        text = f"{page.title}. Open {page.link}"
+        if page.alert_id:
+            text = f"{page.title}, open {page.link} or reply {replies.code(page.alert_id)} to take it."
         callback = _callback(self._account, STATUS_PATH, page)
         return await self._account.create("Messages", channel.address, [("Body", text), ("StatusCallback", callback)])
 
@@ -85,12 +87,14 @@ class Voice:
 
     async def page(self, channel: Channel, page: PageText) -> Outcome:
         """Call."""
-        action = quoteattr(_callback(self._account, KEY_PATH, page))
-        said = escape(f"{page.title}. Press 1 to take it.")
-        twiml = (
-            f'<Response><Gather numDigits="1" timeout="5" action={action} method="POST">'
-            f'<Say loop="3">{said}</Say></Gather></Response>'
-        )
+        twiml = f'<Response><Say loop="3">{escape(page.title)}</Say></Response>'
+        if page.alert_id:
+            action = quoteattr(_callback(self._account, KEY_PATH, page))
+            said = escape(f"{page.title}. Press 1 to take it.")
+            twiml = (
+                f'<Response><Gather numDigits="1" timeout="5" action={action} method="POST">'
+                f'<Say loop="3">{said}</Say></Gather></Response>'
+            )
         form = [("Twiml", twiml), ("Timeout", str(RING_SECONDS)), ("StatusCallbackEvent", "completed")]
         return await self._account.create(
             "Calls", channel.address, [*form, ("StatusCallback", _callback(self._account, STATUS_PATH, page))]

@@ -45,6 +45,9 @@ class WebPush:
 
     async def page(self, channel: Channel, page: PageText) -> Outcome:
         """Push the page. The console's service worker shows it, and offers to take the alert."""
+        if not page.alert_id:
+            # With a code, it offers nothing to take.
+            return await self._push(channel, {"title": page.title, "code": page.page_id})
         told = {"title": page.title, "link": page.link, "drill": page.drill, "alert_id": page.alert_id}
         return await self._push(channel, {**told, "resent": page.resent})
 

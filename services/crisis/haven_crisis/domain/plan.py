@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from haven_crisis.domain import coverage
-from haven_crisis.domain.escalation import Book, Policy, Target
+from haven_crisis.domain.escalation import Book, Policy, Target, Team
 from haven_crisis.domain.rotation import Rotation
 
 
 def of_rotation(book: Book, rotation: Rotation, now: datetime) -> list[str]:
-    """Why a rotation may not be saved, each with what would mend it. Empty when it may."""
-    named = rotation.name or "The rotation"
-    found = [*coverage.problems(rotation, book.away, book.names, now), *_people(book, rotation, now)]
-    return [f"{named}: {each}" for each in found]
+    """All that is wrong with a rotation, each with what would mend it."""
+    return _named(rotation, [*coverage.problems(rotation, book.away, book.names, now), *_people(book, rotation, now)])
+
+
+def of_draft(before: Book, after: Book, drafted: Rotation, now: datetime) -> list[str]:
+    """Why a rotation may not be saved, each with what would mend it; empty when it may. What is wrong with it as the
+    plan holds it before the change, whatever its name is then, does not count. `after` is the plan that it is to be in.
+    """
+    before = _with_names_of(before, after)
+    held = before.rotations.get(drafted.rotation_id)
+    if held is None:
+        return of_rotation(after, drafted, now)
+    known = set(_people(before, held, now))
+    times = coverage.newly_wrong(held, before.away, drafted, after.away, after.names, now)
+    return _named(drafted, [*times, *(each for each in _people(after, drafted, now) if each not in known)])
+
+
+def _named(rotation: Rotation, problems: Sequence[str]) -> list[str]:
+    return [f"{rotation.name or 'The rotation'}: {each}" for each in problems]
 
 
 def _people(book: Book, rotation: Rotation, now: datetime) -> Iterator[str]:
@@ -78,5 +95,26 @@ def problems(book: Book, now: datetime) -> list[str]:
 
 def newly_wrong(before: Book, after: Book, now: datetime) -> list[str]:
     """What a change makes wrong that was not so before: what was wrong already must not keep anybody from mending."""
-    known = set(problems(before, now))
-    return [each for each in problems(after, now) if each not in known]
+    found = [each for rotation in after.rotations.values() for each in of_draft(before, after, rotation, now)]
+    before = _with_names_of(before, after)
+    known = {each for policy in before.policies.values() for each in of_policy(before, policy, now)}
+    found += [each for policy in after.policies.values() for each in of_policy(after, policy, now) if each not in known]
+    return list(dict.fromkeys(found))
+
+
+def _with_names_of(before: Book, after: Book) -> Book:
+    """The plan before a change, its parts named as after it: what only reads otherwise is no news."""
+    return replace(
+        before,
+        names={**before.names, **after.names},
+        rotations=_renamed(before.rotations, after.rotations),
+        policies=_renamed(before.policies, after.policies),
+        teams=_renamed(before.teams, after.teams),
+    )
+
+
+P = TypeVar("P", Rotation, Policy, Team)
+
+
+def _renamed(before: Mapping[str, P], after: Mapping[str, P]) -> dict[str, P]:
+    return {key: replace(each, name=after[key].name) if key in after else each for key, each in before.items()}

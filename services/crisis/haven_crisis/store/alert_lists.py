@@ -10,14 +10,16 @@ import asyncpg
 
 from haven_crisis.domain.alerts import Alert
 from haven_crisis.domain.signals import NOBODY
-from haven_crisis.store.alerts import COLUMNS, of_row
+from haven_crisis.store.alerts import COLUMNS, IN_HAND, of_row
 from haven_kit.database import Tx
 
 # $1 the caller. Theirs are the alerts that they hold, were offered, or look on at.
 _MINE = "(responder_id = $1 OR offered_to = $1 OR $1 = ANY (observers))"
-# $2 whether every alert is theirs to see. Who was paged or is on the care team sees the alert.
-_VISIBLE = f"""($2 OR {_MINE}
-    OR EXISTS (SELECT 1 FROM page WHERE page.alert_id = alert.alert_id AND page.responder_id = $1)
+# $2 whether every alert is theirs to see. Who is on the care team sees the alert; who has it or was paged, while there
+# is something to do about it.
+_VISIBLE = f"""($2
+    OR ({_MINE} OR EXISTS (SELECT 1 FROM page WHERE page.alert_id = alert.alert_id AND page.responder_id = $1))
+        AND {IN_HAND}
     OR EXISTS (SELECT 1 FROM care_team WHERE care_team.person_id = alert.person_id AND care_team.principal_id = $1))"""
 
 _LIST = f"""SELECT {COLUMNS} FROM alert WHERE {_VISIBLE}

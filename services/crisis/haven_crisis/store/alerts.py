@@ -26,6 +26,12 @@ COALESCE(session_id::text, '') AS session_id, facilitator_id, responder_id, ackn
 COALESCE(follow_up_id::text, '') AS follow_up_id, withdrawn, signals, offered_to, observers,
 lease_renewed, co_signature, turn"""
 
+IN_HAND = """(alert.state <> 6 OR alert.drill
+    OR EXISTS (SELECT 1 FROM follow_up WHERE follow_up.follow_up_id = alert.follow_up_id AND follow_up.state = 1)
+    OR EXISTS (SELECT 1 FROM review WHERE review.alert_id = alert.alert_id AND review.done_at IS NULL))"""
+"""Whether there is something to do about an alert: it is open, or its follow-up or a review is due. A drill, which is
+about nobody, always counts."""
+
 _GET = f"SELECT {COLUMNS} FROM alert WHERE alert_id = $1"
 _GET_LOCKED = f"{_GET} FOR NO KEY UPDATE"
 _SAVE = """WITH saved AS (
@@ -93,6 +99,11 @@ def message(alert: Alert) -> pb.Alert:
         if at is not None:
             getattr(shown, name).FromDatetime(at)
     return shown
+
+
+async def in_hand(tx: Tx, alert_id: str) -> bool:
+    """Whether there is something to do about an alert: see `IN_HAND`."""
+    return await tx.fetch_one(f"SELECT 1 FROM alert WHERE alert_id = $1 AND {IN_HAND}", alert_id) is not None
 
 
 async def get(tx: Tx, alert_id: str, *, lock: bool = False) -> Alert:

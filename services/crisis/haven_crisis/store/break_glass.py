@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -13,6 +14,10 @@ from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 
 LASTS = timedelta(hours=1)
+UNTOLD = "break-glass"
+"""The bell that rings when the reviewer is to be told."""
+AGAIN_AFTER, AGAIN_AT_LATEST = timedelta(minutes=1), timedelta(hours=1)
+"""A use that the reviewer could not be told of is told again after as long as it is old, between these."""
 _COLUMNS = """break_glass_id::text, alert_id::text, person_id::text, principal_id, used_at, expires_at, reviewed_by,
 reviewed_at, justified, sealed, review_due_at"""
 
@@ -29,9 +34,17 @@ async def in_force(tx: Tx, alert_id: str, principal_id: str, now: datetime) -> b
 
 
 async def use(
-    tx: Tx, cipher: Cipher, alert_id: str, person_id: str, principal_id: str, reason: str, review_due_at: datetime
+    tx: Tx,
+    cipher: Cipher,
+    alert_id: str,
+    person_id: str,
+    principal_id: str,
+    reason: str,
+    review_due_at: datetime,
+    *,
+    tell: bool,
 ) -> pb.BreakGlassUse:
-    """Note a use, to be reviewed until then."""
+    """Note a use, to be reviewed until then; `tell`: there is a reviewer who is to be told at once."""
     made = pb.BreakGlassUse(
         break_glass_id=ids.new_id(), alert_id=alert_id, person_id=person_id, principal_id=principal_id, reason=reason
     )
@@ -40,7 +53,7 @@ async def use(
     made.review_due_at.FromDatetime(review_due_at)
     await tx.fetch(
         """INSERT INTO break_glass (break_glass_id, alert_id, person_id, principal_id, used_at, expires_at, reviewed_by,
-            justified, sealed, review_due_at) VALUES ($1, $2, $3, $4, $5, $6, '', FALSE, $7, $8)""",
+            justified, sealed, review_due_at, tell_at) VALUES ($1, $2, $3, $4, $5, $6, '', FALSE, $7, $8, $9)""",
         made.break_glass_id,
         alert_id,
         person_id,
@@ -49,7 +62,10 @@ async def use(
         tx.now + LASTS,
         _seal(cipher, made),
         review_due_at,
+        tx.now if tell else None,
     )
+    if tell:
+        tx.wake(UNTOLD)
     return made
 
 
@@ -69,7 +85,7 @@ async def review(tx: Tx, cipher: Cipher, used: pb.BreakGlassUse, by: str) -> Non
     used.reviewed_by = by
     used.reviewed_at.FromDatetime(tx.now)
     await tx.fetch(
-        """UPDATE break_glass SET reviewed_by = $2, reviewed_at = $3, justified = $4, sealed = $5
+        """UPDATE break_glass SET reviewed_by = $2, reviewed_at = $3, justified = $4, sealed = $5, tell_at = NULL
         WHERE break_glass_id = $1""",
         used.break_glass_id,
         by,
@@ -106,6 +122,27 @@ async def claim_late(tx: Tx, now: datetime, limit: int) -> list[asyncpg.Record]:
         now,
         limit,
     )
+
+
+# Each is claimed until it is to be told again: whoever claims it has told it by then, or another replica does.
+_CLAIM_UNTOLD = """WITH due AS (
+    SELECT break_glass_id, tell_at > used_at AS again, alert.drill FROM break_glass JOIN alert USING (alert_id)
+    WHERE tell_at <= $1 ORDER BY tell_at LIMIT $2 FOR UPDATE OF break_glass SKIP LOCKED
+)
+UPDATE break_glass AS used SET tell_at = $1::timestamptz + LEAST(GREATEST($1 - used_at, $3::interval), $4::interval)
+FROM due WHERE used.break_glass_id = due.break_glass_id
+RETURNING used.break_glass_id::text, used.alert_id::text, used.used_at, due.again, due.drill"""
+
+
+async def claim_untold(tx: Tx, now: datetime, limit: int) -> list[asyncpg.Record]:
+    """`break_glass_id`, `alert_id`, `used_at`, `drill` of uses that the reviewer is to be told of, and whether they may
+    have been told before (`again`)."""
+    return await tx.fetch(_CLAIM_UNTOLD, now, limit, AGAIN_AFTER, AGAIN_AT_LATEST)
+
+
+async def told(tx: Tx, break_glass_ids: Sequence[str]) -> None:
+    """The reviewer was told of these."""
+    await tx.fetch("UPDATE break_glass SET tell_at = NULL WHERE break_glass_id = ANY($1::uuid[])", break_glass_ids)
 
 
 async def overdue(tx: Tx, before: datetime) -> int:

@@ -8,6 +8,7 @@ from enum import IntEnum
 import asyncpg
 from haven.crisis.v1 import review_service_pb2 as pb
 
+from haven_crisis.store.alerts import IN_HAND
 from haven_kit import ids
 from haven_kit.database import Tx
 
@@ -92,7 +93,8 @@ async def asked(tx: Tx, alert_id: str, principal_id: str) -> bool:
 # $1 the caller, $2 whether all are theirs to see.
 _VISIBLE = f"""SELECT {_COLUMNS} FROM review WHERE ($3 OR done_at IS NULL) AND ($4 = 0 OR kind = $4)
 AND ($2 OR asked_of = $1
-    OR EXISTS (SELECT 1 FROM page WHERE page.alert_id = review.alert_id AND page.responder_id = $1)
+    OR EXISTS (SELECT 1 FROM page JOIN alert USING (alert_id)
+        WHERE page.alert_id = review.alert_id AND page.responder_id = $1 AND {IN_HAND})
     OR EXISTS (SELECT 1 FROM care_team WHERE care_team.person_id = review.person_id AND care_team.principal_id = $1))
 AND ($5::timestamptz IS NULL OR (due_at, review_id) > ($5, $6::uuid)) ORDER BY due_at, review_id LIMIT $7"""
 

@@ -143,8 +143,8 @@ class AlertServiceServicer:
     """
 
     def ListAlerts(self, request, context):
-        """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-        care team the caller is on.
+        """Alerts the caller may see, the newest first: all of them while on duty, else those of people whose care team the
+        caller is on, and those the caller has or was paged for, until their follow-up and reviews are done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,7 +218,7 @@ class AlertServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddResponders(self, request, context):
-        """Page more responders now, for this alert. Whoever holds it keeps it.
+        """Page more responders now, for this alert. Whoever holds it keeps it. Who only shadows a rotation cannot be named.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,7 +241,8 @@ class AlertServiceServicer:
 
     def ReassignAlert(self, request, context):
         """Give the alert to another responder, or to whoever is on call in a rotation or a team. They are paged at once and
-        have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it.
+        have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it. Who
+        only shadows a rotation cannot be named, since they take no alert but one that they were offered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,8 +18,8 @@ class AlertServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAlerts: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ListAlertsRequest, _alert_service_pb2.ListAlertsResponse]
-    """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-    care team the caller is on.
+    """Alerts the caller may see, the newest first: all of them while on duty, else those of people whose care team the
+    caller is on, and those the caller has or was paged for, until their follow-up and reviews are done.
     """
     GetAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.GetAlertRequest, _alerts_pb2.Alert]
     """One alert."""
@@ -48,7 +48,7 @@ class AlertServiceStub:
     AnswerHandOver: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.AnswerHandOverRequest, _alerts_pb2.Alert]
     """Accept or decline an alert that was offered. Accepting makes it the caller's, with a lease of their own."""
     AddResponders: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.AddRespondersRequest, _alerts_pb2.Alert]
-    """Page more responders now, for this alert. Whoever holds it keeps it."""
+    """Page more responders now, for this alert. Whoever holds it keeps it. Who only shadows a rotation cannot be named."""
     ObserveAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ObserveAlertRequest, _alerts_pb2.Alert]
     """Look on without being counted: it stops no page and shortens nobody's wait. The observer sees the alert until it is
     closed.
@@ -57,7 +57,8 @@ class AlertServiceStub:
     """Look on no longer."""
     ReassignAlert: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.ReassignAlertRequest, _alerts_pb2.Alert]
     """Give the alert to another responder, or to whoever is on call in a rotation or a team. They are paged at once and
-    have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it.
+    have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it. Who
+    only shadows a rotation cannot be named, since they take no alert but one that they were offered.
     """
     RecordContact: _aio.UnaryUnaryMultiCallable[_alert_service_pb2.RecordContactRequest, _alerts_pb2.Alert]
     """Record contact with the person, or an attempt that did not reach them. Only contact ends the acknowledgement's
@@ -85,8 +86,8 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.ListAlertsRequest,
         context: _aio.ServicerContext[_alert_service_pb2.ListAlertsRequest, _abc.Awaitable[_alert_service_pb2.ListAlertsResponse]],
     ) -> _abc.Awaitable[_alert_service_pb2.ListAlertsResponse]:
-        """Alerts the caller may see, the newest first: all of them while on duty, else those the caller was paged for or whose
-        care team the caller is on.
+        """Alerts the caller may see, the newest first: all of them while on duty, else those of people whose care team the
+        caller is on, and those the caller has or was paged for, until their follow-up and reviews are done.
         """
 
     @_abc_1.abstractmethod
@@ -175,7 +176,7 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_service_pb2.AddRespondersRequest,
         context: _aio.ServicerContext[_alert_service_pb2.AddRespondersRequest, _abc.Awaitable[_alerts_pb2.Alert]],
     ) -> _abc.Awaitable[_alerts_pb2.Alert]:
-        """Page more responders now, for this alert. Whoever holds it keeps it."""
+        """Page more responders now, for this alert. Whoever holds it keeps it. Who only shadows a rotation cannot be named."""
 
     @_abc_1.abstractmethod
     def ObserveAlert(
@@ -202,7 +203,8 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_alert_service_pb2.ReassignAlertRequest, _abc.Awaitable[_alerts_pb2.Alert]],
     ) -> _abc.Awaitable[_alerts_pb2.Alert]:
         """Give the alert to another responder, or to whoever is on call in a rotation or a team. They are paged at once and
-        have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it.
+        have to take it; where nobody does in time, paging begins anew. To keep it until a colleague agrees, offer it. Who
+        only shadows a rotation cannot be named, since they take no alert but one that they were offered.
         """
 
     @_abc_1.abstractmethod

@@ -728,7 +728,9 @@ Global___Copy: _TypeAlias = Copy  # noqa: Y015
 
 @_typing.final
 class ResponderView(_message.Message):
-    """Everything the responder needs on one page. Every look is audited."""
+    """Everything the responder needs on one page. Every look is audited. Of a drill no person's records are shown, whoever it
+    names.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -58,7 +58,7 @@ class BreakGlassServiceServicer:
 
     def BreakGlass(self, request, context):
         """Open an alert without standing in any relation to the person, because waiting would be dangerous. Lasts one hour,
-        is on the alert's timeline and in the person's access history, and is reviewed.
+        is on the alert's timeline and in the person's access history, and is reviewed: the privacy reviewer is told at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,7 +18,7 @@ class BreakGlassServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     BreakGlass: _aio.UnaryUnaryMultiCallable[_break_glass_service_pb2.BreakGlassRequest, _break_glass_service_pb2.BreakGlassUse]
     """Open an alert without standing in any relation to the person, because waiting would be dangerous. Lasts one hour,
-    is on the alert's timeline and in the person's access history, and is reviewed.
+    is on the alert's timeline and in the person's access history, and is reviewed: the privacy reviewer is told at once.
     """
     ListBreakGlassUses: _aio.UnaryUnaryMultiCallable[_break_glass_service_pb2.ListBreakGlassUsesRequest, _break_glass_service_pb2.ListBreakGlassUsesResponse]
     """Uses of break-glass, the newest first, for review."""
@@ -35,7 +35,7 @@ class BreakGlassServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_break_glass_service_pb2.BreakGlassRequest, _abc.Awaitable[_break_glass_service_pb2.BreakGlassUse]],
     ) -> _abc.Awaitable[_break_glass_service_pb2.BreakGlassUse]:
         """Open an alert without standing in any relation to the person, because waiting would be dangerous. Lasts one hour,
-        is on the alert's timeline and in the person's access history, and is reviewed.
+        is on the alert's timeline and in the person's access history, and is reviewed: the privacy reviewer is told at once.
         """
 
     @_abc_1.abstractmethod

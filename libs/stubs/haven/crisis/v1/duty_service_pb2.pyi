@@ -195,6 +195,7 @@ class CheckCoverageResponse(_message.Message):
     OVERLAPS_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     CHECKED_UNTIL_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
         """Stretches in which nobody is on call, or somebody who is away or cannot be reached for certain. In order, at most 500."""
@@ -205,11 +206,15 @@ class CheckCoverageResponse(_message.Message):
 
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What else would keep the rotation from being saved."""
+        """All that is wrong with the rotation, in plain words."""
 
     @_builtins.property
     def checked_until(self) -> _timestamp_pb2.Timestamp:
         """How far was looked."""
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What would keep a draft from being saved: what is wrong with it and not with the rotation that it would replace."""
 
     def __init__(
         self,
@@ -218,10 +223,11 @@ class CheckCoverageResponse(_message.Message):
         overlaps: _abc.Iterable[Global___Finding] | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         checked_until: _timestamp_pb2.Timestamp | None = ...,
+        refused: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checked_until", b"checked_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_until", b"checked_until", "gaps", b"gaps", "overlaps", b"overlaps", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_until", b"checked_until", "gaps", b"gaps", "overlaps", b"overlaps", "problems", b"problems", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,8 +35,11 @@ class PageText(_message.Message):
     ALERTS_FIELD_NUMBER: _builtins.int
     page_id: _builtins.str
     alert_id: _builtins.str
+    """Empty in a notice, to the privacy reviewer or the last resort: it is about no alert, and there is nothing to take."""
     title: _builtins.str
-    """"Haven: crisis alert", "Haven: DRILL, crisis alert", or "Haven: 23 crisis alerts from one system"."""
+    """"Haven: crisis alert", "Haven: DRILL, crisis alert", or "Haven: 23 crisis alerts from one system"; a notice says what
+    it is about.
+    """
     link: _builtins.str
     """Where to open it."""
     drill: _builtins.bool
