@@ -354,13 +354,22 @@ class Keeping:
                 patience = 0.0 if held.case.acknowledged else OWNER_FIRST_S
                 if time.monotonic() - since < patience or not await self._take_over(held):
                     return
-            await self._completer.complete(held)
-            await self._keeper.forget(held)
+            await self._written(held)
         except (Unavailable, Overloaded) as error:
             _log.warning("kept.waiting", alert_id=held.case.alert_id, error=type(error).__name__)
         except Exception:  # noqa: BLE001 - see above
             _log.exception("kept.not_completed", alert_id=held.case.alert_id)
             metrics.KEPT_FAILURES.inc()
+
+    async def _written(self, held: Held) -> None:
+        """Write a case, and all that other replicas write into it meanwhile, into the record; then take it away."""
+        async with held.lock:
+            if held.became is None and held.revision and not await self._keeper.still_mine(held):
+                return
+            for _ in range(_TRIES):
+                await self._completer.complete(held)
+                if await self._keeper.forget(held):
+                    return
 
     async def _leave_to_the_record(self, held: Held) -> None:
         """Whoever claimed the alert has done nothing for it: the replicas that reach the record do, from now on."""
