@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from haven_crisis.keeping import keeping as module
 from haven_crisis.keeping.case import Kept
 from haven_crisis.keeping.keeper import Held
 from haven_kit.testing import eventually
 from haven_kit.testing.running import Running
 
 from .keeping_world import Trouble
+from .test_keeping_paging import tap
 
 
 class Between:
@@ -34,7 +36,8 @@ class Between:
         if self._when == "before the record has it":
             await what()
             return
-        forget, done = self._keeper.forget, []
+        forget = self._keeper.forget
+        done: list[Held] = []
 
         async def later(held: Held) -> Any:
             if held.became is not None and not done:
@@ -119,9 +122,28 @@ async def test_a_state_of_before_that_is_found_later_changes_nothing(trouble: Tr
 
     async def anew() -> bool:
         await world.step("escalations")
-        return (await trouble.whole(person_id))["cycle"] == 1
+        return bool((await trouble.whole(person_id))["cycle"] == 1)
 
     await eventually(anew)
     await trouble.keeping._completer.complete(left)
     alert = await trouble.whole(person_id)
     assert (alert["responder_id"], alert["cycle"], alert["state"] in (1, 2)) == ("", 1, True)
+
+
+async def test_a_tap_where_the_case_is_still_known_takes_it_in_the_record(
+    trouble: Trouble, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner has completed it, and another replica has not heard of that."""
+    await trouble.on_call_is_known()
+    monkeypatch.setattr(module, "OWNER_FIRST_S", 3600.0)
+    other = await trouble.replica()
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        (page,) = await trouble.world.paged("first", answer.alert_id)
+        await other_knows(trouble, other, answer.alert_id)
+    await trouble.whole(person_id)
+    assert answer.alert_id in trouble.keeping_of(other)._keeper.cases
+    assert await tap(trouble, page, other) == "yours"
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "first")
+    await other.stop()
