@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from haven.crisis.v1 import signals_pb2 as pb
 
-from haven_crisis.keeping import keeping as module
+from haven_crisis.keeping import backlog
 from haven_crisis.keeping.case import Kept
 from haven_crisis.keeping.keeper import Held
+from haven_kit.errors import Unavailable
 from haven_kit.testing import eventually
 from haven_kit.testing.running import Running
 
 from .keeping_world import Trouble
 from .test_keeping_paging import tap
+from .world import WAIT
 
 
 class Between:
@@ -135,7 +139,7 @@ async def test_a_tap_where_the_case_is_still_known_takes_it_in_the_record(
 ) -> None:
     """The owner has completed it, and another replica has not heard of that."""
     await trouble.on_call_is_known()
-    monkeypatch.setattr(module, "OWNER_FIRST_S", 3600.0)
+    monkeypatch.setattr(backlog, "OWNER_FIRST_S", 3600.0)
     other = await trouble.replica()
     async with trouble.away():
         answer = await trouble.signal(person_id)
@@ -147,3 +151,39 @@ async def test_a_tap_where_the_case_is_still_known_takes_it_in_the_record(
     alert = await trouble.whole(person_id)
     assert (alert["state"], alert["responder_id"]) == (3, "first")
     await other.stop()
+
+
+async def test_neither_pages_nor_calls_wait_for_a_record_that_cannot_be_written(
+    trouble: Trouble, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database reads, and does not commit: its standby is lost, say."""
+    world, completer = trouble.world, trouble.keeping._completer
+    await trouble.on_call_is_known()
+    hangs: list[str] = []
+
+    async def never(*_: Any) -> None:
+        hangs.append("")
+        await asyncio.Event().wait()
+
+    async def away(*_: Any) -> None:
+        raise Unavailable("The record store")
+
+    with monkeypatch.context() as patched:
+        async with trouble.away():
+            answer = await trouble.signal(person_id)
+            await world.paged("first", answer.alert_id)
+            await eventually(lambda: trouble.noted(answer.alert_id))
+            patched.setattr(completer, "_write", never)
+            patched.setattr(trouble.roads, "_in_the_record", away)
+        (held,) = trouble.keeping._keeper.cases.values()
+        await eventually(lambda: held.completing)
+        again = await trouble.signal(person_id)
+        assert held.completing  # it was not waited for
+        assert again.kept == pb.KEPT_STREAM
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await world.paged("second", answer.alert_id)
+        tries = len(hangs)
+        await eventually(lambda: len(hangs) > tries)
+        assert len(world.pages("second", answer.alert_id)) == 1
+    alert = await trouble.whole(person_id, signals=2)
+    assert alert["stage"] == 1

@@ -38,8 +38,12 @@ class Held:
     became: Became | None = None
     behind: bool = False
     """The record does not have all of it: another replica wrote into it after it was written there."""
+    completing: bool = False
+    """It is being written into the record now."""
     lost: bool = False
     """Another replica has it."""
+    tried_at: float = 0.0
+    """When it was last tried to write it into the record, by the monotonic clock."""
     seen_at: float = field(default_factory=time.monotonic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
