@@ -219,17 +219,20 @@ class Pager:
         except Exception:  # noqa: BLE001 - the page itself goes on, and starts the next channel when it fails
             _log.exception("page.next_not_begun", page_id=job.page_id, alert_id=job.alert_id)
 
-    async def note_now_or_later(self, job: Job, outcome: Outcome) -> None:
-        """Write down how a claimed page went; `note_late` does it where the record cannot be written now."""
+    async def note_now_or_later(self, job: Job, outcome: Outcome) -> bool:
+        """Write down how a claimed page went. False where it cannot be written now; `note_late` does it then."""
         try:
             await self.note(job, outcome)
         except (Unavailable, Overloaded, *RETRYABLE):
             self._unnoted.append((job, outcome))
+            return False
+        return True
 
     async def note_late(self) -> None:
         """Write down what could not be while the record was away, so that nobody takes those pages for lost."""
         for _ in range(len(self._unnoted)):
-            await self.note_now_or_later(*self._unnoted.popleft())
+            if not await self.note_now_or_later(*self._unnoted.popleft()):
+                return
 
     async def deliver(self, *jobs: Job) -> Outcome | None:
         """Hand pages to their provider as one message that the first of them leads, whether or not there is a record of

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from haven_crisis.__main__ import READINESS
 from haven_crisis.domain import replies
 from haven_kit.testing import eventually
 
@@ -92,3 +94,25 @@ async def test_what_was_sent_before_takes_the_alert_too(phones: Phones, person_i
         assert told.words.startswith("You have this alert")
     row = await record(phones, person_id)
     assert (row["responder_id"], row["alert_id"]) == ("first", alert_id)
+
+
+async def test_a_key_that_is_pressed_while_the_record_is_completed_takes_the_alert(
+    phones: Phones, person_id: str
+) -> None:
+    await phones.seat({name: [voice(name)] for name in PHONES})
+    check: Any = phones.world.crisis.process.service.checks[READINESS]
+    keeping = check.__self__.keeping
+    seen = len(phones.twilio.calls)
+    async with phones.away():
+        await phones.signal(person_id)
+        await eventually(lambda: len(phones.twilio.calls) > seen)
+        (held,) = [each for each in keeping._keeper.cases.values() if each.case.person_id == person_id]
+        await eventually(lambda: not list(held.case.open_pages()))
+        await held.lock.acquire()  # as whoever completes the record does
+        pressed = asyncio.create_task(phones.twilio.press(phones.twilio.calls[-1], "1"))
+        await eventually(lambda: bool(held.lock._waiters))
+    await eventually(lambda: phones.world.crisis.process.server.state["database"])
+    await keeping._completer.complete(held)
+    held.lock.release()
+    assert (await pressed).words.startswith("You have this alert")
+    assert (await record(phones, person_id))["responder_id"] == "first"

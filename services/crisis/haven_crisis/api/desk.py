@@ -83,7 +83,7 @@ class Desk:
         Refused("taken") where a colleague has it, Refused("closed") where it is over. Twice is the same as once.
         """
         alert = await alerts.get(tx, alert_id, lock=True)
-        if responder_id != alert.responder_id and not await pages.was_paged(tx, alert_id, responder_id):
+        if responder_id != alert.responder_id and not await pages.was_paged(tx, alert.alert_id, responder_id):
             raise NotFound("alert")
         tx.audit(alert.person_id, action=f"crisis/{channel}", seen_as="took your call for help")
         return await self.take(tx, alert, responder_id, channel)

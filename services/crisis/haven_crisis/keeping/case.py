@@ -154,10 +154,12 @@ class Case:
 
 
 def merge(mine: Case, theirs: Case) -> None:
-    """Add to the owner's case what another replica has written into it: that somebody took it, more signals."""
+    """Add to a case what another replica has written into it: that somebody took it, more signals; and, where that one
+    went on with it, pages."""
     if theirs.acknowledged and not mine.acknowledged:
         mine.take(theirs.acknowledged, theirs.deadline)
     mine.signals += [each for each in theirs.signals if mine.has(each.signal.signal_id) is None]
+    mine.pages += [each for each in theirs.pages if mine.page(each.page_id) is None]
 
 
 OPEN = frozenset({PageState.QUEUED, PageState.SENDING})

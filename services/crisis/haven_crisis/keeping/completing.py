@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -38,23 +39,40 @@ class Completer:
         self._worker_id = worker_id
 
     async def complete(self, held: Held) -> None:
-        """Write the case into the record, unless it is there. Raises Unavailable while the database is away."""
-        async with held.lock:
-            if held.became is not None:
-                return
-            case = held.case
-            async with self._database.transaction(_PRINCIPAL) as tx:
-                known = await kept.begin(tx, case.case_id)
-                became = Became(*known) if known else await self._write(tx, held)
-            held.became = became
+        """Write into the record what it does not have of a case. Under its lock. Raises Unavailable while the database
+        is away."""
+        if held.became is not None and not held.behind:
+            return
+        case = held.case
+        async with self._database.transaction(_PRINCIPAL) as tx:
+            known = await kept.begin(tx, case.case_id)
+            became = await (self._add(tx, held, Became(*known)) if known else self._write(tx, held, case))
+        held.became, held.behind = became, False
         _log.warning("kept.completed", alert_id=became.alert_id, signals=len(case.signals), pages=len(case.pages))
 
-    async def _write(self, tx: Tx, held: Held) -> Became:
-        case = held.case
-        alert_id = case.alert_id
+    async def _add(self, tx: Tx, held: Held, became: Became) -> Became:
+        """The record has the case: write what another replica wrote into it since."""
+        case, by = held.case, held.case.acknowledged
+        heard = await kept.entries(
+            tx, [id_ for each in case.signals for id_ in (each.signal.signal_id, _own_id(case, each))]
+        )
+        paged = await kept.known_pages(tx, [each.page_id for each in case.pages])
+        if by is not None and await kept.taken_since(tx, became.alert_id, by.at):
+            by = None
+        missing = replace(
+            case,
+            signals=[each for each in case.signals if each.entry_id not in heard],
+            pages=[each for each in case.pages if each.page_id not in paged],
+            escalated=[],
+            acknowledged=by,
+        )
+        return became if missing.untouched else await self._write(tx, held, missing, became)
+
+    async def _write(self, tx: Tx, held: Held, case: Case, before: Became | None = None) -> Became:
+        alert_id = before.alert_id if before is not None else case.alert_id
         for index, each in enumerate(case.signals):
             found = await self._accept(tx, case, each, held.road.name.lower())
-            alert_id = alert_id if index else found
+            alert_id = alert_id if index or before is not None else found
         alert = await alerts.get(tx, alert_id, lock=True)
         await kept.pages(
             tx, alert_id, alert.cycle, self._worker_id, case.traceparent, [_row(each) for each in case.pages]
@@ -62,11 +80,12 @@ class Completer:
         # A colleague may have taken it, or it may be over, as this replica could not know: then that stands.
         by = case.acknowledged if alert.state in UNANSWERED else None
         after = await alerts.add(tx, self._cipher, alert, self._entries(case, alert))
-        await self._carry_on(tx, case, after)
+        if before is None:
+            await self._carry_on(tx, case, after)
+            kept.done(tx, case.case_id, case.alert_id, alert_id, int(held.road), len(case.signals), case.raised_at)
         if by is not None:
             with tx.as_of(by.at, Principal(by.responder_id)):
                 tx.audit(case.person_id, action=f"crisis/{by.channel}", seen_as="took your call for help")
-        kept.done(tx, case.case_id, case.alert_id, alert_id, int(held.road), len(case.signals), case.raised_at)
         _tell(tx, case, alert_id, alert.session_id, by)
         for bell in ("pages", "escalations", "watch", "relay"):
             tx.wake(bell)
@@ -108,8 +127,7 @@ class Completer:
         if known is not None and known["person_id"] == case.person_id and not _over(each, known):
             return str(known["alert_id"])
         # The id is another call's: this one gets one of its own, the same at each try.
-        own = str(uuid5(UUID(signal.signal_id), case.case_id))
-        return await self._accept(tx, case, each.renamed(own), road)
+        return await self._accept(tx, case, each.renamed(_own_id(case, each)), road)
 
     def _entries(self, case: Case, alert: Alert) -> list[Entry]:
         """What happened meanwhile, in order, as far as the alert's state allows."""
@@ -146,6 +164,10 @@ class Completer:
 
 
 _ENDED = frozenset({PageState.ACCEPTED, PageState.FAILED, PageState.UNKNOWN})
+
+
+def _own_id(case: Case, each: KeptSignal) -> str:
+    return str(uuid5(UUID(each.signal.signal_id), case.case_id))
 
 
 def _over(each: KeptSignal, known: Mapping[str, Any]) -> bool:

@@ -36,8 +36,14 @@ class Held:
     revision: int = 0
     """Of its message in the stream, as this replica knows it; 0: none."""
     became: Became | None = None
+    behind: bool = False
+    """The record does not have all of it: another replica wrote into it after it was written there."""
+    completing: bool = False
+    """It is being written into the record now."""
     lost: bool = False
     """Another replica has it."""
+    tried_at: float = 0.0
+    """When it was last tried to write it into the record, by the monotonic clock."""
     seen_at: float = field(default_factory=time.monotonic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -117,15 +123,15 @@ class Keeper:
             except NotKept:
                 return False
             except Changed:
-                if not await self._still_mine(held):
+                if not await self.still_mine(held):
                     raise
             else:
                 return True
         return False
 
-    async def _still_mine(self, held: Held) -> bool:
+    async def still_mine(self, held: Held) -> bool:
         """Whether the message that is there is ours after all: one whose acknowledgement was lost on the way, or into
-        which another replica wrote that somebody took it."""
+        which another replica wrote that somebody took it, or called. Then `held` has that too."""
         try:
             found = await self._stream.get(held.case.alert_id)
         except NotKept:
@@ -163,19 +169,40 @@ class Keeper:
             return False
         return True
 
-    async def forget(self, held: Held) -> None:
-        """The case is in the record. What cannot be removed now is found there later, and removed then."""
+    async def forget(self, held: Held) -> bool:
+        """Take a case away that is in the record, or that nothing was done for. False where another replica has written
+        into it meanwhile: that is to be written into the record first. What cannot be removed now is found there later,
+        and removed then."""
         alert_id = held.case.alert_id
         try:
-            if held.revision:
-                await self._stream.forget(held.revision)
+            if held.revision and not await self._stream.forget(held.revision) and await self._written_into(held):
+                return False
             if self._journal is not None:
                 await self._journal.forget(alert_id)
         except (NotKept, OSError) as error:
             _log.warning("kept.not_forgotten", alert_id=alert_id, error=type(error).__name__)
-            return
+            return True
         if self.cases.get(alert_id) is held:
             del self.cases[alert_id]
+        return True
+
+    async def _written_into(self, held: Held) -> bool:
+        """Whether the stream has another state of the case than this replica knew; it is taken up."""
+        found = await self._stream.get(held.case.alert_id)
+        case = self._opened(found.alert_id, found.blob) if found is not None else None
+        if found is None or case is None or case.case_id != held.case.case_id:
+            return False
+        if held.became is not None:
+            self._catch_up(held, case, found.revision)
+        else:
+            held.lost = True
+            self._replace(held, Held(case, Kept.STREAM, found.revision))
+        return True
+
+    def _catch_up(self, held: Held, case: Case, revision: int) -> None:
+        """A case that is in the record was written into: the record is behind."""
+        merge(held.case, case)
+        held.revision, held.behind = revision, True
 
     async def look(self) -> None:
         """Learn what other replicas, or an earlier run, have left in the stream."""
@@ -216,10 +243,14 @@ class Keeper:
         case = self._opened(found.alert_id, found.blob)
         if case is None:
             return
-        if known is not None and self.mine(known) and case.owner == self.replica and case.case_id == known.case.case_id:
-            merge(known.case, case)
-            known.revision = found.revision
-            return
+        if known is not None and case.case_id == known.case.case_id:
+            if known.became is not None:
+                self._catch_up(known, case, found.revision)
+                return
+            if self.mine(known) and case.owner == self.replica:
+                merge(known.case, case)
+                known.revision = found.revision
+                return
         if known is not None:
             known.lost = True
         self.cases[found.alert_id] = Held(case, Kept.STREAM, found.revision)

@@ -15,6 +15,7 @@ from haven_crisis.domain.alerts import Limits
 from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.journeys import JOURNEYS
+from haven_crisis.keeping.backlog import NOT_ACTED, Backlog
 from haven_crisis.keeping.case import Acknowledged, Asked, Case, Kept, KeptSignal
 from haven_crisis.keeping.claims import Claims
 from haven_crisis.keeping.completing import Completer
@@ -29,21 +30,15 @@ from haven_crisis.store.acceptance import Plan
 from haven_crisis.store.deliveries import Paged
 from haven_kit import ids, logs, tasks
 from haven_kit.database import Database
-from haven_kit.errors import Overloaded, Unavailable
 from haven_kit.identity import system
 from haven_kit.service import Parts
 
 ANSWER_S = 1.0
 """For the database to say that it is back."""
-OWNER_FIRST_S = 3.0
-"""How long a case is left to its owner once the database is back."""
 OTHERS_WRITE_S = 5.0
 """How long the record is left to the replicas that have something to write into it."""
-NOT_ACTED = timedelta(seconds=5)
-"""How late an owner may be before another replica takes its case."""
 MOST_SIGNALS = 100
 """Of one case; more begin another one, which is joined with it in the record."""
-COMPLETED_AT_ONCE = 4
 _TRIES = 3
 _PRINCIPAL = system("crisis/keeping")
 _log = logs.get(__name__)
@@ -91,7 +86,7 @@ class Keeping:
         self._keeper = Keeper(parts.cipher, stream, journal, pager.worker_id, settings.crisis_keep_seconds)
         self._pages = MemoryPager(parts, directory, pager, self._keeper)
         self._completer = Completer(parts, database, limits, pager.worker_id)
-        self._pager = pager
+        self._backlog = Backlog(self._keeper, self._completer, pager, parts.clock)
         self._claims = Claims(self._keeper, parts.clock)
         self._stepping = asyncio.Lock()
         self._asking: asyncio.Task[bool] | None = None
@@ -109,6 +104,7 @@ class Keeping:
         """Finish the pages under way, and let go."""
         if self._asking is not None:
             await tasks.end(self._asking)
+        await self._backlog.stop()
         await self._pages.settle()
         await self._keeper.close()
 
@@ -162,14 +158,18 @@ class Keeping:
     def _of(self, plan: Plan) -> Held | None:
         """The case that the signal is part of already, or joins."""
         for held in self._keeper.cases.values():
-            if held.became is None and held.case.person_id == plan.signal.person_id and held.case.drill == plan.drill:
+            open_ = held.became is None and held.case.drill == plan.drill
+            if open_ and held.case.person_id == plan.signal.person_id:
                 known = held.case.has(plan.signal.signal_id) is not None
                 if known or len(held.case.signals) < MOST_SIGNALS:
                     return held
         return None
 
     async def _join(self, held: Held, signal: KeptSignal, makes_immediate: int) -> bool:
-        """One more signal of a case. Where life is in danger now, every channel of those who were paged is used."""
+        """One more signal of a case. Where life is in danger now, every channel of those who were paged is used. A case
+        that is being written into the record is not waited for: False, unless it has the signal."""
+        if held.completing:
+            return held.case.has(signal.signal.signal_id) is not None
         async with held.lock:
             case = held.case
             if held.became is not None or held.lost:
@@ -191,7 +191,9 @@ class Keeping:
     def _alert(self, plan: Plan) -> tuple[str, int | None]:
         """The id of the alert that the signal joins or raises, and the turn that it has taken."""
         known = self._claims.alert_of(plan.signal.person_id) if not plan.drill else None
-        return (known.alert_id, known.turn) if known is not None else (plan.alert_id, None)
+        if known is None or known.alert_id in self._keeper.cases:
+            return plan.alert_id, None  # a case of its own
+        return known.alert_id, known.turn
 
     def _case(self, plan: Plan, signal: KeptSignal) -> Case:
         alert_id, turn = self._alert(plan)
@@ -277,18 +279,34 @@ class Keeping:
     async def _step(self) -> None:
         await self._keeper.look()
         if await self._database_answers():
-            await self._pager.note_late()
-            await self._complete_all()
+            await self._leave_to_the_record()
+            await self._page(claims=False)
+            await self._backlog.work_off(self._back_since or self.answered_at)
             if self._copy is not None:
                 await self._copy.keep()
         else:
             await self._claims.overdue()
-        for held in list(self._keeper.cases.values()):
-            if self._keeper.mine(held):
-                await self._pages.turn(held)
-            elif held.case.due_at() + NOT_ACTED < self._clock.now() and held.became is None:
-                await self._take_over(held)
+            await self._page(claims=True)
+            await self._take_over()
         metrics.KEPT_OPEN.set(self.cases)
+
+    async def _leave_to_the_record(self) -> None:
+        for held in list(self._keeper.cases.values()):
+            if held.case.untouched:
+                await self._backlog.leave_to_the_record(held)
+
+    async def _page(self, *, claims: bool) -> None:
+        """Do what is due for the cases of this replica, whether or not the record can be written; for `claims` too
+        where nobody reaches it."""
+        for held in list(self._keeper.cases.values()):
+            if self._keeper.mine(held) and not held.completing and (claims or not held.case.untouched):
+                await self._pages.turn(held)
+
+    async def _take_over(self) -> None:
+        for held in list(self._keeper.cases.values()):
+            others = not self._keeper.mine(held) and held.became is None
+            if others and held.case.due_at() + NOT_ACTED < self._clock.now():
+                await self._backlog.take_over(held)
 
     def first(self, step: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
         """A worker's step that goes after this: when the database comes back, what was done meanwhile is written into
@@ -336,38 +354,3 @@ class Keeping:
             _log.warning("kept.record_away", error=type(error).__name__)
             return False
         return True
-
-    async def _complete_all(self) -> None:
-        waiting = list(self._keeper.cases.values())
-        for start in range(0, len(waiting), COMPLETED_AT_ONCE):
-            await asyncio.gather(*(self._complete(each) for each in waiting[start : start + COMPLETED_AT_ONCE]))
-
-    async def _complete(self, held: Held) -> None:
-        """Each by itself: one that cannot be completed must not hold back the others. It is tried again."""
-        try:
-            if held.case.untouched:
-                await self._leave_to_the_record(held)
-                return
-            if not self._keeper.mine(held) and held.became is None:
-                since = max(self._back_since or self.answered_at, held.seen_at)
-                # That somebody took it is written at once, before anybody is paged by what the record says.
-                patience = 0.0 if held.case.acknowledged else OWNER_FIRST_S
-                if time.monotonic() - since < patience or not await self._take_over(held):
-                    return
-            await self._completer.complete(held)
-            await self._keeper.forget(held)
-        except (Unavailable, Overloaded) as error:
-            _log.warning("kept.waiting", alert_id=held.case.alert_id, error=type(error).__name__)
-        except Exception:  # noqa: BLE001 - see above
-            _log.exception("kept.not_completed", alert_id=held.case.alert_id)
-            metrics.KEPT_FAILURES.inc()
-
-    async def _leave_to_the_record(self, held: Held) -> None:
-        """Whoever claimed the alert has done nothing for it: the replicas that reach the record do, from now on."""
-        async with held.lock:
-            if held.case.untouched:
-                await self._keeper.forget(held)
-
-    async def _take_over(self, held: Held) -> bool:
-        async with held.lock:
-            return await self._keeper.take_over(held)

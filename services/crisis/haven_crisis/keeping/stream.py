@@ -99,16 +99,18 @@ class Stream:
             raise NotKept from error
         return found
 
-    async def forget(self, revision: int) -> None:
-        """The case is in the record. Raises NotKept."""
+    async def forget(self, revision: int) -> bool:
+        """Take that state of a case away. False where it is not there: another replica was first, or has written the
+        case anew. Raises NotKept."""
         try:
             await (await self._open()).delete_msg(STREAM, revision)
         except ServiceUnavailableError as error:
             raise NotKept from error
         except APIError:
-            return  # it is not there any more: another replica was first
+            return False
         except (TimeoutError, nats_errors.Error) as error:
             raise NotKept from error
+        return True
 
     async def _open(self) -> JetStreamContext:
         if not self.messaging.connected:

@@ -75,14 +75,41 @@ async def being_paged(tx: Tx) -> list[Paged]:
 
 
 async def begin(tx: Tx, case_id: str) -> tuple[str, int] | None:
-    """Lock a case until the commit; the alert that it became, and its cycle, where it is in the record already."""
+    """Lock a case until the commit; the alert that it became, and its cycle, where it is in the record already.
+
+    Where it is, its row is locked too, so that this commit is one that waits for the standby: a try before, whose
+    answer was lost, may have been cut off while it waited.
+    """
     await tx.fetch("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", case_id)
     row = await tx.fetch_one(
-        """SELECT alert_id::text, cycle FROM alert
-        WHERE alert_id = (SELECT became_alert_id FROM kept WHERE case_id = $1)""",
+        """SELECT alert.alert_id::text, cycle FROM kept JOIN alert ON alert.alert_id = became_alert_id
+        WHERE case_id = $1 FOR UPDATE OF kept""",
         case_id,
     )
     return (row["alert_id"], row["cycle"]) if row is not None else None
+
+
+async def entries(tx: Tx, signal_ids: Sequence[str]) -> set[str]:
+    """The entries of signals that the record has."""
+    rows = await tx.fetch("SELECT entry_id::text FROM timeline WHERE signal_id = ANY($1::uuid[])", signal_ids)
+    return {row["entry_id"] for row in rows}
+
+
+async def known_pages(tx: Tx, page_ids: Sequence[str]) -> set[str]:
+    """Those of the pages that the record has."""
+    rows = await tx.fetch("SELECT page_id::text FROM page WHERE page_id = ANY($1::uuid[])", page_ids)
+    return {row["page_id"] for row in rows}
+
+
+async def taken_since(tx: Tx, alert_id: str, at: datetime) -> bool:
+    """Whether somebody took the alert at that time or later, or people were called anew for it."""
+    row = await tx.fetch_one(
+        """SELECT 1 FROM timeline WHERE alert_id = $1 AND at >= $2
+            AND (kind IN (7, 8, 9) OR kind = 2 AND facts->>'reopens' = 'true') LIMIT 1""",
+        alert_id,
+        at,
+    )
+    return row is not None
 
 
 def done(tx: Tx, case_id: str, told: str, became: str, road: int, signals: int, kept_at: datetime) -> None:

@@ -59,10 +59,11 @@ _TAKEN_NOW = "You have this alert. The console shows whom to reach and how."
 _BY_RULE = {
     "taken": "A colleague has this alert already. Thank you.",
     "closed": "This alert is over. Thank you.",
+    "away": "It could not be written down. Please try again, or open the console.",
 }
 _NO_ALERT = "No alert waits for you. Thank you."
 _WHICH = "Reply with the three digits of the alert that you take."
-_AWAY = "It could not be written down. Please try again, or open the console."
+_AWAY = _BY_RULE["away"]
 _PRINCIPAL = system("crisis/callbacks")
 _log = logs.get(__name__)
 Fields = dict[str, str]
@@ -107,15 +108,14 @@ class TwilioCallbacks:
         if fields.get("Digits") != "1":
             return _twiml(self._ask_again(page_id, "Press 1 to take the alert."))
         page = self._kept(page_id)
-        if page is not None:
-            return _twiml(f"<Say>{escape(await self._take(page, 'voice'))}</Say>")
-        try:
-            async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
-                page = await deliveries.page(tx, page_id)
-        except (Unavailable, Overloaded):
-            page = _paged(page_id, self._web.desk.roads.keeping.on_earlier_page(page_id))
-            if page is None:
-                return _twiml(self._ask_again(page_id, "It could not be written down. Press 1 again."))
+        if page is None:
+            try:
+                async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
+                    page = await deliveries.page(tx, page_id)
+            except (Unavailable, Overloaded):
+                page = _paged(page_id, self._web.desk.roads.keeping.on_earlier_page(page_id))
+                if page is None:
+                    return _twiml(self._ask_again(page_id, "It could not be written down. Press 1 again."))
         said = await self._take(page, "voice") if page is not None else _AWAY
         return _twiml(self._ask_again(page_id, said) if said == _AWAY else f"<Say>{escape(said)}</Say>")
 
@@ -154,17 +154,7 @@ class TwilioCallbacks:
         return _paged(page_id, self._web.desk.roads.keeping.on_page(page_id))
 
     async def _take(self, page: Paged, channel: str) -> str:
-        keeping = self._web.desk.roads.keeping
-        if self._kept(page.page_id) is not None:
-            mine = await keeping.acknowledge(page.alert_id, page.responder_id, channel)
-            return _TAKEN_NOW if mine else _BY_RULE["taken"]
-        try:
-            reason = await answering.take(self._web.desk, page, channel)
-        except (Unavailable, Overloaded):
-            if await keeping.acknowledge(page.alert_id, page.responder_id, channel):
-                return _TAKEN_NOW
-            earlier = keeping.on_earlier_page(page.page_id)
-            return _BY_RULE["taken"] if earlier is not None and earlier.taken_by else _AWAY
+        reason = await answering.take(self._web.desk, page, channel)
         return _BY_RULE.get(reason, _NO_ALERT) if reason else _TAKEN_NOW
 
     def _ask_again(self, page_id: str, said: str) -> str:

@@ -119,16 +119,11 @@ class LinkPages:
         return _seen(page_id, found) if found is not None else None
 
     async def _take(self, page: Paged, channel: str) -> Seen:
-        if (kept := self._kept(page.page_id)) is not None:
-            await self._web.desk.roads.keeping.acknowledge(page.alert_id, page.responder_id, channel)
-            return self._kept(page.page_id) or kept
-        try:
-            await answering.take(self._web.desk, page, channel)
-        except (Unavailable, Overloaded):
-            if await self._web.desk.roads.keeping.acknowledge(page.alert_id, page.responder_id, channel):
-                return Seen(State.YOURS, page)
-            seen = self._earlier(page.page_id)
-            return seen if seen is not None and seen.state is State.TAKEN else Seen(State.AWAY)
+        if await answering.take(self._web.desk, page, channel) == "away":
+            return Seen(State.AWAY)
+        for seen in (self._kept(page.page_id), self._earlier(page.page_id)):
+            if seen is not None and seen.state in (State.YOURS, State.TAKEN):
+                return seen
         return await self._stands(page.page_id)
 
     def _answer(self, request: Request, token: str, seen: Seen) -> Response:
