@@ -46,7 +46,8 @@ def test_crisis_is_highly_available_and_nobody_had_to_ask(path: str) -> None:
         assert own == {"haven_crisis_signals_in_flight", "haven_crisis_oldest_page_seconds"}
     else:
         assert crisis["spec"]["replicas"] >= 3
-    assert {each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]} == {"DoNotSchedule"}
+    strict = [each for each in pod["topologySpreadConstraints"] if each["whenUnsatisfiable"] == "DoNotSchedule"]
+    assert {each["topologyKey"] for each in strict} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
     assert {each["nodeTaintsPolicy"] for each in pod["topologySpreadConstraints"]} == {"Honor"}, "grows without a zone"
     assert release.of("PodDisruptionBudget")[name]["spec"]["maxUnavailable"] == 1
     assert release.of("PriorityClass")[pod["priorityClassName"]]["value"] >= 1_000_000
