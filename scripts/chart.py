@@ -29,6 +29,7 @@ QUANTITY = {"type": ["string", "integer", "number"], "pattern": r"^[0-9]+(\.[0-9
 DURATION = {"type": "string", "pattern": r"^([0-9]+(h|m|s))+$"}
 COUNT = {"type": "integer", "minimum": 1}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
+ADDRESSES = {"type": "string", "pattern": r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$"}
 SECONDS = {"type": "integer", "minimum": 0}
 SPREAD = {"type": "string", "enum": ["ScheduleAnyway", "DoNotSchedule"]}
 RESOURCES = {
@@ -92,6 +93,7 @@ SAID: dict[str, dict[str, Any]] = {
     "serviceDefaults.priorityClass.value": {"type": "integer", "maximum": 1_000_000_000},
     "serviceDefaults.persistence.size": QUANTITY,
     "serviceDefaults.ingress.annotations": FREE,
+    "serviceDefaults.ingress.trustedProxies": {"type": "array", "items": ADDRESSES},
     "serviceDefaults.serviceAccount.annotations": FREE,
     "serviceDefaults.podAnnotations": FREE,
     "serviceDefaults.podLabels": FREE,

@@ -6,7 +6,8 @@ import json
 import tomllib
 from typing import Any
 
-from rendering import CHART, FULL, ROOT, install, render
+import pytest
+from rendering import CHART, FULL, ROOT, Release, install, render
 
 from haven_dev import project
 from haven_dev.embedded.nats import permissions
@@ -26,6 +27,12 @@ def declared() -> dict[str, set[str]]:
 def component(peer: dict[str, Any]) -> str:
     """The component that a peer selects."""
     return str(peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"])
+
+
+def told(release: Release, part: str) -> dict[str, str]:
+    """The environment of a service's process."""
+    env = release.workloads()[part]["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {each["name"]: each["value"] for each in env}
 
 
 def on(rules: list[dict[str, Any]], port: int) -> list[dict[str, Any]]:
@@ -116,6 +123,24 @@ def test_targets_are_where_the_called_service_listens() -> None:
             found = {name.removeprefix("HAVEN_TARGET_").lower() for name in env if name.startswith("HAVEN_TARGET_")}
             assert found == declared()[part]
             assert env.get("HAVEN_TARGET_CRISIS", crisis) == crisis
+
+
+@pytest.mark.parametrize("path", ["presets/production.yaml", "presets/crisis-only.yaml", FULL])
+def test_behind_an_ingress_each_client_is_told_apart(path: str) -> None:
+    """By X-Forwarded-For of proxies that are named: else all clients share the rate limit of one address."""
+    release = install(path)
+    for name, ingress in release.of("Ingress").items():
+        part = ingress["metadata"]["labels"]["app.kubernetes.io/component"]
+        trusted = json.loads(told(release, part)["HAVEN_TRUSTED_PROXIES"])
+        assert trusted == ["10.244.0.0/16"], name
+    assert release.of("Ingress")
+
+
+def test_a_load_balancer_of_ones_own_is_named_likewise() -> None:
+    named = {"services": {"crisis": {"ingress": {"trustedProxies": ["192.0.2.7", "2001:db8::/64"]}}}}
+    release = render("ci/crisis-only-values.yaml", named)
+    assert not release.of("Ingress")
+    assert json.loads(told(release, "crisis")["HAVEN_TRUSTED_PROXIES"]) == ["192.0.2.7", "2001:db8::/64"]
 
 
 def test_services_are_headless_so_that_callers_go_round() -> None:

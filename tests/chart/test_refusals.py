@@ -58,6 +58,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"services": {"crisis": {"enabled": False}}}, "services.crisis.externalAddress: intake calls it"),
     ({"services": {"gateway": {"ingress": {"host": ""}}}}, "services.gateway.ingress.host: required"),
+    ({"services": {"gateway": {"ingress": {"trustedProxies": []}}}}, "services.gateway.ingress.trustedProxies: name"),
+    ({"services": {"crisis": {"ingress": {"trustedProxies": []}}}}, "share one rate limit, calls for help as well"),
+    ({"services": {"crisis": {"settings": {"trusted_proxies": ["*"]}}}}, "the chart sets it from its own values"),
     ({"services": {"billing": {"ingress": {"enabled": True, "host": "a"}}}}, "this service has no public address"),
 ]
 

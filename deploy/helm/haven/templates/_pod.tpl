@@ -39,6 +39,7 @@
 {{- if has $name (list "gateway" "crisis") -}}
 {{- $_ := set $env "HAVEN_LISTEN_HOST" "0.0.0.0" -}}
 {{- $_ := set $env "HAVEN_LISTEN_PORT" "8080" -}}
+{{- with $service.ingress.trustedProxies }}{{ $_ := set $env "HAVEN_TRUSTED_PROXIES" (toJson .) }}{{ end -}}
 {{- end -}}
 {{- if and (eq $name "crisis") $service.persistence.enabled -}}
 {{- $_ := set $env "HAVEN_CRISIS_JOURNAL_DIR" "/var/lib/haven/journal" -}}
