@@ -134,6 +134,39 @@ def test_every_process_starts_with_what_it_is_told(path: str, tmp_path: Path, mo
             assert chart.settings_of(name)(service=name).http_port == 9464
 
 
+NUMBERS = {
+    "database_pool_size": 200,
+    "crisis_journal_bytes": 134_217_728,
+    "crisis_drill_minutes": 1440,
+    "max_request_bytes": 2_147_483_647,
+    "body_bytes": 123_456_789_012,
+    "header_bytes": 1_000_000,
+    "address_bytes": 1_048_577,
+    "in_flight": 10_000_000,
+    "body_bytes_of": {"/haven.intake.v1.ReferralService/ImportReferral": 33_554_432},
+    "help_rate": 1_500_000.5,
+    "crisis_accept_seconds": 0.0000001,
+}
+
+
+def test_numbers_reach_the_process_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helm reads every number as a floating one: whole ones of a million and more must not become 1e+06."""
+    (tmp_path / "database-url").write_text("postgresql://a:b@c/d")
+    (tmp_path / "nats-password").write_text("a")
+    workload = render(FULL, {"services": {"crisis": {"settings": {**NUMBERS, "smtp_user": None}}}}).workloads()["crisis"]
+    for each in workload["spec"]["template"]["spec"]["containers"][0]["env"]:
+        monkeypatch.setenv(each["name"], each["value"].replace("/etc/haven/secrets", str(tmp_path)))
+    settings = chart.settings_of("crisis")(service="crisis")
+    assert {name: getattr(settings, name) for name in NUMBERS} == NUMBERS
+    assert settings.smtp_user is None
+
+
+def test_a_long_migration_has_its_deadline_in_whole_seconds() -> None:
+    release = render(FULL, {"migrations": {"deadlineSeconds": 1_000_000}})
+    assert {each["spec"]["activeDeadlineSeconds"] for each in release.of("Job").values()} == {1_000_000}
+    assert all(isinstance(each["spec"]["activeDeadlineSeconds"], int) for each in release.of("Job").values())
+
+
 @pytest.mark.parametrize(("name", "workload"), _services())
 def test_pods_go_over_zones_and_nodes(name: str, workload: Mapping[str, Any]) -> None:
     spread = workload["spec"]["template"]["spec"]["topologySpreadConstraints"]

@@ -51,8 +51,11 @@
 {{- $suffix := ternary "" "_FILE" (hasSuffix "_file" $setting) -}}
 {{- $_ := set $env (printf "HAVEN_%s%s" (upper $setting) $suffix) (printf "/etc/haven/secrets/%s" $key) -}}
 {{- end -}}
+{{- /* As JSON, since Helm's numbers are floating ones, and toString makes 1e+06 of a million. */ -}}
 {{- range $setting, $value := $service.settings -}}
-{{- $_ := set $env (printf "HAVEN_%s" (upper $setting)) (ternary (toJson $value) (toString $value) (or (kindIs "map" $value) (kindIs "slice" $value) (kindIs "bool" $value))) -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $env (printf "HAVEN_%s" (upper $setting)) (kindIs "string" $value | ternary $value (toJson $value)) -}}
+{{- end -}}
 {{- end -}}
 {{- range $key := keys $env | sortAlpha }}
 - name: {{ $key }}
