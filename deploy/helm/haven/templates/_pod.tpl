@@ -126,12 +126,12 @@
 {{- $probe := index .service.probes .kind -}}
 {{- if eq .name "gateway" }}
 httpGet:
-  path: {{ ternary "/livez" "/readyz" (eq .kind "liveness") }}
+  path: {{ ternary "/readyz" "/livez" (eq .kind "readiness") }}
   port: metrics
 {{- else }}
 grpc:
   port: 8444
-  service: {{ ternary "live" "" (eq .kind "liveness") | quote }}
+  service: {{ ternary "" "live" (eq .kind "readiness") | quote }}
 {{- end }}
 periodSeconds: {{ $probe.periodSeconds }}
 timeoutSeconds: {{ $probe.timeoutSeconds }}
