@@ -84,7 +84,7 @@ SAID: dict[str, dict[str, Any]] = {
     "serviceDefaults.pdb.maxUnavailable": {"type": ["integer", "string"], "pattern": "^[0-9]+%?$"},
     "serviceDefaults.spread.zone": SPREAD,
     "serviceDefaults.spread.host": SPREAD,
-    "serviceDefaults.drain.preStopSeconds": SECONDS,
+    "serviceDefaults.drain.preStopSeconds": COUNT,
     "serviceDefaults.drain.seconds": SECONDS,
     "serviceDefaults.drain.graceSeconds": COUNT,
     "serviceDefaults.probes.startup": PROBE,
