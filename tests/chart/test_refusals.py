@@ -24,6 +24,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"services": {"crisis": {"pdb": {"maxUnavailable": 0}}}}, "zero would block every drain"),
     ({"services": {"crisis": {"pdb": {"maxUnavailable": "0%"}}}}, "zero would block every drain"),
     ({"services": {"crisis": {"pdb": {"maxUnavailable": 3}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "100%"}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "51%"}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "2"}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "00%"}}}}, "zero would block every drain"),
+    ({"services": {"crisis": {"pdb": {"maxUnavailable": 2}}}}, "crisis loses one replica at a time"),
+    ({"services": {"crisis": {"pdb": {"maxUnavailable": "10%"}}}}, "crisis loses one replica at a time"),
     ({"services": {"billing": {"drain": {"graceSeconds": 30}}}}, "graceSeconds is 30, but stopping takes up to"),
     ({"services": {"billing": {"drain": {"seconds": 60}}}}, "services.billing.drain: graceSeconds is 75"),
     ({"services": {"crisis": {"drain": {"seconds": 40, "graceSeconds": 144}}}}, "graceSeconds is 144, but stopping"),
@@ -78,6 +84,11 @@ def test_an_unsafe_value_is_refused_with_its_sentence(unsafe: dict[str, Any], se
 def test_an_evaluation_cannot_run_migrations_before_its_database_is_there() -> None:
     with pytest.raises(Refused, match=r"migrations\.mode: set it to init"):
         render("ci/evaluation-values.yaml", {"migrations": {"mode": "hook"}})
+
+
+def test_a_budget_in_percent_of_which_one_stays_is_taken() -> None:
+    budgets = render(FULL, {"services": {"billing": {"pdb": {"maxUnavailable": "50%"}}}}).of("PodDisruptionBudget")
+    assert budgets["haven-billing"]["spec"]["maxUnavailable"] == "50%"
 
 
 def test_a_drain_that_fits_is_taken() -> None:
