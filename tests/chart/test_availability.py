@@ -43,7 +43,9 @@ def test_crisis_is_highly_available_and_nobody_had_to_ask(path: str) -> None:
         assert scaler["minReplicas"] >= 3
         assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300
         own = {each["pods"]["metric"]["name"] for each in scaler["metrics"] if each["type"] == "Pods"}
-        assert own == {"haven_crisis_signals_in_flight", "haven_crisis_oldest_page_seconds"}
+        assert own == {
+            "haven_crisis_signals_in_flight", "haven_crisis_oldest_page_seconds", "haven_crisis_kept_anywhere"
+        }  # fmt: skip
     else:
         assert crisis["spec"]["replicas"] >= 3
     strict = [each for each in pod["topologySpreadConstraints"] if each["whenUnsatisfiable"] == "DoNotSchedule"]
