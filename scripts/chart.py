@@ -31,6 +31,7 @@ COUNT = {"type": "integer", "minimum": 1}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 ADDRESSES = {"type": "string", "pattern": r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$"}
 SECONDS = {"type": "integer", "minimum": 0}
+DIGEST = {"type": "string", "pattern": "^$|^sha256:[0-9a-f]{64}$"}
 SPREAD = {"type": "string", "enum": ["ScheduleAnyway", "DoNotSchedule"]}
 RESOURCES = {
     "type": "object",
@@ -73,8 +74,9 @@ SAID: dict[str, dict[str, Any]] = {
     "monitoring.podMonitor.labels": FREE,
     "monitoring.rules.labels": FREE,
     "monitoring.dashboards.labels": FREE,
+    "tests.image.digest": DIGEST,
     "serviceDefaults.replicas": COUNT,
-    "serviceDefaults.image.digest": {"type": "string", "pattern": "^$|^sha256:[0-9a-f]{64}$"},
+    "serviceDefaults.image.digest": DIGEST,
     "serviceDefaults.externalAddress": {"type": "string", "pattern": "^$|^(dns|ipv4|ipv6):"},
     "serviceDefaults.secrets.external.refreshInterval": DURATION,
     "serviceDefaults.resources": RESOURCES,

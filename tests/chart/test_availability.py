@@ -98,8 +98,14 @@ def test_migrations_run_before_pods_are_replaced_and_not_at_a_rollback() -> None
         assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
         assert job["spec"]["activeDeadlineSeconds"] > 0
         assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["migrate"]
-    policy = release.of("NetworkPolicy")["haven-migration"]
-    assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
+    extra = [{"ports": [{"port": 8200, "protocol": "TCP"}]}]
+    policies = render(FULL, {"services": {"billing": {"extraEgress": extra}}}).of("NetworkPolicy")
+    for name in project.SERVICES:
+        policy = policies[f"haven-{name}-migrate"]
+        assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
+        labels = jobs[f"haven-{name}-migrate"]["spec"]["template"]["metadata"]["labels"]
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        assert (extra[0] in policy["spec"]["egress"]) == (name == "billing")
 
 
 @pytest.mark.parametrize("path", ["presets/minimal.yaml", "ci/external-secrets-values.yaml"])

@@ -138,6 +138,53 @@ def test_every_process_starts_with_what_it_is_told(path: str, tmp_path: Path, mo
             assert chart.settings_of(name)(service=name).http_port == 9464
 
 
+OF_PODS = ("nodeSelector", "tolerations", "affinity", "imagePullSecrets", "securityContext", "automountServiceAccountToken")
+
+
+def test_migrations_and_the_drill_run_where_and_as_the_service_does() -> None:
+    release = install("ci/all-options-values.yaml")
+    for name in project.SERVICES:
+        service = release.workloads()[name]["spec"]["template"]
+        job = release.of("Job")[f"haven-{name}-migrate".replace("haven", "clinic")]["spec"]["template"]
+        assert all(job["spec"][each] == service["spec"][each] for each in OF_PODS), name
+        assert job["metadata"]["annotations"].items() >= {"example.org/a": "b"}.items()
+        assert job["metadata"]["labels"].items() >= {"example.org/c": "d"}.items()
+        mounts = {each["name"]: each["mountPath"] for each in job["spec"]["containers"][0]["volumeMounts"]}
+        assert mounts["own"] == "/etc/own", "SSL_CERT_FILE is there"
+        assert set(mounts) == {each["name"] for each in job["spec"]["volumes"]}
+        account = release.of("ServiceAccount")[job["spec"]["serviceAccountName"]]
+        assert account["metadata"]["annotations"].items() >= {
+            "helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-weight": "-5"
+        }.items(), "it is there before the release is"  # fmt: skip
+        own = release.of("ServiceAccount")[service["spec"]["serviceAccountName"]]["metadata"]["annotations"]
+        assert own.items() <= account["metadata"]["annotations"].items()
+    drill, crisis = release.of("Pod")["clinic-drill"]["spec"], release.workloads()["crisis"]["spec"]["template"]["spec"]
+    assert all(drill[each] == crisis[each] for each in OF_PODS)
+
+
+@pytest.mark.parametrize("path", INSTALLS)
+def test_every_mount_has_its_volume(path: str) -> None:
+    release = install(path)
+    claims = {
+        each["metadata"]["name"]: {claim["metadata"]["name"] for claim in each["spec"]["volumeClaimTemplates"]}
+        for each in release.of("StatefulSet").values()
+    }
+    for name, pod in release.pods():
+        volumes = {each["name"] for each in pod["spec"].get("volumes", ())} | claims.get(name, set())
+        for container in _containers(pod):
+            assert {each["name"] for each in container.get("volumeMounts", ())} <= volumes, name
+
+
+def test_the_drill_can_be_pinned() -> None:
+    def image(**tests: Any) -> str:
+        return str(render(FULL, {"tests": tests}).of("Pod")["haven-drill"]["spec"]["containers"][0]["image"])
+
+    digest = f"sha256:{'0' * 64}"
+    assert image(image={"digest": digest}) == f"ghcr.io/haven/cli@{digest}"
+    assert image(image={"tag": "1.2.3"}) == "ghcr.io/haven/cli:1.2.3"
+    assert image() == "ghcr.io/haven/cli:0.1.0"
+
+
 NUMBERS = {
     "database_pool_size": 200,
     "crisis_journal_bytes": 134_217_728,

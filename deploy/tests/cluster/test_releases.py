@@ -41,7 +41,8 @@ def _scaler(cluster: Commands, within: str, name: str) -> dict[str, str]:
 def test_hooks_leave_nothing_behind(haven: Commands) -> None:
     assert not haven.of("jobs", CRISIS)
     assert not haven.of("jobs", REST)
-    assert "haven-migration" not in {each["metadata"]["name"] for each in haven.of("networkpolicies", REST)}
+    for kind in ("networkpolicies", "serviceaccounts"):
+        assert not [each for each in haven.of(kind, REST) if each["metadata"]["name"].endswith("-migrate")]
 
 
 def test_the_scaler_finds_what_it_scales(haven: Commands) -> None:

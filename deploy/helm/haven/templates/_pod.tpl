@@ -75,13 +75,16 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Mounts of a service's containers. Takes root, name and service. */}}
+{{/* Mounts of a service's containers. Takes root, name and service, and whether it migrates before the release is there:
+then there is neither certificate nor state. */}}
 {{- define "haven.mounts" -}}
+{{- if not .before }}
 - name: tls
   mountPath: /etc/haven/tls
   readOnly: true
 - name: state
   mountPath: /var/lib/haven
+{{- end }}
 - name: tmp
   mountPath: /tmp
 {{- if include "haven.secretFiles" . | fromJson }}
@@ -94,18 +97,20 @@
 {{- end }}
 {{- end -}}
 
-{{/* Volumes of a service's pods. Takes root, name and service. */}}
+{{/* Volumes of a service's pods. Takes what haven.mounts takes. */}}
 {{- define "haven.volumes" -}}
+{{- if not .before }}
 - name: tls
   secret:
     secretName: {{ include "haven.fullname" .root }}-{{ .name }}-tls
     defaultMode: 0440
-- name: tmp
-  emptyDir: {sizeLimit: 64Mi}
 {{- if not .service.persistence.enabled }}
 - name: state
   emptyDir: {sizeLimit: 256Mi}
 {{- end }}
+{{- end }}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
 {{- with include "haven.secretFiles" . | fromJson }}
 - name: secrets
   secret:
@@ -160,20 +165,13 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "haven.fullname" $root }}-{{ .name }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
+  {{- include "haven.podSpec" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ $service.drain.graceSeconds }}
   {{- if $service.priorityClass.create }}
   priorityClassName: {{ include "haven.priorityClass" . }}
   {{- else if $service.priorityClass.name }}
   priorityClassName: {{ $service.priorityClass.name }}
   {{- end }}
-  {{- with $root.Values.image.pullSecrets }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  securityContext:
-    {{- include "haven.podSecurity" $root | nindent 4 }}
   # Nodes with taints that it does not tolerate (cordoned, not ready, for others) have no part in the spread: they would
   # keep replicas from where they can run. Where replicas have volumes, only those of the floor are held to a strict
   # spread: a volume from a day when a zone was away keeps its replica in its zone, and it shall run there.
@@ -203,17 +201,7 @@ spec:
   {{- if and (ne .name "gateway") (eq $root.Values.migrations.mode "init") }}
   initContainers:
     - name: migrate
-      image: {{ include "haven.image" . }}
-      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-      args: [migrate]
-      env:
-        {{- include "haven.env" . | nindent 8 }}
-      resources:
-        {{- toYaml $root.Values.migrations.resources | nindent 8 }}
-      securityContext:
-        {{- include "haven.containerSecurity" $root | nindent 8 }}
-      volumeMounts:
-        {{- include "haven.mounts" . | nindent 8 }}
+      {{- include "haven.migrate" . | nindent 6 }}
   {{- end }}
   containers:
     - name: {{ .name }}
@@ -249,16 +237,28 @@ spec:
         {{- include "haven.mounts" . | nindent 8 }}
   volumes:
     {{- include "haven.volumes" . | nindent 4 }}
-  {{- with $service.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $service.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $service.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+{{- end -}}
+
+{{/* What every pod of a service is and where it may run: its own, those that migrate, the drill. Takes root and service. */}}
+{{- define "haven.podSpec" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "haven.podSecurity" .root | nindent 2 }}
+{{- with .service.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .service.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .service.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
