@@ -155,3 +155,6 @@ def test_the_drill_is_a_test_of_the_release() -> None:
     service = release.of("Service")["haven-crisis-http"]["spec"]["ports"][0]
     assert env["HAVEN_GATEWAY"]["value"] == f"http://haven-crisis-http.haven.svc.cluster.local:{service['port']}"
     assert env["HAVEN_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": "haven-test", "key": "token"}
+    unnamed = install("presets/crisis-only.yaml").of("Pod")["haven-drill"]["spec"]["containers"][0]["env"]
+    token = next(each for each in unnamed if each["name"] == "HAVEN_TOKEN")
+    assert token["valueFrom"]["secretKeyRef"] == {"name": "haven-test-token", "key": "token"}

@@ -251,6 +251,21 @@ def test_releases_of_other_names_find_each_other() -> None:
     assert any(each["podSelector"]["matchLabels"].items() <= called for each in outgoing)
 
 
+@pytest.mark.parametrize("path", [FULL, "presets/crisis-only.yaml", "presets/minimal.yaml"])
+def test_the_drill_reaches_crisis_whatever_its_token_is_called(path: str) -> None:
+    release = install(path)
+    egress = release.of("NetworkPolicy")["haven-test"]["spec"]["egress"]
+    assert {component(each) for each in on(egress, PORTS["http"])} == {"crisis"}
+    labels = release.of("Pod")["haven-drill"]["metadata"]["labels"].items()
+    assert release.of("NetworkPolicy")["haven-test"]["spec"]["podSelector"]["matchLabels"].items() <= labels
+
+
+def test_without_crisis_there_is_no_drill() -> None:
+    release = install("presets/production.yaml")
+    assert not release.of("Pod")
+    assert "haven-test" not in release.of("NetworkPolicy")
+
+
 def test_dns_is_where_the_cluster_has_it() -> None:
     release = render(FULL, {"networkPolicy": {"egress": {"dnsPorts": [53, 5353], "dns": []}}})
     for name, policy in release.of("NetworkPolicy").items():
