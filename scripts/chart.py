@@ -29,7 +29,9 @@ QUANTITY = {"type": ["string", "integer", "number"], "pattern": r"^[0-9]+(\.[0-9
 DURATION = {"type": "string", "pattern": r"^([0-9]+(h|m|s))+$"}
 COUNT = {"type": "integer", "minimum": 1}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
+ADDRESSES = {"type": "string", "pattern": r"^[0-9a-fA-F:.]+(/[0-9]{1,3})?$"}
 SECONDS = {"type": "integer", "minimum": 0}
+DIGEST = {"type": "string", "pattern": "^$|^sha256:[0-9a-f]{64}$"}
 SPREAD = {"type": "string", "enum": ["ScheduleAnyway", "DoNotSchedule"]}
 RESOURCES = {
     "type": "object",
@@ -58,11 +60,11 @@ SAID: dict[str, dict[str, Any]] = {
     "tls.issuerRef.kind": {"type": "string", "enum": ["Issuer", "ClusterIssuer"]},
     "tls.duration": DURATION,
     "tls.renewBefore": DURATION,
-    "nats.port": PORT,
     "nats.copies": {"type": "integer", "enum": [1, 3, 5]},
     "postgresql.port": PORT,
     "postgresql.resources": RESOURCES,
     "natsServer.resources": RESOURCES,
+    "networkPolicy.egress.dnsPorts": {"type": "array", "items": PORT, "minItems": 1},
     "networkPolicy.egress.pagePorts": {"type": "array", "items": PORT},
     "networkPolicy.peerNamespaces": {"type": "array", "items": {"type": "string"}},
     "migrations.mode": {"type": "string", "enum": ["hook", "init"]},
@@ -72,8 +74,9 @@ SAID: dict[str, dict[str, Any]] = {
     "monitoring.podMonitor.labels": FREE,
     "monitoring.rules.labels": FREE,
     "monitoring.dashboards.labels": FREE,
+    "tests.image.digest": DIGEST,
     "serviceDefaults.replicas": COUNT,
-    "serviceDefaults.image.digest": {"type": "string", "pattern": "^$|^sha256:[0-9a-f]{64}$"},
+    "serviceDefaults.image.digest": DIGEST,
     "serviceDefaults.externalAddress": {"type": "string", "pattern": "^$|^(dns|ipv4|ipv6):"},
     "serviceDefaults.secrets.external.refreshInterval": DURATION,
     "serviceDefaults.resources": RESOURCES,
@@ -83,7 +86,7 @@ SAID: dict[str, dict[str, Any]] = {
     "serviceDefaults.pdb.maxUnavailable": {"type": ["integer", "string"], "pattern": "^[0-9]+%?$"},
     "serviceDefaults.spread.zone": SPREAD,
     "serviceDefaults.spread.host": SPREAD,
-    "serviceDefaults.drain.preStopSeconds": SECONDS,
+    "serviceDefaults.drain.preStopSeconds": COUNT,
     "serviceDefaults.drain.seconds": SECONDS,
     "serviceDefaults.drain.graceSeconds": COUNT,
     "serviceDefaults.probes.startup": PROBE,
@@ -92,6 +95,7 @@ SAID: dict[str, dict[str, Any]] = {
     "serviceDefaults.priorityClass.value": {"type": "integer", "maximum": 1_000_000_000},
     "serviceDefaults.persistence.size": QUANTITY,
     "serviceDefaults.ingress.annotations": FREE,
+    "serviceDefaults.ingress.trustedProxies": {"type": "array", "items": ADDRESSES},
     "serviceDefaults.serviceAccount.annotations": FREE,
     "serviceDefaults.podAnnotations": FREE,
     "serviceDefaults.podLabels": FREE,

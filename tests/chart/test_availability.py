@@ -43,10 +43,13 @@ def test_crisis_is_highly_available_and_nobody_had_to_ask(path: str) -> None:
         assert scaler["minReplicas"] >= 3
         assert scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300
         own = {each["pods"]["metric"]["name"] for each in scaler["metrics"] if each["type"] == "Pods"}
-        assert own == {"haven_crisis_signals_in_flight", "haven_crisis_oldest_page_seconds"}
+        assert own == {
+            "haven_crisis_signals_in_flight", "haven_crisis_oldest_page_seconds", "haven_crisis_kept_anywhere"
+        }  # fmt: skip
     else:
         assert crisis["spec"]["replicas"] >= 3
-    assert {each["whenUnsatisfiable"] for each in pod["topologySpreadConstraints"]} == {"DoNotSchedule"}
+    strict = [each for each in pod["topologySpreadConstraints"] if each["whenUnsatisfiable"] == "DoNotSchedule"]
+    assert {each["topologyKey"] for each in strict} == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
     assert {each["nodeTaintsPolicy"] for each in pod["topologySpreadConstraints"]} == {"Honor"}, "grows without a zone"
     assert release.of("PodDisruptionBudget")[name]["spec"]["maxUnavailable"] == 1
     assert release.of("PriorityClass")[pod["priorityClassName"]]["value"] >= 1_000_000
@@ -95,8 +98,14 @@ def test_migrations_run_before_pods_are_replaced_and_not_at_a_rollback() -> None
         assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
         assert job["spec"]["activeDeadlineSeconds"] > 0
         assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["migrate"]
-    policy = release.of("NetworkPolicy")["haven-migration"]
-    assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
+    extra = [{"ports": [{"port": 8200, "protocol": "TCP"}]}]
+    policies = render(FULL, {"services": {"billing": {"extraEgress": extra}}}).of("NetworkPolicy")
+    for name in project.SERVICES:
+        policy = policies[f"haven-{name}-migrate"]
+        assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0
+        labels = jobs[f"haven-{name}-migrate"]["spec"]["template"]["metadata"]["labels"]
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        assert (extra[0] in policy["spec"]["egress"]) == (name == "billing")
 
 
 @pytest.mark.parametrize("path", ["presets/minimal.yaml", "ci/external-secrets-values.yaml"])
@@ -146,3 +155,6 @@ def test_the_drill_is_a_test_of_the_release() -> None:
     service = release.of("Service")["haven-crisis-http"]["spec"]["ports"][0]
     assert env["HAVEN_GATEWAY"]["value"] == f"http://haven-crisis-http.haven.svc.cluster.local:{service['port']}"
     assert env["HAVEN_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": "haven-test", "key": "token"}
+    unnamed = install("presets/crisis-only.yaml").of("Pod")["haven-drill"]["spec"]["containers"][0]["env"]
+    token = next(each for each in unnamed if each["name"] == "HAVEN_TOKEN")
+    assert token["valueFrom"]["secretKeyRef"] == {"name": "haven-test-token", "key": "token"}

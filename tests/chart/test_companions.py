@@ -72,10 +72,33 @@ def test_every_schema_is_used_and_says_where_it_is_from() -> None:
 def test_the_adapter_serves_what_crisis_is_scaled_by() -> None:
     scaler = next(each for name, each in install(FULL).of("HorizontalPodAutoscaler").items() if name.endswith("crisis"))
     wanted = [each["pods"]["metric"]["name"] for each in scaler["spec"]["metrics"] if each["type"] == "Pods"]
-    (rule,) = VALUES["prometheus-adapter.values"]["rules"]["custom"]
+    rules = VALUES["prometheus-adapter.values"]["rules"]["custom"]
     assert wanted
-    assert all(name.removeprefix("haven_crisis_") in rule["seriesQuery"] for name in wanted)
-    assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
+    for name in wanted:
+        (rule,) = [each for each in rules if name == each.get("name", {}).get("as") or _finds(each, name)]
+        assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
+
+
+def _finds(rule: dict[str, Any], name: str) -> bool:
+    """Whether a rule finds a series, and gives it no other name."""
+    selected = re.search(r'__name__=~"([^"]+)"', rule["seriesQuery"])
+    return "name" not in rule and selected is not None and re.fullmatch(selected[1], name) is not None
+
+
+def test_no_replica_is_scaled_away_while_any_keeps_calls_for_help() -> None:
+    """The scaler takes the most that any metric asks for. This one is 1 for every pod while a pod keeps cases: as many
+    replicas as there are, neither fewer nor more."""
+    (rule,) = [each for each in VALUES["prometheus-adapter.values"]["rules"]["custom"] if "name" in each]
+    assert rule["seriesQuery"].startswith("haven_crisis_kept_cases{")
+    kept = "max(<<.Series>>{<<.LabelMatchers>>})"
+    assert rule["metricsQuery"] == f"0 * {kept} by (<<.GroupBy>>) + scalar(clamp_max({kept}, 1))"
+    scaler = install(FULL).of("HorizontalPodAutoscaler")["haven-crisis"]["spec"]
+    (held,) = [
+        each["pods"]
+        for each in scaler["metrics"]
+        if each["type"] == "Pods" and each["pods"]["metric"]["name"] == rule["name"]["as"]
+    ]
+    assert held["target"] == {"type": "AverageValue", "averageValue": "1"}
 
 
 def test_nats_has_one_certificate_for_clients_and_routes() -> None:

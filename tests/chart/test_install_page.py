@@ -16,6 +16,7 @@ KUBECTL = HELM.with_name("kubectl")
 ON_A_CLUSTER = (
     re.compile(r"kubectl --namespace \S+ (get pods.*|port-forward service/haven-\w+-http \d+:\d+)"),
     re.compile(r"kubectl (label|delete) namespace .*"),
+    re.compile(r"kubectl delete secret haven-test-token --namespace haven-crisis --ignore-not-found"),
     re.compile(r"helm (test haven --namespace haven-crisis --logs|uninstall haven --namespace \S+)"),
 )
 """What only a cluster can answer. `make kube-test` has the same pods, ports and drill."""

@@ -6,7 +6,8 @@ import json
 import tomllib
 from typing import Any
 
-from rendering import CHART, FULL, ROOT, install, render
+import pytest
+from rendering import CHART, FULL, PRESETS, ROOT, Release, install, render
 
 from haven_dev import project
 from haven_dev.embedded.nats import permissions
@@ -26,6 +27,12 @@ def declared() -> dict[str, set[str]]:
 def component(peer: dict[str, Any]) -> str:
     """The component that a peer selects."""
     return str(peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"])
+
+
+def told(release: Release, part: str) -> dict[str, str]:
+    """The environment of a service's process."""
+    env = release.workloads()[part]["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {each["name"]: each["value"] for each in env}
 
 
 def on(rules: list[dict[str, Any]], port: int) -> list[dict[str, Any]]:
@@ -118,6 +125,24 @@ def test_targets_are_where_the_called_service_listens() -> None:
             assert env.get("HAVEN_TARGET_CRISIS", crisis) == crisis
 
 
+@pytest.mark.parametrize("path", ["presets/production.yaml", "presets/crisis-only.yaml", FULL])
+def test_behind_an_ingress_each_client_is_told_apart(path: str) -> None:
+    """By X-Forwarded-For of proxies that are named: else all clients share the rate limit of one address."""
+    release = install(path)
+    for name, ingress in release.of("Ingress").items():
+        part = ingress["metadata"]["labels"]["app.kubernetes.io/component"]
+        trusted = json.loads(told(release, part)["HAVEN_TRUSTED_PROXIES"])
+        assert trusted == ["10.244.0.0/16"], name
+    assert release.of("Ingress")
+
+
+def test_a_load_balancer_of_ones_own_is_named_likewise() -> None:
+    named = {"services": {"crisis": {"ingress": {"trustedProxies": ["192.0.2.7", "2001:db8::/64"]}}}}
+    release = render("ci/crisis-only-values.yaml", named)
+    assert not release.of("Ingress")
+    assert json.loads(told(release, "crisis")["HAVEN_TRUSTED_PROXIES"]) == ["192.0.2.7", "2001:db8::/64"]
+
+
 def test_services_are_headless_so_that_callers_go_round() -> None:
     release = install(FULL)
     services = release.of("Service")
@@ -134,6 +159,119 @@ def test_egress_can_be_narrowed() -> None:
     egress = release.of("NetworkPolicy")["haven-billing"]["spec"]["egress"]
     assert on(egress, 5432) == here
     assert on(egress, 4222) == here
+
+
+def ports(release: Release, part: str) -> set[int]:
+    """Where a service may send to."""
+    egress = release.of("NetworkPolicy")[f"haven-{part}"]["spec"]["egress"]
+    return {each["port"] for rule in egress for each in rule["ports"]}
+
+
+def crisis(**settings: Any) -> dict[str, Any]:
+    """Values with settings of crisis."""
+    return {"services": {"crisis": {"settings": settings}}}
+
+
+@pytest.mark.parametrize(
+    ("values", "part", "port"),
+    [
+        (crisis(smtp_port=2525), "crisis", 2525),
+        (crisis(crisis_last_resort_webhook="https://pager.example.org:8543/x?a=b"), "crisis", 8543),
+        (crisis(crisis_last_resort_webhook="http://pager.example.org/x"), "crisis", 80),
+        (crisis(crisis_drill_webhook="https://user:word@[2001:db8::1]:8544/"), "crisis", 8544),
+        (crisis(crisis_heartbeat_url="http://watch.example.org:9093"), "crisis", 9093),
+        (crisis(twilio_url="http://relay.example.org:8545"), "crisis", 8545),
+        (crisis(pager_duty_url="http://relay.example.org:8546/v2"), "crisis", 8546),
+        ({"nats": {"url": "tls://a:4443,tls://b:4444,tls://c"}}, "crisis", 4443),
+        ({"nats": {"url": "tls://a:4443,tls://b:4444,tls://c"}}, "billing", 4444),
+        ({"nats": {"url": "tls://a:4443,tls://b:4444,tls://c"}}, "billing", 4222),
+        ({"auth": {"jwksUrl": "https://keys.example.org:8547/keys"}}, "gateway", 8547),
+        ({"auth": {"issuerUrl": "https://id.example.org:8548/realms/a"}}, "crisis", 8548),
+        ({"telemetry": {"otlpEndpoint": "http://collector:4319"}}, "intake", 4319),
+    ],
+)
+def test_what_the_values_name_is_reached(values: dict[str, Any], part: str, port: int) -> None:
+    assert port not in ports(install(FULL), part) - {80, 443, 4222}
+    assert port in ports(render(FULL, values), part)
+
+
+def test_a_port_that_nobody_names_is_shut() -> None:
+    assert 4222 not in ports(render(FULL, {"nats": {"url": "tls://a:4443"}}), "crisis")
+    assert 2525 not in ports(render(FULL, crisis(smtp_port=2525)), "billing")
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "to"),
+    [
+        ("dns:///crisis.example.org:443", 443, None),
+        ("dns:///crisis.example.org", 443, None),
+        ("ipv4:192.0.2.7:8550", 8550, None),
+        ("ipv6:[2001:db8::7]:8551", 8551, None),
+        ("dns:///haven-crisis.haven-crisis.svc.cluster.local:8443", 8443, "crisis"),
+        ("dns:///haven-crisis.haven-crisis.svc:8443", 8443, "crisis"),
+    ],
+)
+def test_a_service_of_another_release_is_reached_where_it_is(address: str, port: int, to: str | None) -> None:
+    provider = {"auth": {"issuerUrl": "https://id.example.org:9443"}}
+    release = render("ci/apart-values.yaml", {**provider, "services": {"crisis": {"externalAddress": address}}})
+    egress = release.of("NetworkPolicy")["haven-billing"]["spec"]["egress"]
+    assert "crisis" not in str(egress), "billing does not call crisis"
+    egress = release.of("NetworkPolicy")["haven-intake"]["spec"]["egress"]
+    (rule,) = [rule for rule in egress if {"port": port, "protocol": "TCP"} in rule["ports"] and _about(rule, to)]
+    assert ("to" in rule) == (to is not None)
+
+
+def _about(rule: dict[str, Any], to: str | None) -> bool:
+    return to in {component(each) for each in rule.get("to", ()) if "podSelector" in each} if to else True
+
+
+def test_where_outside_services_are_can_be_narrowed() -> None:
+    here = [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    values = {
+        "services": {"crisis": {"externalAddress": "dns:///crisis.example.org:8552"}},
+        "networkPolicy": {"egress": {"services": here}},
+    }
+    egress = render("ci/apart-values.yaml", values).of("NetworkPolicy")["haven-sessions"]["spec"]["egress"]
+    assert on(egress, 8552) == here
+
+
+def test_releases_of_other_names_find_each_other() -> None:
+    """Peers are selected by what both have, whatever `nameOverride` either was given."""
+    one = render("presets/production.yaml", {**PRESETS["presets/production.yaml"], "nameOverride": "care"})
+    other = install("presets/crisis-only.yaml")
+    pods = {each["metadata"]["labels"]["app.kubernetes.io/component"]: each for each in one.workloads().values()}
+    incoming = on(other.of("NetworkPolicy")["haven-crisis"]["spec"]["ingress"], PORTS["grpc"])
+    for caller in ("gateway", "intake", "sessions"):
+        labels = pods[caller]["spec"]["template"]["metadata"]["labels"].items()
+        assert any(
+            each["podSelector"]["matchLabels"].items() <= labels for each in incoming if "namespaceSelector" in each
+        ), caller
+    outgoing = on(one.of("NetworkPolicy")["haven-care-intake"]["spec"]["egress"], PORTS["grpc"])
+    called = other.workloads()["crisis"]["spec"]["template"]["metadata"]["labels"].items()
+    assert any(each["podSelector"]["matchLabels"].items() <= called for each in outgoing)
+
+
+@pytest.mark.parametrize("path", [FULL, "presets/crisis-only.yaml", "presets/minimal.yaml"])
+def test_the_drill_reaches_crisis_whatever_its_token_is_called(path: str) -> None:
+    release = install(path)
+    egress = release.of("NetworkPolicy")["haven-test"]["spec"]["egress"]
+    assert {component(each) for each in on(egress, PORTS["http"])} == {"crisis"}
+    labels = release.of("Pod")["haven-drill"]["metadata"]["labels"].items()
+    assert release.of("NetworkPolicy")["haven-test"]["spec"]["podSelector"]["matchLabels"].items() <= labels
+
+
+def test_without_crisis_there_is_no_drill() -> None:
+    release = install("presets/production.yaml")
+    assert not release.of("Pod")
+    assert "haven-test" not in release.of("NetworkPolicy")
+
+
+def test_dns_is_where_the_cluster_has_it() -> None:
+    release = render(FULL, {"networkPolicy": {"egress": {"dnsPorts": [53, 5353], "dns": []}}})
+    for name, policy in release.of("NetworkPolicy").items():
+        opened = [(each["port"], each["protocol"]) for rule in policy["spec"].get("egress", ()) for each in rule["ports"]]
+        wanted = {(5353, "UDP"), (5353, "TCP"), (53, "UDP"), (53, "TCP")}
+        assert "egress" not in policy["spec"] or wanted <= set(opened), name
 
 
 def test_users_of_the_evaluations_nats_may_do_what_development_lets_them() -> None:

@@ -79,10 +79,12 @@ def _services() -> list[Any]:
 def test_startup_readiness_and_liveness_are_apart(name: str, workload: Mapping[str, Any]) -> None:
     container = workload["spec"]["template"]["spec"]["containers"][0]
     startup, ready, live = (container[f"{each}Probe"] for each in ("startup", "readiness", "liveness"))
+    # Startup restarts as liveness does: a pod that comes while the database is away waits for it, and is not killed.
     if name == "gateway":
-        assert (ready["httpGet"]["path"], live["httpGet"]["path"]) == ("/readyz", "/livez")
+        paths = [each["httpGet"]["path"] for each in (startup, ready, live)]
+        assert paths == ["/livez", "/readyz", "/livez"]
     else:
-        assert (startup["grpc"]["service"], ready["grpc"]["service"], live["grpc"]["service"]) == ("", "", "live")
+        assert [each["grpc"]["service"] for each in (startup, ready, live)] == ["live", "", "live"]
         assert ready["grpc"]["port"] == 8444
         env = {each["name"]: each.get("value") for each in container["env"]}
         assert env["HAVEN_HEALTH_PORT"] == "8444"
@@ -92,12 +94,14 @@ def test_startup_readiness_and_liveness_are_apart(name: str, workload: Mapping[s
 
 @pytest.mark.parametrize(("name", "workload"), _services())
 def test_the_drain_adds_up(name: str, workload: Mapping[str, Any]) -> None:
-    """What stopping takes at most (haven_kit.service: server, consumer, workers, NATS, clients) fits before SIGKILL."""
+    """What stopping takes at most (haven_kit.service: crisis's HTTP edge, which may give notice; server, consumer,
+    workers; NATS, clients) fits before SIGKILL. A gateway has an edge, and none of the others."""
     pod = workload["spec"]["template"]["spec"]
     container = pod["containers"][0]
     drain = float(next(each["value"] for each in container["env"] if each["name"] == "HAVEN_DRAIN_SECONDS"))
     before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] >= before + 2.25 * drain + 10
+    parts = {"gateway": 1, "crisis": 3.25}.get(name, 2.25)
+    assert pod["terminationGracePeriodSeconds"] >= before + parts * drain + 10
     ready = container["readinessProbe"]
     assert before >= 1
     assert ready["timeoutSeconds"] >= 2, "readiness may take as long as the process's own checks"
@@ -132,6 +136,86 @@ def test_every_process_starts_with_what_it_is_told(path: str, tmp_path: Path, mo
             for each in workload["spec"]["template"]["spec"]["containers"][0]["env"]:
                 patch.setenv(each["name"], each["value"].replace("/etc/haven/secrets", str(tmp_path)))
             assert chart.settings_of(name)(service=name).http_port == 9464
+
+
+OF_PODS = ("nodeSelector", "tolerations", "affinity", "imagePullSecrets", "securityContext", "automountServiceAccountToken")
+
+
+def test_migrations_and_the_drill_run_where_and_as_the_service_does() -> None:
+    release = install("ci/all-options-values.yaml")
+    for name in project.SERVICES:
+        service = release.workloads()[name]["spec"]["template"]
+        job = release.of("Job")[f"haven-{name}-migrate".replace("haven", "clinic")]["spec"]["template"]
+        assert all(job["spec"][each] == service["spec"][each] for each in OF_PODS), name
+        assert job["metadata"]["annotations"].items() >= {"example.org/a": "b"}.items()
+        assert job["metadata"]["labels"].items() >= {"example.org/c": "d"}.items()
+        mounts = {each["name"]: each["mountPath"] for each in job["spec"]["containers"][0]["volumeMounts"]}
+        assert mounts["own"] == "/etc/own", "SSL_CERT_FILE is there"
+        assert set(mounts) == {each["name"] for each in job["spec"]["volumes"]}
+        account = release.of("ServiceAccount")[job["spec"]["serviceAccountName"]]
+        assert account["metadata"]["annotations"].items() >= {
+            "helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-weight": "-5"
+        }.items(), "it is there before the release is"  # fmt: skip
+        own = release.of("ServiceAccount")[service["spec"]["serviceAccountName"]]["metadata"]["annotations"]
+        assert own.items() <= account["metadata"]["annotations"].items()
+    drill, crisis = release.of("Pod")["clinic-drill"]["spec"], release.workloads()["crisis"]["spec"]["template"]["spec"]
+    assert all(drill[each] == crisis[each] for each in OF_PODS)
+
+
+@pytest.mark.parametrize("path", INSTALLS)
+def test_every_mount_has_its_volume(path: str) -> None:
+    release = install(path)
+    claims = {
+        each["metadata"]["name"]: {claim["metadata"]["name"] for claim in each["spec"]["volumeClaimTemplates"]}
+        for each in release.of("StatefulSet").values()
+    }
+    for name, pod in release.pods():
+        volumes = {each["name"] for each in pod["spec"].get("volumes", ())} | claims.get(name, set())
+        for container in _containers(pod):
+            assert {each["name"] for each in container.get("volumeMounts", ())} <= volumes, name
+
+
+def test_the_drill_can_be_pinned() -> None:
+    def image(**tests: Any) -> str:
+        return str(render(FULL, {"tests": tests}).of("Pod")["haven-drill"]["spec"]["containers"][0]["image"])
+
+    digest = f"sha256:{'0' * 64}"
+    assert image(image={"digest": digest}) == f"ghcr.io/haven/cli@{digest}"
+    assert image(image={"tag": "1.2.3"}) == "ghcr.io/haven/cli:1.2.3"
+    assert image() == "ghcr.io/haven/cli:0.1.0"
+
+
+NUMBERS = {
+    "database_pool_size": 200,
+    "crisis_journal_bytes": 134_217_728,
+    "crisis_drill_minutes": 1440,
+    "max_request_bytes": 2_147_483_647,
+    "body_bytes": 123_456_789_012,
+    "header_bytes": 1_000_000,
+    "address_bytes": 1_048_577,
+    "in_flight": 10_000_000,
+    "body_bytes_of": {"/haven.intake.v1.ReferralService/ImportReferral": 33_554_432},
+    "help_rate": 1_500_000.5,
+    "crisis_accept_seconds": 0.0000001,
+}
+
+
+def test_numbers_reach_the_process_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helm reads every number as a floating one: whole ones of a million and more must not become 1e+06."""
+    (tmp_path / "database-url").write_text("postgresql://a:b@c/d")
+    (tmp_path / "nats-password").write_text("a")
+    workload = render(FULL, {"services": {"crisis": {"settings": {**NUMBERS, "smtp_user": None}}}}).workloads()["crisis"]
+    for each in workload["spec"]["template"]["spec"]["containers"][0]["env"]:
+        monkeypatch.setenv(each["name"], each["value"].replace("/etc/haven/secrets", str(tmp_path)))
+    settings = chart.settings_of("crisis")(service="crisis")
+    assert {name: getattr(settings, name) for name in NUMBERS} == NUMBERS
+    assert settings.smtp_user is None
+
+
+def test_a_long_migration_has_its_deadline_in_whole_seconds() -> None:
+    release = render(FULL, {"migrations": {"deadlineSeconds": 1_000_000}})
+    assert {each["spec"]["activeDeadlineSeconds"] for each in release.of("Job").values()} == {1_000_000}
+    assert all(isinstance(each["spec"]["activeDeadlineSeconds"], int) for each in release.of("Job").values())
 
 
 @pytest.mark.parametrize(("name", "workload"), _services())

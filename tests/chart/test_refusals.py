@@ -24,8 +24,17 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"services": {"crisis": {"pdb": {"maxUnavailable": 0}}}}, "zero would block every drain"),
     ({"services": {"crisis": {"pdb": {"maxUnavailable": "0%"}}}}, "zero would block every drain"),
     ({"services": {"crisis": {"pdb": {"maxUnavailable": 3}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "100%"}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "51%"}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "2"}}}}, "would let a drain take all of them"),
+    ({"services": {"billing": {"pdb": {"maxUnavailable": "00%"}}}}, "zero would block every drain"),
+    ({"services": {"crisis": {"pdb": {"maxUnavailable": 2}}}}, "crisis loses one replica at a time"),
+    ({"services": {"crisis": {"pdb": {"maxUnavailable": "10%"}}}}, "crisis loses one replica at a time"),
     ({"services": {"billing": {"drain": {"graceSeconds": 30}}}}, "graceSeconds is 30, but stopping takes up to"),
     ({"services": {"billing": {"drain": {"seconds": 60}}}}, "services.billing.drain: graceSeconds is 75"),
+    ({"services": {"crisis": {"drain": {"seconds": 40, "graceSeconds": 144}}}}, "graceSeconds is 144, but stopping"),
+    ({"services": {"crisis": {"settings": {"drain_notice_seconds": 11}}}}, "graceSeconds is 90, but stopping takes"),
+    ({"services": {"gateway": {"settings": {"drain_notice_seconds": 41}}}}, "graceSeconds is 75, but stopping takes"),
     ({"services": {"crisis": {"settings": {"allow_development_issuer": True}}}}, "is for development"),
     ({"services": {"crisis": {"settings": {"environment": "development"}}}}, "is for development"),
     ({"services": {"crisis": {"settings": {"clock_file": "/tmp/clock"}}}}, "is for development"),
@@ -58,6 +67,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"services": {"crisis": {"enabled": False}}}, "services.crisis.externalAddress: intake calls it"),
     ({"services": {"gateway": {"ingress": {"host": ""}}}}, "services.gateway.ingress.host: required"),
+    ({"services": {"gateway": {"ingress": {"trustedProxies": []}}}}, "services.gateway.ingress.trustedProxies: name"),
+    ({"services": {"crisis": {"ingress": {"trustedProxies": []}}}}, "share one rate limit, calls for help as well"),
+    ({"services": {"crisis": {"settings": {"trusted_proxies": ["*"]}}}}, "the chart sets it from its own values"),
     ({"services": {"billing": {"ingress": {"enabled": True, "host": "a"}}}}, "this service has no public address"),
 ]
 
@@ -72,6 +84,18 @@ def test_an_unsafe_value_is_refused_with_its_sentence(unsafe: dict[str, Any], se
 def test_an_evaluation_cannot_run_migrations_before_its_database_is_there() -> None:
     with pytest.raises(Refused, match=r"migrations\.mode: set it to init"):
         render("ci/evaluation-values.yaml", {"migrations": {"mode": "hook"}})
+
+
+def test_a_budget_in_percent_of_which_one_stays_is_taken() -> None:
+    budgets = render(FULL, {"services": {"billing": {"pdb": {"maxUnavailable": "50%"}}}}).of("PodDisruptionBudget")
+    assert budgets["haven-billing"]["spec"]["maxUnavailable"] == "50%"
+
+
+def test_a_drain_that_fits_is_taken() -> None:
+    drained = {"seconds": 40, "graceSeconds": 146}
+    values = {"services": {"crisis": {"drain": drained, "settings": {"drain_notice_seconds": 1}}}}
+    pod = render(FULL, values).workloads()["crisis"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 146
 
 
 def test_what_is_refused_is_taken_without_it() -> None:

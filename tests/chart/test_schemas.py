@@ -61,6 +61,8 @@ def test_lint(path: str) -> None:
         ({"tls": {"mode": "none"}}, "mode"),
         ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
         ({"services": {"crisis": {"image": {"digest": "latest"}}}}, "digest"),
+        ({"services": {"crisis": {"drain": {"preStopSeconds": 0}}}}, "preStopSeconds"),
+        ({"services": {"crisis": {"ingress": {"trustedProxies": ["*"]}}}}, "trustedProxies"),
         ({"services": {"crisis": {"secrets": {"files": {"no_such_setting": "a"}}}}}, "no_such_setting"),
     ],
 )

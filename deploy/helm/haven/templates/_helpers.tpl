@@ -111,6 +111,11 @@ dns:///{{ include "haven.fullname" .root }}-{{ .name }}.{{ .root.Release.Namespa
 {{- .service.secrets.existingSecret | default (printf "%s-%s" (include "haven.fullname" .root) .name) -}}
 {{- end -}}
 
+{{/* The name of the Secret with the token that the drill is played with. */}}
+{{- define "haven.testToken" -}}
+{{- .Values.tests.tokenSecret | default (printf "%s-test-token" (include "haven.fullname" .)) -}}
+{{- end -}}
+
 {{/* The files of its Secret that a service reads, setting to key; as JSON. Takes service. */}}
 {{- define "haven.secretFiles" -}}
 {{- $found := dict -}}

@@ -39,6 +39,7 @@
 {{- if has $name (list "gateway" "crisis") -}}
 {{- $_ := set $env "HAVEN_LISTEN_HOST" "0.0.0.0" -}}
 {{- $_ := set $env "HAVEN_LISTEN_PORT" "8080" -}}
+{{- with $service.ingress.trustedProxies }}{{ $_ := set $env "HAVEN_TRUSTED_PROXIES" (toJson .) }}{{ end -}}
 {{- end -}}
 {{- if and (eq $name "crisis") $service.persistence.enabled -}}
 {{- $_ := set $env "HAVEN_CRISIS_JOURNAL_DIR" "/var/lib/haven/journal" -}}
@@ -50,8 +51,11 @@
 {{- $suffix := ternary "" "_FILE" (hasSuffix "_file" $setting) -}}
 {{- $_ := set $env (printf "HAVEN_%s%s" (upper $setting) $suffix) (printf "/etc/haven/secrets/%s" $key) -}}
 {{- end -}}
+{{- /* As JSON, since Helm's numbers are floating ones, and toString makes 1e+06 of a million. */ -}}
 {{- range $setting, $value := $service.settings -}}
-{{- $_ := set $env (printf "HAVEN_%s" (upper $setting)) (ternary (toJson $value) (toString $value) (or (kindIs "map" $value) (kindIs "slice" $value) (kindIs "bool" $value))) -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $env (printf "HAVEN_%s" (upper $setting)) (kindIs "string" $value | ternary $value (toJson $value)) -}}
+{{- end -}}
 {{- end -}}
 {{- range $key := keys $env | sortAlpha }}
 - name: {{ $key }}
@@ -71,13 +75,16 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Mounts of a service's containers. Takes root, name and service. */}}
+{{/* Mounts of a service's containers. Takes root, name and service, and whether it migrates before the release is there:
+then there is neither certificate nor state. */}}
 {{- define "haven.mounts" -}}
+{{- if not .before }}
 - name: tls
   mountPath: /etc/haven/tls
   readOnly: true
 - name: state
   mountPath: /var/lib/haven
+{{- end }}
 - name: tmp
   mountPath: /tmp
 {{- if include "haven.secretFiles" . | fromJson }}
@@ -90,18 +97,20 @@
 {{- end }}
 {{- end -}}
 
-{{/* Volumes of a service's pods. Takes root, name and service. */}}
+{{/* Volumes of a service's pods. Takes what haven.mounts takes. */}}
 {{- define "haven.volumes" -}}
+{{- if not .before }}
 - name: tls
   secret:
     secretName: {{ include "haven.fullname" .root }}-{{ .name }}-tls
     defaultMode: 0440
-- name: tmp
-  emptyDir: {sizeLimit: 64Mi}
 {{- if not .service.persistence.enabled }}
 - name: state
   emptyDir: {sizeLimit: 256Mi}
 {{- end }}
+{{- end }}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
 {{- with include "haven.secretFiles" . | fromJson }}
 - name: secrets
   secret:
@@ -122,12 +131,12 @@
 {{- $probe := index .service.probes .kind -}}
 {{- if eq .name "gateway" }}
 httpGet:
-  path: {{ ternary "/livez" "/readyz" (eq .kind "liveness") }}
+  path: {{ ternary "/readyz" "/livez" (eq .kind "readiness") }}
   port: metrics
 {{- else }}
 grpc:
   port: 8444
-  service: {{ ternary "live" "" (eq .kind "liveness") | quote }}
+  service: {{ ternary "" "live" (eq .kind "readiness") | quote }}
 {{- end }}
 periodSeconds: {{ $probe.periodSeconds }}
 timeoutSeconds: {{ $probe.timeoutSeconds }}
@@ -156,20 +165,13 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "haven.fullname" $root }}-{{ .name }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
+  {{- include "haven.podSpec" . | nindent 2 }}
   terminationGracePeriodSeconds: {{ $service.drain.graceSeconds }}
   {{- if $service.priorityClass.create }}
   priorityClassName: {{ include "haven.priorityClass" . }}
   {{- else if $service.priorityClass.name }}
   priorityClassName: {{ $service.priorityClass.name }}
   {{- end }}
-  {{- with $root.Values.image.pullSecrets }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  securityContext:
-    {{- include "haven.podSecurity" $root | nindent 4 }}
   # Nodes with taints that it does not tolerate (cordoned, not ready, for others) have no part in the spread: they would
   # keep replicas from where they can run. Where replicas have volumes, only those of the floor are held to a strict
   # spread: a volume from a day when a zone was away keeps its replica in its zone, and it shall run there.
@@ -199,17 +201,7 @@ spec:
   {{- if and (ne .name "gateway") (eq $root.Values.migrations.mode "init") }}
   initContainers:
     - name: migrate
-      image: {{ include "haven.image" . }}
-      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-      args: [migrate]
-      env:
-        {{- include "haven.env" . | nindent 8 }}
-      resources:
-        {{- toYaml $root.Values.migrations.resources | nindent 8 }}
-      securityContext:
-        {{- include "haven.containerSecurity" $root | nindent 8 }}
-      volumeMounts:
-        {{- include "haven.mounts" . | nindent 8 }}
+      {{- include "haven.migrate" . | nindent 6 }}
   {{- end }}
   containers:
     - name: {{ .name }}
@@ -245,16 +237,28 @@ spec:
         {{- include "haven.mounts" . | nindent 8 }}
   volumes:
     {{- include "haven.volumes" . | nindent 4 }}
-  {{- with $service.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $service.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $service.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+{{- end -}}
+
+{{/* What every pod of a service is and where it may run: its own, those that migrate, the drill. Takes root and service. */}}
+{{- define "haven.podSpec" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "haven.podSecurity" .root | nindent 2 }}
+{{- with .service.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .service.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .service.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
