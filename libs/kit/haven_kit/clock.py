@@ -115,6 +115,22 @@ class FakeClock:
             woken.set_result(None)
 
 
+class Pace:
+    """Keeps turns apart: the first is at once, each other one no sooner than `seconds` after the one before it."""
+
+    def __init__(self, seconds: float, clock: Clock | None = None) -> None:
+        self._seconds = seconds
+        self._clock = clock or SystemClock()
+        self._next = float("-inf")
+
+    async def turn(self) -> None:
+        """Wait for the next turn."""
+        wait = self._next - self._clock.monotonic()
+        if wait > 0:
+            await self._clock.sleep(wait)
+        self._next = self._clock.monotonic() + self._seconds
+
+
 async def _settle() -> None:
     for _ in range(10):
         await asyncio.sleep(0)

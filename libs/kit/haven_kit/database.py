@@ -296,29 +296,24 @@ class Database:
         self.url = url
         self.address = Address(url)
         self.wake = wake or Wake(self.address)
-        self._application = application
         self._beside: list[Database] = []
+        settings = {
+            "application_name": application,
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+            "timezone": "UTC",
+        }
         self._engine: AsyncEngine = create_async_engine(
             DIALECT,
             # Tx begins and commits by itself, so that Core and plain SQL share one transaction.
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
             hide_parameters=True,
-            async_creator=self._connect,
+            async_creator=lambda: self.address.connect(
+                timeout=CONNECT_TIMEOUT_S, command_timeout=ANSWER_TIMEOUT_S, settings=settings
+            ),
         )
         self._pool = Pool(self._engine, pool_size)
-
-    async def _connect(self) -> asyncpg.Connection:
-        return await self.address.connect(
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=ANSWER_TIMEOUT_S,
-            settings={
-                "application_name": self._application,
-                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
-                "timezone": "UTC",
-            },
-        )
 
     def beside(self, pool_size: int, application: str) -> Database:
         """The same database through a pool of its own, for work that must not queue behind any other. It wakes the

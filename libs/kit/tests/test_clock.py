@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from haven_kit.clock import Clock, FakeClock, SystemClock, TurnedClock
+from haven_kit.clock import Clock, FakeClock, Pace, SystemClock, TurnedClock
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
@@ -104,3 +104,26 @@ def test_a_turned_clock_goes_by_its_file_from_the_next_look_on(tmp_path: Path) -
         moved.replace(turned)
         ahead = clock.now() - SystemClock().now()
         assert abs(ahead - timedelta(hours=hours)) < timedelta(seconds=5)
+
+
+async def test_turns_are_kept_apart_and_who_comes_late_waits_for_nothing() -> None:
+    clock = FakeClock(START)
+    pace = Pace(0.25, clock)
+    turns = 0
+
+    async def take(count: int) -> None:
+        nonlocal turns
+        for _ in range(count):
+            await pace.turn()
+            turns += 1
+
+    taking = asyncio.ensure_future(take(3))
+    await clock.run(seconds(0.2))
+    assert turns == 1
+    await clock.run(seconds(0.1))
+    assert turns == 2
+    await clock.run(seconds(0.25))
+    assert (turns, taking.done()) == (3, True)
+    clock.advance(seconds(1))
+    await take(1)
+    assert turns == 4

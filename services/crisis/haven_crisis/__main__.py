@@ -35,15 +35,17 @@ def build(parts: Parts[CrisisSettings]) -> Service:
     directory = Directory(parts.cipher, parts.settings)
     channels = Channels(parts.settings, parts.clock)
     settings = parts.settings
-    # Connections of their own: paging does not queue behind reads, and calls for help do not behind paging.
+    # Connections of their own: paging does not queue behind reads, calls for help do not behind paging, and nothing
+    # does behind those who watch.
     paging = replace(parts, database=parts.database.beside(settings.crisis_paging_pool_size, "crisis-paging"))
     accepting = parts.database.beside(settings.crisis_accept_pool_size, "crisis-accepting")
+    watches = parts.database.beside(settings.crisis_watch_pool_size, "crisis-watches")
     pager = Pager(paging, directory, channels)
     acceptance = Acceptance(parts, directory, pager)
     escalator = Escalator(paging, directory, pager, acceptance)
     keeping = Keeping(parts, directory, pager, paging.database)
     roads = Roads(parts, acceptance, keeping, accepting)
-    desk = Desk(parts, directory, pager, acceptance, roads, Systems(parts))
+    desk = Desk(parts, directory, pager, acceptance, roads, Systems(parts), watches)
     deliveries = Deliveries(parts, directory, pager, channels)
     watching = Watching(parts, directory, pager, channels)
     return Service(

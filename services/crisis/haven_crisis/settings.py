@@ -69,6 +69,9 @@ class CrisisSettings(EdgeSettings):
     crisis_paging_pool_size: int = Field(
         default=4, ge=2, le=50, description="Connections for pages and escalations alone, of this replica."
     )
+    crisis_watch_pool_size: int = Field(
+        default=2, ge=1, le=50, description="Connections for streams of alerts alone, of this replica."
+    )
     crisis_keep_seconds: float = Field(
         default=0.5, gt=0, le=5, description="For NATS, and then for the disk, to keep a signal without the database."
     )

@@ -22,9 +22,10 @@ from haven_crisis.api import alerts as alert_api
 from haven_crisis.channels import Channels, Outcome
 from haven_crisis.directory import Channel
 from haven_crisis.settings import CrisisSettings
-from haven_crisis.store import follow_ups
+from haven_crisis.store import alert_lists, follow_ups
 from haven_crisis.store.pages import PageState
-from haven_kit import ids
+from haven_kit import ids, tasks
+from haven_kit.database import Tx
 from haven_kit.testing import eventually
 
 from .world import WAIT, World
@@ -144,6 +145,63 @@ async def test_a_follow_up_that_cannot_become_an_alert_holds_back_no_other(world
         async with world.transaction() as tx:
             await tx.fetch("ALTER TABLE signal DROP CONSTRAINT broken")
     assert (held[first], held[second]) == (follow_ups.DUE, follow_ups.MISSED)
+
+
+async def test_a_watch_looks_no_more_often_than_it_may_however_often_its_bell_rings(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.plan()
+    looks: list[str] = []
+    changed = alert_lists.changed
+
+    async def look(tx: Tx, caller: str, *given: Any, **more: Any) -> Any:
+        looks.append(caller)
+        return await changed(tx, caller, *given, **more)
+
+    monkeypatch.setattr(alert_lists, "changed", look)
+    monkeypatch.setattr(alert_api, "LOOK_AGAIN_S", 3600)
+    stream = world.alerts("paced").WatchAlerts(alert_pb.WatchAlertsRequest())
+    paced = asyncio.ensure_future(anext(aiter(stream)))
+    await eventually(lambda: "paced" in looks)
+    monkeypatch.setattr(alert_api, "LOOK_AGAIN_S", 0)
+    # A flood of calls, each of which rings; somebody who watches beside it looks again for each.
+    watcher = world.alerts("first").WatchAlerts(alert_pb.WatchAlertsRequest())
+    expected = (await world.signal(ids.new_id())).alert_id
+    async with asyncio.timeout(20):
+        async for each in watcher:
+            if each.alert.alert_id == expected and looks.count("first") > 5:
+                break
+            if each.alert.alert_id == expected:
+                expected = (await world.signal(ids.new_id())).alert_id
+    await watcher.aclose()
+    assert looks.count("paced") == 1
+    await tasks.end(paced)
+
+
+async def test_watches_take_no_connection_from_whoever_acknowledges(
+    world: World, monkeypatch: pytest.MonkeyPatch, person_id: str
+) -> None:
+    await world.plan()
+    raised = await world.signal(person_id)
+    await world.paged("first", raised.alert_id)
+    held = asyncio.Event()
+    looking: list[str] = []
+
+    async def hang(tx: Tx, caller: str, *_: Any, **__: Any) -> Any:
+        looking.append(caller)
+        await held.wait()
+        return []
+
+    monkeypatch.setattr(alert_lists, "changed", hang)
+    many = world.crisis.process.settings.database_pool_size + 5
+    streams = [world.alerts(f"w{each}").WatchAlerts(alert_pb.WatchAlertsRequest()) for each in range(many)]
+    watches = [asyncio.ensure_future(anext(aiter(each))) for each in streams]
+    await eventually(lambda: looking)
+    async with asyncio.timeout(4):  # before whoever waits for a connection is told that there is too much to do
+        taken = await world.alerts("first").AcknowledgeAlert(alert_pb.AcknowledgeAlertRequest(alert_id=raised.alert_id))
+    assert taken.responder_id == "first"
+    held.set()
+    await tasks.end(*watches)
 
 
 async def test_a_watch_shows_more_alerts_than_it_reads_at_once_and_notes_whose(

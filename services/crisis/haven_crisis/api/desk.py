@@ -21,7 +21,7 @@ from haven_crisis.store import alerts, pages
 from haven_crisis.store.alerts import Told
 from haven_crisis.systems import Systems
 from haven_kit.call import Call
-from haven_kit.database import Tx
+from haven_kit.database import Database, Tx
 from haven_kit.errors import NotFound, Refused
 from haven_kit.paging import Page
 from haven_kit.service import Parts
@@ -37,6 +37,8 @@ class Desk:
     acceptance: Acceptance
     roads: Roads
     systems: Systems
+    watches: Database
+    """What watches look through: connections of their own, so that who answers an alert does not queue behind them."""
 
     @property
     def limits(self) -> Limits:
