@@ -65,7 +65,7 @@ def platform() -> dict[str, dict[str, str]]:
             if _lives(int(noted["process"]["pid"])):
                 return noted
     return fail(
-        "No platform runs here. Name a database with HAVEN_DATABASE_URL or --database-url, or start one with `haven run`."
+        "No platform runs here. Start one with `haven run`, or name a database: HAVEN_DATABASE_URL or --database-url."
     )
 
 
