@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, async_playwright, expect
 
 from haven_dev.day import before
 from haven_dev.day.actor import Actor, Web
@@ -28,6 +29,8 @@ DESKTOP = {"width": 1280, "height": 900}
 ENOUGH_MS = 10_000
 ROTATION = "0197c0de-0000-7000-8000-000000000002"
 NOTE = "I do not feel safe tonight."
+CORS = {"content-type": "application/json", "access-control-allow-origin": "*", "cache-control": "no-store"}
+"""Headers of an answer that a provider gives to a page of another origin."""
 
 PLAN = {
     "warningSigns": ["I stop answering messages", "Everything feels far away"],
@@ -237,3 +240,23 @@ async def chromium() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+async def tokens(page: Page, clinic: Clinic, *, lifetime_s: int, refresh: str = "") -> list[str]:
+    """Make the provider's tokens short, or renewable. Returns what was given to renew one."""
+    issuer, sub = clinic.platform.issuer, clinic.day.first_responder.sub
+    renewed: list[str] = []
+
+    async def answer(route: Route) -> None:
+        if "grant_type=refresh_token" in (route.request.post_data or ""):
+            renewed.append(refresh)
+            given = {"token_type": "Bearer", "access_token": issuer.token("on_call_responder", sub=sub)}
+            await route.fulfill(status=200, body=json.dumps(given | {"expires_in": 3600}), headers=CORS)
+            return
+        given = await (await route.fetch()).json()
+        given["access_token"] = issuer.token("on_call_responder", sub=sub, lifetime_s=lifetime_s)
+        given |= {"expires_in": lifetime_s} | ({"refresh_token": refresh} if refresh else {})
+        await route.fulfill(status=200, body=json.dumps(given), headers=CORS)
+
+    await page.route(f"{issuer.url}/token", answer)
+    return renewed

@@ -6,8 +6,7 @@ import json
 
 from playwright.async_api import Page, Route, expect
 
-from tests.browser.console import ENOUGH_MS, ROTATION, Clinic
-from tests.browser.test_console_in_trouble import CORS, tokens
+from tests.browser.console import CORS, ENOUGH_MS, ROTATION, Clinic, tokens
 
 HEARD = """() => {
   const Own = window.AudioContext;

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import expect
 
-from tests.browser.console import ENOUGH_MS, Clinic
+from tests.browser.console import ENOUGH_MS, Clinic, tokens
 
 LOST = "Connection lost, trying again."
 PATIENCE_MS = 30_000
@@ -110,25 +109,3 @@ async def test_a_sign_in_is_renewed_in_silence_where_the_provider_permits_it(cli
         alert = await clinic.help()
         await expect(console.card(alert)).to_be_visible()
         await expect(console.page.get_by_role("alert", name="Signed out")).to_have_count(0)
-
-
-async def tokens(page: Page, clinic: Clinic, *, lifetime_s: int, refresh: str = "") -> list[str]:
-    """Make the provider's tokens short, or renewable. Returns what was given to renew one."""
-    issuer, sub, renewed = clinic.platform.issuer, clinic.day.first_responder.sub, []
-
-    async def answer(route: Route) -> None:
-        if "grant_type=refresh_token" in (route.request.post_data or ""):
-            renewed.append(refresh)
-            given = {"token_type": "Bearer", "access_token": issuer.token("on_call_responder", sub=sub)}
-            await route.fulfill(status=200, body=json.dumps(given | {"expires_in": 3600}), headers=CORS)
-            return
-        given = await (await route.fetch()).json()
-        given["access_token"] = issuer.token("on_call_responder", sub=sub, lifetime_s=lifetime_s)
-        given |= {"expires_in": lifetime_s} | ({"refresh_token": refresh} if refresh else {})
-        await route.fulfill(status=200, body=json.dumps(given), headers=CORS)
-
-    await page.route(f"{issuer.url}/token", answer)
-    return renewed
-
-
-CORS = {"content-type": "application/json", "access-control-allow-origin": "*", "cache-control": "no-store"}

@@ -27,6 +27,7 @@ async def test_a_shift_is_given_to_a_colleague_who_agrees(clinic: Clinic) -> Non
         await expect(asked).to_contain_text(f"Responder 1 asked You: {when}")
         await asked.get_by_role("button", name="Accept").click()
         await expect(asked).to_have_count(0, timeout=ENOUGH_MS)
+        await expect(other.page.get_by_role("heading", name="My shifts")).to_be_focused()
         await one.button("Read again")
         await expect(shifts).to_have_count(held - 1)
         await expect(shifts.filter(has_text=when)).to_have_count(0)

@@ -142,3 +142,8 @@ export function Opens({ label, about = "", tone = "", beside, children }) {
 export function focusOn(find) {
   requestAnimationFrame(() => requestAnimationFrame(() => find()?.focus()));
 }
+
+/** The same where the focus was lost with what had it, and nowhere else: somebody may be typing by then. */
+export function refocus(find) {
+  focusOn(() => (document.activeElement === document.body ? find() : null));
+}

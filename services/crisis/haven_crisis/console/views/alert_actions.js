@@ -1,6 +1,6 @@
 /** What a responder does about an alert. One form at a time; the next sensible step stands first. */
 import { html, useRef, useSignal } from "../lib/html.js";
-import { focusOn } from "../lib/ahead.js";
+import { refocus } from "../lib/ahead.js";
 import { post } from "../lib/api.js";
 import { waits } from "../lib/calling.js";
 import { noteAlert } from "../lib/live.js";
@@ -162,7 +162,7 @@ export function Actions({ alert, again, acknowledge }) {
     waits(alert) || (!mine && alert.state !== "ALERT_STATE_CLOSED")
       ? ""
       : offered.find((each) => STEPS[each].first?.(alert, mine));
-  const go = (selector) => focusOn(() => doing.current?.querySelector(selector) ?? doing.current);
+  const go = (selector) => refocus(() => doing.current?.querySelector(selector) ?? doing.current);
   const shut = () => {
     go(`[data-step="${open.value}"]`);
     open.value = "";

@@ -1,6 +1,6 @@
 /** The live list of alerts. It names nobody: who it is about is seen by opening one. */
 import { html, useRef } from "../lib/html.js";
-import { focusOn } from "../lib/ahead.js";
+import { refocus } from "../lib/ahead.js";
 import { post } from "../lib/api.js";
 import { silenced, wake, waits } from "../lib/calling.js";
 import { alerts, noteAlert, standing } from "../lib/live.js";
@@ -64,7 +64,7 @@ function Card({ alert }) {
   const acknowledge = () =>
     act(async () => {
       await take(alert);
-      focusOn(() => link.current);
+      refocus(() => link.current);
     });
   return html`
     <article class=${`card ${alert.severity.toLowerCase()} ${alert.state.toLowerCase()}`} aria-label=${label(alert)}>

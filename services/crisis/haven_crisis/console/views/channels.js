@@ -1,6 +1,6 @@
 /** How the signed-in responder is paged: channels in their order, each shown to reach them by a code. */
 import { html, useSignal } from "../lib/html.js";
-import { focusOn } from "../lib/ahead.js";
+import { refocus } from "../lib/ahead.js";
 import { get, post, put } from "../lib/api.js";
 import { subscribe } from "../lib/push.js";
 import { Form, Loaded, tell, Title, useAct } from "../lib/parts.js";
@@ -69,7 +69,7 @@ function Channel({ channel, responder, address, again }) {
       );
       tell("The channel is removed.");
       await again();
-      focusOn(() => document.querySelector("h1"));
+      refocus(() => document.querySelector("h1"));
     });
   return html`
     <article class="card" aria-label=${SHOWN[kind]}>
@@ -116,7 +116,7 @@ function Channel({ channel, responder, address, again }) {
               sent.value = false;
               tell("The channel reaches you.");
               await again();
-              focusOn(() => document.querySelector("h1"));
+              refocus(() => document.querySelector("h1"));
             }}
           />
         `

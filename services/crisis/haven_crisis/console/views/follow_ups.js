@@ -1,6 +1,6 @@
 /** What is to be done after an alert: look in again, sign a closing, debrief. The earliest first. */
 import { html } from "../lib/html.js";
-import { focusOn, Opens } from "../lib/ahead.js";
+import { Opens, refocus } from "../lib/ahead.js";
 import { all, post } from "../lib/api.js";
 import { Form, Loaded, tell, Title } from "../lib/parts.js";
 import { nameWithin } from "../lib/people.js";
@@ -65,7 +65,7 @@ function When({ at }) {
 /** What was done is gone from the list once it is read again, and with it what had the focus. */
 async function anew(again) {
   await again();
-  focusOn(() => document.querySelector("h1"));
+  refocus(() => document.querySelector("h1"));
 }
 
 function FollowUp({ due, again }) {

@@ -1,6 +1,6 @@
 /** The on-call calendar: who is on call now and in the next weeks, one's own shifts, swaps, time off, overrides. */
 import { html, useSignal } from "../lib/html.js";
-import { focusOn, Opens } from "../lib/ahead.js";
+import { Opens, refocus } from "../lib/ahead.js";
 import { all, post } from "../lib/api.js";
 import { Form, Loaded, tell, Title, useAct } from "../lib/parts.js";
 import { colleagues, isPlanner, nameOf, onCall, readOnCall } from "../lib/people.js";
@@ -44,7 +44,7 @@ export function OnCall({ administrator }) {
           html`
             <${Loaded} load=${() => all("/v1/on-call/swaps", "swaps")}>
               ${(swaps, look) => html`
-                <${Swaps} swaps=${swaps} again=${() => (look(), again())} />
+                <${Swaps} swaps=${swaps} again=${() => Promise.all([look(), again()])} />
               `}
             <//>
           `
@@ -183,9 +183,9 @@ function Swaps({ swaps, again }) {
     await doOnce(async () => {
       await post(`/v1/on-call/swaps/${swap.swapId}:${verb}`);
       tell(text);
-      focusOn(() => document.getElementById("mine"));
     });
-    again();
+    await again();
+    refocus(() => document.getElementById("mine"));
   };
   return html`
     <section class="part" aria-labelledby="swaps">

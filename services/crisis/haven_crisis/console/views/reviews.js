@@ -1,6 +1,6 @@
 /** Uses of break-glass, for review by an administrator. Nobody reviews their own. */
 import { html } from "../lib/html.js";
-import { focusOn, Opens } from "../lib/ahead.js";
+import { Opens, refocus } from "../lib/ahead.js";
 import { all, post } from "../lib/api.js";
 import { Form, Loaded, tell, Title } from "../lib/parts.js";
 import { nameOf } from "../lib/people.js";
@@ -67,7 +67,7 @@ function Use({ use, again }) {
                       await post(`/v1/break-glass/${use.breakGlassId}:review`, found);
                       tell("The review is recorded.");
                       await again();
-                      focusOn(() => document.querySelector("h1"));
+                      refocus(() => document.querySelector("h1"));
                     }}
                   />
                 `}
