@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from haven_crisis import metrics
@@ -48,7 +49,8 @@ class Auditor:
             forgotten = await self._records.follow_ups.overdue(tx, tx.now - GRACE)
             for alert_id in late:
                 await self._page_last_resort(tx, alert_id)
-        problems = self._directory.problems(self._parts.clock.now())
+        # Beside the loop that takes calls for help: 90 days of a plan of many layers take a while to look through.
+        problems = await asyncio.to_thread(self._directory.problems, self._parts.clock.now())
         metrics.PROBLEMS.set(len(problems))
         self._board.put(Finding.LATE_ALERTS, len(late))
         self._board.put(Finding.STUCK_PAGES, stuck)

@@ -31,6 +31,22 @@ from haven_kit.errors import HavenError, Invalid
 
 TWILIO = "twilio"
 """Who takes text messages and calls."""
+_PORTS = {"http": 80, "https": 443, "json": 80, "jsons": 443, "xml": 80, "xmls": 443, "form": 80, "forms": 443}
+_TO_A_HOST = frozenset(_PORTS) - {"http", "https"}
+"""Apprise's ways to POST to any host."""
+_APPRISE = {
+    "mailto": "email",
+    "mailtos": "email",
+    "pagerduty": "pager_duty",
+    "gotifys": "gotify",
+    "matrixs": "matrix",
+    "mmosts": "mmost",
+    "ntfys": "ntfy",
+    "rockets": "rocket",
+    "signals": "signal",
+    "twilio": TWILIO,
+}
+"""Apprise's schemes of services that have another name here: https://github.com/caronc/apprise/wiki"""
 _log = logs.get(__name__)
 _CHANNELS = UUID("0f9f6a5e-6a0b-5a55-8f53-0d4f2b7f5a61")
 
@@ -58,8 +74,9 @@ class Channel:
         if self.kind in ("sms", "voice"):
             return TWILIO
         if self.kind == "apprise":
-            return self.secret.partition("://")[0]
-        return urlsplit(self.address).netloc or self.kind
+            scheme = self.secret.partition("://")[0].lower()
+            return _host(self.secret) if scheme in _TO_A_HOST else _APPRISE.get(scheme, scheme)
+        return _host(self.address) or self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,16 @@ class Responder:
     def verified(self) -> bool:
         """Whether two of the channels, of different providers, were shown to reach them."""
         return len({each.provider for each in self.channels if each.verified}) > 1
+
+
+def _host(url: str) -> str:
+    """The host that an address leads to, with its port where that is not the usual one; empty where it names none."""
+    parts = urlsplit(url)
+    try:
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:  # no page is kept back for an address that no provider takes: it fails when it is sent
+        return parts.netloc
+    return host if port in (None, _PORTS.get(parts.scheme)) else f"{host}:{port}"
 
 
 EMPTY = Book({}, "", {}, frozenset())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from haven.crisis.v1 import alerts_pb2
@@ -14,6 +14,9 @@ from haven_crisis.domain.closing import ClosingRules
 from haven_crisis.domain.severity import Severity, SeverityRule, SeverityRules
 from haven_kit import words
 from haven_kit.facts import read
+
+PLACES = 1024
+"""How many places lines are kept for: a region is what somebody wrote."""
 
 
 def load() -> None:
@@ -70,7 +73,7 @@ def source_name(source: int) -> str:
     return words.word(pb.SignalSource, source)
 
 
-@cache
+@lru_cache(PLACES)
 def help_lines(country: str = "", region: str = "") -> tuple[pb.HelpLine, ...]:
     """Whom a responder calls where somebody is (ISO 3166-1 alpha-2; ISO 3166-2 without the country): the emergency
     service, then crisis lines, those of the region first. Without a country, as the person is shown them.
@@ -81,7 +84,7 @@ def help_lines(country: str = "", region: str = "") -> tuple[pb.HelpLine, ...]:
     return (_emergency(country), *(pb.HelpLine(**each) for each in _crisis(data["crisis"], country, region)))
 
 
-@cache
+@lru_cache(PLACES)
 def lines_for_person(country: str = "", region: str = "") -> tuple[pb.HelpLine, ...]:
     """Whom a person can reach where they are: crisis lines first, then the emergency service. Those of the program's
     own country where no place is known.

@@ -50,7 +50,8 @@ class Systems:
     def __init__(self, parts: Parts[CrisisSettings]) -> None:
         self._parts = parts
         self._known: dict[str, System] = {}
-        self._people: dict[tuple[str, bytes], str] = {}
+        self._people: dict[str, dict[bytes, str]] = {}
+        """Whom each system means by its names, as of its count in `_links`."""
         self._began_at = -READ_AGAIN_S
         """When the newest read for a caller began, by the monotonic clock."""
         self._failed = False
@@ -94,7 +95,7 @@ class Systems:
 
     def person(self, system_id: str, external_id: str) -> str:
         """Whom a system means by a name; empty: nobody knows."""
-        return self._people.get((system_id, self.external(system_id, external_id)), "")
+        return self._people.get(system_id, {}).get(self.external(system_id, external_id), "")
 
     def external(self, system_id: str, external_id: str) -> bytes:
         """A system's name for a person, as it is kept."""
@@ -109,8 +110,10 @@ class Systems:
         async with self._parts.database.transaction(_PRINCIPAL) as tx:
             known = await systems.page(tx, self._parts.cipher, None, MOST)
             links = {each.system_id: each.links for each in known}
-            if links != self._links:
-                self._people, self._links = await systems.people(tx), links
+            # Those of other systems stay: callers wait no longer than `READ_S` for all of it.
+            for system_id in [each for each, count in links.items() if self._links.get(each) != count]:
+                self._people[system_id] = await systems.people(tx, system_id)
+                self._links[system_id] = links[system_id]
         self._known = {each.system_id: each for each in known}
 
     def took(self, system_id: str, now: datetime) -> None:

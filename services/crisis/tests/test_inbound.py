@@ -16,7 +16,9 @@ from haven.crisis.v1.integration_service_pb2_grpc import IntegrationServiceStub
 
 from haven_crisis.domain import inbound
 from haven_crisis.domain.inbound import Refused
+from haven_crisis.store import systems as store
 from haven_kit import ids
+from haven_kit.database import Tx
 from haven_kit.errors import Denied, NotFound, Stale
 
 from .systems_world import System, admin, signed
@@ -160,6 +162,32 @@ async def test_a_name_that_somebody_linked_is_that_person_and_another_opens_an_a
     assert not any("4711" in each["kept"] for each in kept)
     await admin(world).LinkSystemPerson(pb.LinkSystemPersonRequest(system_id=system.system_id, external_id="MRN 4711"))
     assert not (await system.post({"external_id": "MRN 4711"}))[1]["identified"]
+
+
+async def test_what_one_system_means_is_read_anew_without_the_others(
+    world: World, system: System, person_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await admin(world).CreateSystem(pb.CreateSystemRequest(name="Ward list"))
+    other_id = other.system.system_id
+    for system_id in (system.system_id, other_id):
+        await admin(world).LinkSystemPerson(
+            pb.LinkSystemPersonRequest(system_id=system_id, external_id="MRN 1", person_id=person_id)
+        )
+    await world.step("systems")
+    read = store.people
+    asked = []
+
+    async def people(tx: Tx, system_id: str) -> dict[bytes, str]:
+        asked.append(system_id)
+        return await read(tx, system_id)
+
+    monkeypatch.setattr(store, "people", people)
+    await admin(world).LinkSystemPerson(
+        pb.LinkSystemPersonRequest(system_id=other_id, external_id="MRN 2", person_id=person_id)
+    )
+    await world.step("systems")
+    assert set(asked) == {other_id}
+    assert (await system.post({"external_id": "MRN 1"}))[1]["identified"]
 
 
 async def test_two_secrets_are_good_while_they_are_exchanged(world: World, system: System, person_id: str) -> None:

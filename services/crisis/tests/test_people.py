@@ -12,7 +12,7 @@ from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.crisis.v1.plan_service_pb2_grpc import PlanServiceStub
 from haven.sessions.v1 import events_pb2 as session_events
 
-from haven_crisis import texts
+from haven_crisis import facts, texts
 from haven_kit import ids
 from haven_kit.errors import Denied, Invalid, NotFound, Stale
 
@@ -149,6 +149,14 @@ async def test_the_person_is_told_whom_to_reach_where_they_are(world: World, per
     await mine.ConfirmLocation(people_pb2.ConfirmLocationRequest(person_id=person_id, location=place))
     view = await world.alerts().GetResponderView(alert_pb.GetResponderViewRequest(alert_id=raised.alert_id))
     assert [each.number for each in view.emergency_lines] == ["112"]
+
+
+def test_what_somebody_writes_as_their_region_fills_no_memory() -> None:
+    for number in range(2 * facts.PLACES):
+        assert facts.help_lines("US", f"region {number}") == facts.help_lines("US", "")
+        assert facts.lines_for_person("US", f"region {number}") == facts.lines_for_person("US", "")
+    for each in (facts.help_lines, facts.lines_for_person):
+        assert each.cache_info().currsize <= facts.PLACES
 
 
 async def test_what_is_missing_is_said(world: World, person_id: str) -> None:

@@ -96,9 +96,9 @@ class Book:
     _known: dict[str, tuple[datetime, Duty]] = field(default_factory=dict, init=False, compare=False, repr=False)
     """The last look at each rotation: it holds from its moment until its duty ends."""
 
-    def policy(self, policy_id: str = "") -> Policy | None:
-        """The named policy, or the default one; None where there is neither."""
-        return self.policies.get(policy_id) or self.policies.get(self.default_policy_id)
+    def policy(self) -> Policy | None:
+        """The default policy, which pages for every alert; None where there is none. All others are drafts."""
+        return self.policies.get(self.default_policy_id)
 
     def duty(self, rotation_id: str, at: datetime) -> Duty | None:
         """Who is on call in a rotation at `at`; None for nobody, and for a rotation that does not exist."""

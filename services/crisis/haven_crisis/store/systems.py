@@ -143,12 +143,12 @@ async def link(tx: Tx, system_id: str, external: bytes, person_id: str) -> None:
     )
 
 
-async def people(tx: Tx) -> dict[tuple[str, bytes], str]:
+async def people(tx: Tx, system_id: str) -> dict[bytes, str]:
     """Everyone whom a system has a name for."""
     rows = await tx.read(
-        "SELECT system_id::text AS system_id, external, person_id::text AS person_id FROM external_person"
+        "SELECT external, person_id::text AS person_id FROM external_person WHERE system_id = $1", system_id
     )
-    return {(row["system_id"], bytes(row["external"])): row["person_id"] for row in rows}
+    return {bytes(row["external"]): row["person_id"] for row in rows}
 
 
 async def hear(tx: Tx, heard: Iterable[Heard]) -> None:

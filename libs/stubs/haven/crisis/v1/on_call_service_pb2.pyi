@@ -537,7 +537,7 @@ Global___Step: _TypeAlias = Step  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):
-    """Who is paged when nobody answers."""
+    """Who is paged when nobody answers: by the default policy. Others are drafts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -553,7 +553,9 @@ class Policy(_message.Message):
     repeats: _builtins.int
     """How often all steps are gone through again before the last resort."""
     is_default: _builtins.bool
-    """The policy of every signal that names no other. Saving it takes this from the one that had it."""
+    """The policy that pages, for every signal. All others are drafts: they page nobody until they are made the default,
+    which takes this from the one that had it.
+    """
     etag: _builtins.str
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:

@@ -134,7 +134,8 @@ class OnCallServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutPolicy(self, request, context):
-        """Create or replace an escalation policy. Refused when a step reaches nobody, naming it.
+        """Create or replace an escalation policy. Only the default pages; others are drafts, to be simulated and made the
+        default. Refused when a step reaches nobody, naming it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -29,7 +29,9 @@ class OnCallServiceStub:
     ListRotations: _aio.UnaryUnaryMultiCallable[_on_call_service_pb2.ListRotationsRequest, _on_call_service_pb2.ListRotationsResponse]
     """All rotations, by id."""
     PutPolicy: _aio.UnaryUnaryMultiCallable[_on_call_service_pb2.PutPolicyRequest, _on_call_service_pb2.Policy]
-    """Create or replace an escalation policy. Refused when a step reaches nobody, naming it."""
+    """Create or replace an escalation policy. Only the default pages; others are drafts, to be simulated and made the
+    default. Refused when a step reaches nobody, naming it.
+    """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_on_call_service_pb2.GetPolicyRequest, _on_call_service_pb2.Policy]
     """One escalation policy."""
     ListPolicies: _aio.UnaryUnaryMultiCallable[_on_call_service_pb2.ListPoliciesRequest, _on_call_service_pb2.ListPoliciesResponse]
@@ -94,7 +96,9 @@ class OnCallServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _on_call_service_pb2.PutPolicyRequest,
         context: _aio.ServicerContext[_on_call_service_pb2.PutPolicyRequest, _abc.Awaitable[_on_call_service_pb2.Policy]],
     ) -> _abc.Awaitable[_on_call_service_pb2.Policy]:
-        """Create or replace an escalation policy. Refused when a step reaches nobody, naming it."""
+        """Create or replace an escalation policy. Only the default pages; others are drafts, to be simulated and made the
+        default. Refused when a step reaches nobody, naming it.
+        """
 
     @_abc_1.abstractmethod
     def GetPolicy(

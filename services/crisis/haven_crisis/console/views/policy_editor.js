@@ -96,13 +96,14 @@ function Fields({ value, change, field, saved, choices }) {
     ${
       saved.isDefault
         ? html`
-            <p class="help">This is the default: the policy of every call for help that names no other.</p>
+            <p class="help">This is the default: it pages, for every call for help.</p>
           `
         : html`
             <${Field}
               ...${field("isDefault")}
               kind="check"
-              label="Make it the default, for every call for help that names no other"
+              label="Make it the default, which pages for every call for help"
+              help="Until then it is a draft and pages nobody."
               value=${isDefault}
               set=${(given) => change({ isDefault: given })}
             />

@@ -1,4 +1,5 @@
-"""Pages and escalation.
+"""Nothing: what pages and escalation need is in 0001. It stays because databases say that they are at it, or past it,
+and because 0003 names it as the one before.
 
 Revision ID: 0002
 Revises: 0001
