@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from haven.crisis.v1 import alert_service_pb2, alerts_pb2
 from haven.crisis.v1 import signals_pb2 as pb
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 
+from haven_crisis.domain.severity import Severity
 from haven_kit import ids
 from haven_kit.errors import NotFound, Unavailable
 from haven_kit.testing import eventually
@@ -110,3 +112,28 @@ async def test_whoever_calls_again_after_taking_it_back_has_not_taken_it_back(tr
         assert seen.signal_id == again.signal_id
     alert = await trouble.whole(person_id, signals=2)
     assert not alert["withdrawn"]
+
+
+async def test_every_channel_is_used_once_another_replica_hears_that_life_is_in_danger(
+    trouble: Trouble, person_id: str
+) -> None:
+    """Its owner learns of the call from the stream, and pages."""
+    await trouble.on_call_is_known()
+    other = await trouble.replica()
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        await trouble.world.paged("first", answer.alert_id)
+        await eventually(lambda: trouble.noted(answer.alert_id))
+        await me(trouble, person_id, other).GetMyHelp(pb.GetMyHelpRequest(person_id=person_id))  # it heard of the case
+        case = trouble.keeping._keeper.cases[answer.alert_id].case
+        (kept,) = case.signals
+        plan = trouble.roads_of(other)._acceptance.plan(kept.renamed(ids.new_id()).signal, trouble.world.clock.now())
+        await trouble.keeping_of(other).take(replace(plan, severity=int(Severity.IMMEDIATE)), kept.asked)
+        await eventually(lambda: {each.place for each in case.pages} == {0, 1})
+        await eventually(lambda: trouble.noted(answer.alert_id))
+        assert len(trouble.world.pages("first", answer.alert_id)) == 1
+    await other.stop()
+    await trouble.complete()
+    (alert,) = await trouble.fetch("SELECT severity, signals FROM alert WHERE person_id = $1", person_id)
+    assert tuple(alert) == (Severity.IMMEDIATE, 2)
+    await trouble.world.replays(answer.alert_id)

@@ -176,6 +176,7 @@ def merge(mine: Case, theirs: Case) -> None:
     if theirs.acknowledged and not mine.acknowledged:
         mine.take(theirs.acknowledged, theirs.deadline)
     mine.signals += [each for each in theirs.signals if mine.has(each.signal.signal_id) is None]
+    mine.severity = max(mine.severity, theirs.severity)
     mine.withdrawn += [each for each in theirs.withdrawn if not mine.takes_back(each)]
     mine.pages += [each for each in theirs.pages if mine.page(each.page_id) is None]
 
