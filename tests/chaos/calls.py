@@ -31,6 +31,7 @@ from haven_kit.tls import Folder
 PATIENCE_S = 30.0
 """How long a client tries."""
 ONE_TRY_S = 5.0
+_ONE_TAP = aiohttp.ClientTimeout(total=30)
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 0.5
 _POLICY = "0197c0de-0000-7000-8000-000000000002"
 
@@ -123,6 +124,30 @@ class Calls:
             return await self.call()
 
         return await asyncio.gather(*(later(number) for number in range(count)))
+
+    async def tap(self, call: Call, replica: int) -> str:
+        """The responder opens the link of a call's page at a replica, and taps. How things stand, as they are told;
+        empty where nobody said."""
+        page = next(each for each in self.platform.webhook.received if _alert_of(each) == call.alert_id)
+        url = f"{self.edges[replica]}/p/{orjson.loads(page.body)['link'].rpartition('/')[2]}"
+        options: dict[str, Any] = {"headers": {"Accept": "application/json"}, "timeout": _ONE_TAP}
+        try:
+            async with self.http.get(url, **options) as opened:
+                told = orjson.loads(await opened.read())
+            async with self.http.post(url, data={"tap": told["tap"]}, **options) as tapped:
+                return str(orjson.loads(await tapped.read())["state"])
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
+
+    async def acknowledged(self, calls: list[Call]) -> set[str]:
+        """Those of the people for whom the record says that somebody took their call."""
+        async with connected(self.platform, "crisis") as connection:
+            rows = await connection.fetch(
+                "SELECT DISTINCT person_id::text FROM alert JOIN timeline USING (alert_id)"
+                " WHERE kind = 7 AND person_id = ANY($1::uuid[])",
+                [each.person_id for each in calls],
+            )
+        return {row[0] for row in rows}
 
     async def consumer(self, stream: str, name: str) -> ConsumerInfo:
         """How far a service has come with the events of another."""

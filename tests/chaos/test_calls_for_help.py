@@ -35,6 +35,9 @@ PAGED_WITHIN_S = 10.0
 IN_FLIGHT_S = 0.03
 """How long after a call was sent its replica is killed at most."""
 
+TAPPED, TAPPED_WITHIN_S = 40, 6.0
+"""Calls whose link is tapped at some moment while PostgreSQL starts and the record is completed."""
+
 Work = Callable[[], Awaitable[None]]
 
 
@@ -72,6 +75,32 @@ async def _survives(calls: Calls, away: Work, back: Work, kept: set[str], count:
 
 async def test_postgres_is_stopped(platform: Platform, calls: Calls) -> None:
     await _survives(calls, platform.postgres.stop, platform.postgres.start, {"KEPT_STREAM"})
+
+
+async def test_links_are_tapped_while_postgres_comes_back(platform: Platform, calls: Calls, rng: random.Random) -> None:
+    """Whoever was told that they have the alert has it, whichever replica wrote it down and when."""
+    await calls.paged(await calls.many(REPLICAS))  # each knows who is on call
+    await platform.postgres.stop()
+    try:
+        made = await calls.many(TAPPED)
+        await calls.paged(made)
+    except BaseException:
+        await platform.postgres.start()
+        raise
+    back = asyncio.create_task(platform.postgres.start())
+
+    async def later(call: Call) -> str:
+        await asyncio.sleep(rng.random() * TAPPED_WITHIN_S)
+        return await calls.tap(call, rng.randrange(REPLICAS))
+
+    told = await asyncio.gather(*(later(each) for each in made))
+    await back
+    theirs = {call.person_id for call, state in zip(made, told, strict=True) if state == "yours"}
+    await calls.whole(made, timeout=60)
+    print(f"\n  {len(theirs)} of {len(made)} were told that they have it, else {sorted(set(told) - {'yours'})}")  # noqa: T201
+    assert len(theirs) > TAPPED / 2
+    assert theirs <= await calls.acknowledged(made)
+    assert calls.twice(made) == 0
 
 
 async def test_nats_is_stopped(platform: Platform, calls: Calls) -> None:

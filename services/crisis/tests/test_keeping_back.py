@@ -187,3 +187,36 @@ async def test_neither_pages_nor_calls_wait_for_a_record_that_cannot_be_written(
         assert len(world.pages("second", answer.alert_id)) == 1
     alert = await trouble.whole(person_id, signals=2)
     assert alert["stage"] == 1
+
+
+async def test_a_call_in_the_journal_is_not_given_up_for_another_case_of_its_alert(
+    trouble: Trouble, person_id: str
+) -> None:
+    """NATS is back before the database, and another replica has claimed the alert meanwhile."""
+    world = trouble.world
+    before = await trouble.signal(person_id)
+    await world.paged("first", before.alert_id)
+    await world.noted()
+    other = await trouble.replica()
+    await world.step("keeping")
+    await world.step("keeping", other)
+    async with trouble.away():
+        await trouble.nats.stop()
+        answer = await trouble.signal(person_id)
+        assert (answer.kept, answer.alert_id) == (pb.KEPT_JOURNAL, before.alert_id)
+        (held,) = trouble.keeping._keeper.cases.values()
+        await eventually(lambda: not list(held.case.open_pages()))
+        async with trouble.keeping._stepping:
+            await trouble.nats.start()
+            await eventually(lambda: world.crisis.process.messaging.connected)
+            await eventually(lambda: other.process.messaging.connected)
+            theirs = await trouble.keeping_of(other)._claims.claim(before.alert_id)
+            assert theirs is not None
+        world.clock.advance(WAIT + timedelta(seconds=1))
+        await eventually(lambda: held.road is Kept.STREAM or held.lost)
+        assert any(each.case.has(answer.signal_id) for each in trouble.keeping._keeper.cases.values())
+    await other.stop()
+    await trouble.complete()
+    (alert,) = await trouble.fetch("SELECT alert_id::text, signals FROM alert WHERE person_id = $1", person_id)
+    assert tuple(alert) == (before.alert_id, 2)
+    await world.replays(before.alert_id)

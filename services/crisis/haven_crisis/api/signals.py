@@ -11,15 +11,15 @@ from haven.crisis.v1 import signals_pb2 as pb
 from haven_crisis import facts, policy, texts
 from haven_crisis.acceptance import Signal
 from haven_crisis.api.desk import Desk
-from haven_crisis.domain.alerts import ANSWERED, Alert, State, withdraw
+from haven_crisis.domain.alerts import ANSWERED, State, withdraw
 from haven_crisis.entrances import OfCall
-from haven_crisis.keeping.case import Kept
+from haven_crisis.keeping.case import Kept, Withdrawn
 from haven_crisis.store import alerts, people
 from haven_crisis.store.alerts import Told
 from haven_kit import etags, ids, logs, relations
 from haven_kit.call import Call, own_transactions
 from haven_kit.cipher import CannotOpen
-from haven_kit.errors import Invalid, NotFound
+from haven_kit.errors import Invalid, NotFound, Overloaded, Unavailable
 
 _log = logs.get(__name__)
 MOST_OF_A_NOTE = 2000
@@ -76,7 +76,32 @@ class CrisisApi:
             where = people_pb.Location()
         return facts.lines_for_person(where.country, where.region)
 
+    @own_transactions
     async def withdraw_signal(self, call: Call, request: pb.WithdrawSignalRequest) -> pb.WithdrawSignalResponse:
+        """The same again by the same caller is one withdrawal."""
+        response = pb.WithdrawSignalResponse(message=texts.WITHDRAWN)
+        if await self._withdrawn_from_kept(call, request):
+            return response
+        try:
+            async with call.transaction():
+                await self._withdraw(call, request)
+        except (NotFound, Unavailable, Overloaded):
+            # Another replica may keep it, and have told this one a moment ago.
+            await self._desk.roads.keeping.callers.hear()
+            if not await self._withdrawn_from_kept(call, request):
+                raise
+        return response
+
+    async def _withdrawn_from_kept(self, call: Call, request: pb.WithdrawSignalRequest) -> bool:
+        callers = self._desk.roads.keeping.callers
+        kept = callers.signal(request.signal_id)
+        if kept is None:
+            return False
+        policy.may_withdraw(call.principal, kept.signal.person_id, kept.asked.principal_id)
+        asked, by_person = OfCall(call).asked(unverified=False), _by_person(call, kept.signal.person_id)
+        return await callers.withdraw(Withdrawn(request.signal_id, asked, call.now, by_person, request.note))
+
+    async def _withdraw(self, call: Call, request: pb.WithdrawSignalRequest) -> None:
         signal = await call.tx.fetch_one(
             "SELECT person_id::text, principal_id FROM signal WHERE signal_id = $1", request.signal_id
         )
@@ -85,14 +110,34 @@ class CrisisApi:
         policy.may_withdraw(call.principal, signal["person_id"], signal["principal_id"])
         call.about(signal["person_id"])
         alert = await alerts.of_signal(call.tx, request.signal_id, lock=True)
-        by_person = call.principal.is_service or call.principal.person_id == signal["person_id"]
-        entries = withdraw(alert, call.principal.id, request.signal_id, call.now, by_person=by_person)
+        by = call.principal.id
+        if request.note in await alerts.withdrawals(call.tx, self._cipher, alert.alert_id, by, request.signal_id):
+            return
+        by_person = _by_person(call, signal["person_id"])
+        entries = withdraw(alert, by, request.signal_id, call.now, by_person=by_person)
         await alerts.add(call.tx, self._cipher, alert, entries, Told(request.note))
-        return pb.WithdrawSignalResponse(message=texts.WITHDRAWN)
 
+    @own_transactions
     async def get_my_help(self, call: Call, request: pb.GetMyHelpRequest) -> pb.Help:
         if request.person_id != call.principal.person_id:
             raise NotFound("person")
+        callers = self._desk.roads.keeping.callers
+        kept = callers.help_for(request.person_id)
+        if kept is None:
+            try:
+                async with call.transaction():
+                    return await self._help(call, request)
+            except (Unavailable, Overloaded):
+                kept = await callers.help_without_the_record(request.person_id)
+                if kept is None:
+                    raise
+        shown = help_of(kept.state, self._desk.directory.name(kept.responder_id))
+        shown.help_lines.extend(facts.lines_for_person())
+        shown.signal_id = kept.signal_id
+        shown.updated_at.FromDatetime(call.now)
+        return shown
+
+    async def _help(self, call: Call, request: pb.GetMyHelpRequest) -> pb.Help:
         call.about(request.person_id)
         place, _, _ = await people.get(call.tx, self._cipher, request.person_id, people.LOCATION, people_pb.Location)
         lines = facts.lines_for_person(place.country, place.region) if place else facts.lines_for_person()
@@ -100,7 +145,7 @@ class CrisisApi:
         if alert is None:
             return pb.Help(state=pb.HELP_STATE_NONE, message=texts.NONE_OPEN, help_lines=lines)
         await self._desk.book(call.tx)
-        shown = help_of(alert, self._desk.directory.name(alert.responder_id))
+        shown = help_of(alert.state, self._desk.directory.name(alert.responder_id))
         shown.help_lines.extend(lines)
         row = await call.tx.fetch_one(
             """SELECT signal_id::text FROM timeline WHERE alert_id = $1 AND signal_id IS NOT NULL
@@ -190,11 +235,16 @@ def _answer(source: int, for_self: bool) -> str:
     return texts.HELP_IS_COMING if for_self else texts.HELP_FOR_OTHER
 
 
-def help_of(alert: Alert, helper: str) -> pb.Help:
+def _by_person(call: Call, person_id: str) -> bool:
+    """Whether the caller's word is the person's own."""
+    return call.principal.is_service or call.principal.person_id == person_id
+
+
+def help_of(state: State, helper: str) -> pb.Help:
     """How far help has come, in calm words."""
-    if alert.state not in ANSWERED:
+    if state not in ANSWERED:
         return pb.Help(state=pb.HELP_STATE_CALLING, message=texts.CALLING)
-    if alert.state is State.ACKNOWLEDGED:
+    if state is State.ACKNOWLEDGED:
         message = texts.COMING.format(name=helper) if helper else texts.COMING_UNNAMED
         return pb.Help(state=pb.HELP_STATE_COMING, message=message, helper_name=helper)
     message = texts.IN_TOUCH.format(name=helper) if helper else texts.IN_TOUCH_UNNAMED

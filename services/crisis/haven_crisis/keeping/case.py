@@ -57,6 +57,18 @@ class KeptSignal:
         return replace(self, signal=replace(self.signal, signal_id=signal_id))
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Who sent a signal, or whom it is about, said that it was a mistake."""
+
+    signal_id: str
+    asked: Asked
+    at: datetime
+    by_person: bool
+    """The person's own word, and nobody else's."""
+    note: str = ""
+
+
 @dataclass(slots=True)
 class KeptPage:
     """One page and how it went."""
@@ -116,6 +128,7 @@ class Case:
     pages: list[KeptPage] = field(default_factory=list)
     escalated: list[Escalated] = field(default_factory=list)
     acknowledged: Acknowledged | None = None
+    withdrawn: list[Withdrawn] = field(default_factory=list)
     traceparent: str = ""
     turn: int | None = None
     """Of the round robins, where the alert had taken one in the record."""
@@ -124,7 +137,7 @@ class Case:
     def untouched(self) -> bool:
         """Whether this is the claim to an alert of the record for which nothing was done yet: there is nothing to write
         into the record."""
-        return not (self.signals or self.pages or self.escalated or self.acknowledged)
+        return not (self.signals or self.pages or self.escalated or self.acknowledged or self.withdrawn)
 
     def due_at(self) -> datetime:
         """When the owner has to act next: a page that should have gone out or ended, or the next step."""
@@ -145,6 +158,10 @@ class Case:
         """The signal of that id, where it is one of these."""
         return next((each for each in self.signals if each.signal.signal_id == signal_id), None)
 
+    def takes_back(self, withdrawn: Withdrawn) -> bool:
+        """Whether the same was said before."""
+        return any(replace(each, at=withdrawn.at) == withdrawn for each in self.withdrawn)
+
     def take(self, acknowledged: Acknowledged, deadline: datetime) -> None:
         """A responder has it: no page begins any more."""
         self.acknowledged, self.deadline = acknowledged, deadline
@@ -154,11 +171,13 @@ class Case:
 
 
 def merge(mine: Case, theirs: Case) -> None:
-    """Add to a case what another replica has written into it: that somebody took it, more signals; and, where that one
-    went on with it, pages."""
+    """Add to a case what another replica has written into it: that somebody took it, more signals, or that one
+    was a mistake; and, where that one went on with it, pages."""
     if theirs.acknowledged and not mine.acknowledged:
         mine.take(theirs.acknowledged, theirs.deadline)
     mine.signals += [each for each in theirs.signals if mine.has(each.signal.signal_id) is None]
+    mine.severity = max(mine.severity, theirs.severity)
+    mine.withdrawn += [each for each in theirs.withdrawn if not mine.takes_back(each)]
     mine.pages += [each for each in theirs.pages if mine.page(each.page_id) is None]
 
 

@@ -10,8 +10,8 @@ from uuid import UUID, uuid5
 from haven.crisis.v1 import events_pb2
 
 from haven_crisis import facts
-from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind, Limits, State, until
-from haven_crisis.keeping.case import Acknowledged, Case, KeptPage, KeptSignal
+from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind, Limits, State, until, withdraw
+from haven_crisis.keeping.case import Acknowledged, Case, KeptPage, KeptSignal, Withdrawn
 from haven_crisis.keeping.keeper import Became, Held
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import acceptance, alerts, kept
@@ -70,9 +70,14 @@ class Completer:
 
     async def _write(self, tx: Tx, held: Held, case: Case, before: Became | None = None) -> Became:
         alert_id = before.alert_id if before is not None else case.alert_id
-        for index, each in enumerate(case.signals):
+        first = case.signals[0] if case.signals and before is None else None
+        told: list[KeptSignal | Withdrawn] = [*case.signals, *case.withdrawn]
+        for each in sorted(told, key=lambda each: each.at):
+            if isinstance(each, Withdrawn):
+                await self._withdraw(tx, alert_id, case, each)
+                continue
             found = await self._accept(tx, case, each, held.road.name.lower())
-            alert_id = alert_id if index or before is not None else found
+            alert_id = found if each is first else alert_id
         alert = await alerts.get(tx, alert_id, lock=True)
         await kept.pages(
             tx, alert_id, alert.cycle, self._worker_id, case.traceparent, [_row(each) for each in case.pages]
@@ -128,6 +133,15 @@ class Completer:
             return str(known["alert_id"])
         # The id is another call's: this one gets one of its own, the same at each try.
         return await self._accept(tx, case, each.renamed(_own_id(case, each)), road)
+
+    async def _withdraw(self, tx: Tx, alert_id: str, case: Case, each: Withdrawn) -> None:
+        alert, asked = await alerts.get(tx, alert_id, lock=True), each.asked
+        if each.note in await alerts.withdrawals(tx, self._cipher, alert_id, asked.principal_id, each.signal_id):
+            return
+        entries = withdraw(alert, asked.principal_id, each.signal_id, each.at, by_person=each.by_person)
+        await alerts.add(tx, self._cipher, alert, entries, alerts.Told(each.note))
+        with tx.as_of(each.at, Principal(asked.principal_id, service=asked.service or None)):
+            tx.audit(case.person_id, action=asked.action, seen_as=asked.seen_as, role=asked.role)
 
     def _entries(self, case: Case, alert: Alert) -> list[Entry]:
         """What happened meanwhile, in order, as far as the alert's state allows."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from haven_crisis.keeping.case import Case, Kept, dump, load, merge
 from haven_crisis.keeping.journal import Journal, JournalFull
 from haven_crisis.keeping.stream import Changed, Found, NotKept, Stream
-from haven_kit import logs
+from haven_kit import ids, logs
 from haven_kit.cipher import CannotOpen, Cipher
 
 AT_ONCE = 500
@@ -45,7 +45,14 @@ class Held:
     tried_at: float = 0.0
     """When it was last tried to write it into the record, by the monotonic clock."""
     seen_at: float = field(default_factory=time.monotonic)
+    told: str = ""
+    """The alert's id that its pages have told, and the journal has it under, where that is another one."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def in_journal_alone(self) -> bool:
+        """Whether no other replica can have it."""
+        return self.road is Kept.JOURNAL and self.revision == 0 and self.became is None
 
 
 class Keeper:
@@ -139,6 +146,9 @@ class Keeper:
         case = self._opened(found.alert_id, found.blob) if found is not None else None
         if found is None and held.revision == 0:
             return True  # It was never there, and may be written as a new one. Otherwise gone means: in the record.
+        if case is not None and case.case_id != held.case.case_id and held.in_journal_alone:
+            self._part(held)
+            return True
         if found is None or case is None or case.case_id != held.case.case_id or case.owner != self.replica:
             held.lost = True
             self._replace(held, Held(case, Kept.STREAM, found.revision) if found is not None and case else None)
@@ -146,6 +156,16 @@ class Keeper:
         merge(held.case, case)
         held.revision = found.revision
         return True
+
+    def _part(self, held: Held) -> None:
+        """Another replica has a case of the same alert, and this one holds calls that the journal alone has: it goes on
+        under an id of its own. In the record both are part of the person's alert."""
+        held.told = held.case.alert_id
+        held.case.alert_id = ids.new_id()
+        if self.cases.get(held.told) is held:
+            del self.cases[held.told]
+        self.cases[held.case.alert_id] = held
+        _log.warning("kept.parted", alert_id=held.case.alert_id, told=held.told)
 
     def _replace(self, lost: Held, by: Held | None) -> None:
         alert_id = lost.case.alert_id
@@ -177,14 +197,19 @@ class Keeper:
         try:
             if held.revision and not await self._stream.forget(held.revision) and await self._written_into(held):
                 return False
-            if self._journal is not None:
-                await self._journal.forget(alert_id)
+            await self._forget_in_journal(held)
         except (NotKept, OSError) as error:
             _log.warning("kept.not_forgotten", alert_id=alert_id, error=type(error).__name__)
             return True
         if self.cases.get(alert_id) is held:
             del self.cases[alert_id]
         return True
+
+    async def _forget_in_journal(self, held: Held) -> None:
+        others = {each.told for each in self.cases.values() if each is not held}
+        for key in {held.case.alert_id, held.told} - others:
+            if self._journal is not None:
+                await self._journal.forget(key)
 
     async def _written_into(self, held: Held) -> bool:
         """Whether the stream has another state of the case than this replica knew; it is taken up."""
@@ -251,7 +276,9 @@ class Keeper:
                 merge(known.case, case)
                 known.revision = found.revision
                 return
-        if known is not None:
+        if known is not None and known.in_journal_alone:
+            self._part(known)
+        elif known is not None:
             known.lost = True
         self.cases[found.alert_id] = Held(case, Kept.STREAM, found.revision)
 

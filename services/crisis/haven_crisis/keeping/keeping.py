@@ -16,6 +16,7 @@ from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.journeys import JOURNEYS
 from haven_crisis.keeping.backlog import NOT_ACTED, Backlog
+from haven_crisis.keeping.callers import Callers
 from haven_crisis.keeping.case import Acknowledged, Asked, Case, Kept, KeptSignal
 from haven_crisis.keeping.claims import Claims
 from haven_crisis.keeping.completing import Completer
@@ -88,6 +89,7 @@ class Keeping:
         self._completer = Completer(parts, database, limits, pager.worker_id)
         self._backlog = Backlog(self._keeper, self._completer, pager, parts.clock)
         self._claims = Claims(self._keeper, parts.clock)
+        self.callers = Callers(self._keeper, self._claims)
         self._stepping = asyncio.Lock()
         self._asking: asyncio.Task[bool] | None = None
         self._back_since: float | None = None

@@ -83,10 +83,14 @@ class MemoryPager:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def turn(self, held: Held) -> None:
-        """Do what is due for a case of this replica: pages, pages that a dead replica left, the next step."""
+        """Do what is due for a case of this replica: pages, pages that a dead replica left, the next step; every
+        channel at once where a call at another replica has told that life is in danger."""
         async with held.lock:
             case, now = held.case, self._parts.clock.now()
-            if not self._keeper.mine(held) or case.acknowledged or case.due_at() > now:
+            if not self._keeper.mine(held) or case.acknowledged:
+                return
+            pages = self.widen(case, now)
+            if not pages and case.due_at() > now:
                 return
             if case.untouched and not await self._keeper.claim(held):
                 return  # a replica that reaches the record has it there, or nobody can tell
@@ -94,7 +98,7 @@ class MemoryPager:
                 self._ended(case, each, Outcome(PageState.UNKNOWN, "lease ran out"), now)
             if case.deadline <= now:
                 self._escalate(case, now)
-            pages = self.claim(case, now)
+            pages += self.claim(case, now)
             try:
                 await self._keeper.keep(held)
             except Changed:

@@ -17,7 +17,7 @@ from haven_crisis.domain.escalation import turn_of
 from haven_crisis.domain.severity import Severity
 from haven_crisis.store import kept
 from haven_kit import etags, ids
-from haven_kit.cipher import Cipher
+from haven_kit.cipher import CannotOpen, Cipher
 from haven_kit.database import Tx
 from haven_kit.errors import NotFound
 
@@ -221,6 +221,28 @@ def _shown(cipher: Cipher, row: asyncpg.Record) -> pb.TimelineEntry:
     shown.facts.update(orjson.loads(row["facts"]))
     shown.hash = row["hash"]
     return shown
+
+
+async def withdrawals(tx: Tx, cipher: Cipher, alert_id: str, by: str, signal_id: str) -> list[str | None]:
+    """What somebody wrote when they said that a signal was a mistake, each time; None for what cannot be read."""
+    rows = await tx.fetch(
+        """SELECT entry_id::text, sealed FROM timeline
+        WHERE alert_id = $1 AND kind = 3 AND actor = $2 AND facts->>'signal_id' = $3""",
+        alert_id,
+        by,
+        signal_id,
+    )
+    return [_note(cipher, row) for row in rows]
+
+
+def _note(cipher: Cipher, row: asyncpg.Record) -> str | None:
+    """What was written with an entry; None where it cannot be read."""
+    if row["sealed"] is None:
+        return ""
+    try:
+        return cipher.open(pb.TimelineEntry, row["sealed"], context=f"timeline/{row['entry_id']}").note
+    except CannotOpen:
+        return None
 
 
 async def closed_by(tx: Tx, alert_id: str) -> str:

@@ -97,11 +97,13 @@ class LinkPages:
         return await self._stands(page_id)
 
     async def _stands(self, page_id: str) -> Seen:
+        kept = self._kept(page_id)
         try:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 page = await deliveries.page(tx, page_id)
                 if page is None:
-                    return self._kept(page_id) or Seen(State.NOT_YET)
+                    # What was kept may have become part of the record since it was looked for there.
+                    return self._kept(page_id) or kept or Seen(State.NOT_YET)
                 about = [await alerts.get(tx, each) for each in await pages.about(tx, page_id, page.alert_id)]
         except (Unavailable, Overloaded):
             return self._kept(page_id) or self._earlier(page_id) or Seen(State.AWAY)
