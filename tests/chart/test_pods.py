@@ -285,6 +285,14 @@ def test_the_keys_of_an_evaluation_are_keys(tmp_path: Any) -> None:
     ) == len(project.SERVICES)
 
 
+def test_an_evaluation_has_keys_and_logins_for_what_is_enabled_later() -> None:
+    release = render("ci/evaluation-values.yaml", {"services": {"billing": {"enabled": False}}})
+    secrets = release.of("Secret")
+    assert "billing" not in release.workloads()
+    assert {"haven-billing", "haven-billing-tls"} <= set(secrets)
+    assert "CREATE DATABASE haven_billing" in secrets["haven-postgresql"]["stringData"]["create.sql"]
+
+
 def test_the_certificates_of_an_evaluation_name_the_services() -> None:
     from cryptography import x509
 
