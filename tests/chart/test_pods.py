@@ -138,7 +138,14 @@ def test_every_process_starts_with_what_it_is_told(path: str, tmp_path: Path, mo
             assert chart.settings_of(name)(service=name).http_port == 9464
 
 
-OF_PODS = ("nodeSelector", "tolerations", "affinity", "imagePullSecrets", "securityContext", "automountServiceAccountToken")
+OF_PODS = (
+    "nodeSelector",
+    "tolerations",
+    "affinity",
+    "imagePullSecrets",
+    "securityContext",
+    "automountServiceAccountToken",
+)
 
 
 def test_migrations_and_the_drill_run_where_and_as_the_service_does() -> None:
@@ -204,7 +211,9 @@ def test_numbers_reach_the_process_as_they_were_written(tmp_path: Path, monkeypa
     """Helm reads every number as a floating one: whole ones of a million and more must not become 1e+06."""
     (tmp_path / "database-url").write_text("postgresql://a:b@c/d")
     (tmp_path / "nats-password").write_text("a")
-    workload = render(FULL, {"services": {"crisis": {"settings": {**NUMBERS, "smtp_user": None}}}}).workloads()["crisis"]
+    workload = render(FULL, {"services": {"crisis": {"settings": {**NUMBERS, "smtp_user": None}}}}).workloads()[
+        "crisis"
+    ]
     for each in workload["spec"]["template"]["spec"]["containers"][0]["env"]:
         monkeypatch.setenv(each["name"], each["value"].replace("/etc/haven/secrets", str(tmp_path)))
     settings = chart.settings_of("crisis")(service="crisis")

@@ -122,6 +122,14 @@ dns:///{{ include "haven.fullname" .root }}-{{ .name }}.{{ .root.Release.Namespa
 {{- .service.secrets.existingSecret | default (printf "%s-%s" (include "haven.fullname" .root) .name) -}}
 {{- end -}}
 
+{{/* The entry of the store that a service's Secret is filled from. Takes root, name and service. */}}
+{{- define "haven.remoteKey" -}}
+{{- $own := dig "secrets" "external" "remoteKey" "" (index .root.Values.services .name | default dict) -}}
+{{- with .service.secrets.external.remoteKey -}}
+{{- $own | default (printf "%s/%s" . $.name) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The name of the Secret with the token that the drill is played with. */}}
 {{- define "haven.testToken" -}}
 {{- .Values.tests.tokenSecret | default (printf "%s-test-token" (include "haven.fullname" .)) -}}
