@@ -269,7 +269,9 @@ def test_without_crisis_there_is_no_drill() -> None:
 def test_dns_is_where_the_cluster_has_it() -> None:
     release = render(FULL, {"networkPolicy": {"egress": {"dnsPorts": [53, 5353], "dns": []}}})
     for name, policy in release.of("NetworkPolicy").items():
-        opened = [(each["port"], each["protocol"]) for rule in policy["spec"].get("egress", ()) for each in rule["ports"]]
+        opened = [
+            (each["port"], each["protocol"]) for rule in policy["spec"].get("egress", ()) for each in rule["ports"]
+        ]
         wanted = {(5353, "UDP"), (5353, "TCP"), (53, "UDP"), (53, "TCP")}
         assert "egress" not in policy["spec"] or wanted <= set(opened), name
 

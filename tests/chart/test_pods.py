@@ -138,7 +138,14 @@ def test_every_process_starts_with_what_it_is_told(path: str, tmp_path: Path, mo
             assert chart.settings_of(name)(service=name).http_port == 9464
 
 
-OF_PODS = ("nodeSelector", "tolerations", "affinity", "imagePullSecrets", "securityContext", "automountServiceAccountToken")
+OF_PODS = (
+    "nodeSelector",
+    "tolerations",
+    "affinity",
+    "imagePullSecrets",
+    "securityContext",
+    "automountServiceAccountToken",
+)
 
 
 def test_migrations_and_the_drill_run_where_and_as_the_service_does() -> None:
@@ -204,7 +211,9 @@ def test_numbers_reach_the_process_as_they_were_written(tmp_path: Path, monkeypa
     """Helm reads every number as a floating one: whole ones of a million and more must not become 1e+06."""
     (tmp_path / "database-url").write_text("postgresql://a:b@c/d")
     (tmp_path / "nats-password").write_text("a")
-    workload = render(FULL, {"services": {"crisis": {"settings": {**NUMBERS, "smtp_user": None}}}}).workloads()["crisis"]
+    workload = render(FULL, {"services": {"crisis": {"settings": {**NUMBERS, "smtp_user": None}}}}).workloads()[
+        "crisis"
+    ]
     for each in workload["spec"]["template"]["spec"]["containers"][0]["env"]:
         monkeypatch.setenv(each["name"], each["value"].replace("/etc/haven/secrets", str(tmp_path)))
     settings = chart.settings_of("crisis")(service="crisis")
@@ -283,6 +292,14 @@ def test_the_keys_of_an_evaluation_are_keys(tmp_path: Any) -> None:
     assert len(
         {each["stringData"]["keyset.json"] for key, each in secrets.items() if "keyset.json" in each["stringData"]}
     ) == len(project.SERVICES)
+
+
+def test_an_evaluation_has_keys_and_logins_for_what_is_enabled_later() -> None:
+    release = render("ci/evaluation-values.yaml", {"services": {"billing": {"enabled": False}}})
+    secrets = release.of("Secret")
+    assert "billing" not in release.workloads()
+    assert {"haven-billing", "haven-billing-tls"} <= set(secrets)
+    assert "CREATE DATABASE haven_billing" in secrets["haven-postgresql"]["stringData"]["create.sql"]
 
 
 def test_the_certificates_of_an_evaluation_name_the_services() -> None:

@@ -52,6 +52,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "Set migrations.mode to init",
     ),
     (
+        {"services": {"crisis": {"settings": {"smtp_user": "a"}, "secrets": {"files": {"smtp_user": "smtp-user"}}}}},
+        f"{CRISIS}.settings.smtp_user: is in secrets.files as well",
+    ),
+    (
         {"services": {"crisis": {"secrets": {"files": {"keyset_kek_file": ""}}}}},
         "production does not run with keys in clear text",
     ),
@@ -84,6 +88,38 @@ def test_an_unsafe_value_is_refused_with_its_sentence(unsafe: dict[str, Any], se
 def test_an_evaluation_cannot_run_migrations_before_its_database_is_there() -> None:
     with pytest.raises(Refused, match=r"migrations\.mode: set it to init"):
         render("ci/evaluation-values.yaml", {"migrations": {"mode": "hook"}})
+
+
+EXTERNAL = "ci/external-secrets-values.yaml"
+
+
+@pytest.mark.parametrize(
+    ("external", "sentence"),
+    [
+        ({"serviceDefaults": {"secrets": {"external": {"storeRef": {"name": ""}}}}}, "storeRef.name: name the store"),
+        ({"serviceDefaults": {"secrets": {"external": {"remoteKey": ""}}}}, "remoteKey: name the entry of the store"),
+        (
+            {"services": {"billing": {"secrets": {"external": {"remoteKey": "haven/crisis"}}}}},
+            "has the same entry, haven/crisis, and so the same database",
+        ),
+    ],
+)
+def test_secrets_of_a_store_are_named_and_each_service_has_its_own(external: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        render(EXTERNAL, external)
+    assert sentence in str(refused.value)
+
+
+def test_each_service_has_its_own_entry_of_the_store() -> None:
+    release = render(EXTERNAL, {"services": {"billing": {"secrets": {"external": {"remoteKey": "elsewhere"}}}}})
+    keys = {
+        name: {each["remoteRef"]["key"] for each in secret["spec"]["data"]}
+        for name, secret in release.of("ExternalSecret").items()
+    }
+    assert keys == {
+        "haven-billing": {"elsewhere"},
+        **{f"haven-{name}": {f"haven/{name}"} for name in ("crisis", "intake", "scheduling", "sessions")},
+    }
 
 
 def test_a_budget_in_percent_of_which_one_stays_is_taken() -> None:

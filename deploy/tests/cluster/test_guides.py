@@ -98,4 +98,4 @@ def test_what_upgrade_says(engineer: Engineer) -> None:
     lines = commands(OPERATE / "upgrade.md")
     for line in lines:
         engineer.follow(line)
-    assert {line.split()[1] for line in lines} == {"upgrade", "rollback"}
+    assert {line.split()[1] for line in lines} == {"upgrade", "rollback", "patch", "delete", "rollout"}

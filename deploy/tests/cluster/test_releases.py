@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from commands import CommandFailed, Commands, until
+from commands import CommandFailed, Commands, merged, until
+from install_page import OPERATE, commands
 from watching import watched
 from world import CRISIS, KEYS, REST, certificates, namespace, secret
 
@@ -100,6 +102,65 @@ def test_an_upgrade_keeps_what_the_scaler_has_set(haven: Commands) -> None:
     _until_level(haven, CRISIS, "crisis", "", 3)
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"services": {"crisis": {"persistence": {"size": "2Gi"}}}},
+            r"services\.crisis\.persistence: its volumes are of 1Gi",
+        ),
+        (
+            {"services": {"crisis": {"persistence": {"storageClass": "fast"}}}},
+            r"services\.crisis\.persistence: its volumes",
+        ),
+        ({"nameOverride": "care"}, "nameOverride, fullnameOverride: this release runs crisis as haven-crisis"),
+        ({"nameOverride": "care", "fullnameOverride": "haven"}, "nameOverride, fullnameOverride: this release runs"),
+    ],
+)
+def test_what_kubernetes_does_not_change_is_refused_before_anything_is_migrated(
+    haven: Commands, values: dict[str, Any], sentence: str
+) -> None:
+    with watched(haven, "jobs", CRISIS) as jobs, pytest.raises(CommandFailed, match=sentence):
+        haven.install("upgrade", CRISIS, CRISIS_ONLY, **values)
+    assert jobs.came() == []
+    haven.install("upgrade", CRISIS, CRISIS_ONLY, services={"crisis": {"persistence": {"size": "1024Mi"}}})
+
+
+def test_a_volume_grows_as_the_page_says(haven: Commands) -> None:
+    *before_that, waiting = (
+        shlex.split(line) for line in commands(OPERATE / "upgrade.md") if line.startswith("kubectl ")
+    )
+    grown = {"services": {"crisis": {"persistence": {"size": "2Gi"}}}}
+    before = {each["metadata"]["name"]: each["metadata"]["uid"] for each in haven.of("pvc", CRISIS)}
+    with watched(haven, "pods", CRISIS, IS_CRISIS) as seen:
+        for words in before_that:
+            haven.kubectl(*words[1:])
+        haven.install("upgrade", CRISIS, CRISIS_ONLY, **grown)
+        haven.kubectl(*waiting[1:])
+    assert seen.gone() == []
+    assert {_owner(each) for each in haven.ready(CRISIS, "crisis")} == {"StatefulSet"}
+    with watched(haven, "pods", CRISIS, IS_CRISIS) as seen:
+        haven.install("upgrade", CRISIS, CRISIS_ONLY, **merged(grown, _changed("debug")))
+        _until_level(haven, CRISIS, "crisis", "debug", 3)
+    assert seen.fewest_ready() == 2, "one by one again"
+    volumes = haven.of("pvc", CRISIS)
+    assert {each["metadata"]["name"]: each["metadata"]["uid"] for each in volumes} == before
+    (workload,) = haven.of("statefulsets", CRISIS)
+    of_the_page = [each for each in volumes if each["metadata"]["name"] in {words[3] for words in before_that}]
+    assert len(of_the_page) == 3
+    for each in [*of_the_page, *workload["spec"]["volumeClaimTemplates"]]:
+        assert each["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    haven.kubectl("delete", "statefulset", "haven-crisis", "--namespace", CRISIS, "--cascade=orphan")
+    haven.install("upgrade", CRISIS, CRISIS_ONLY, **_changed("debug"))
+    haven.kubectl(*waiting[1:])
+    haven.install("upgrade", CRISIS, CRISIS_ONLY)
+    _until_level(haven, CRISIS, "crisis", "", 3)
+
+
+def _owner(pod: Mapping[str, Any]) -> str:
+    return "".join(each["kind"] for each in pod["metadata"].get("ownerReferences", ()))
+
+
 def test_switching_the_scaler_off_and_on_takes_nobody_away(haven: Commands) -> None:
     with watched(haven, "pods", CRISIS, IS_CRISIS) as seen:
         haven.install("upgrade", CRISIS, CRISIS_ONLY, services={"crisis": {"autoscaling": {"enabled": False}}})
@@ -155,9 +216,12 @@ def test_an_evaluation_keeps_its_keys_at_an_upgrade_and_goes_as_a_whole(trial: C
         return {each["metadata"]["name"]: each["data"] for each in found}
 
     services = ("gateway", "intake", "scheduling", "sessions", "crisis", "billing", "postgresql", "nats")
-    trial.install("install", "trial", MINIMAL)
+    trial.install("install", "trial", MINIMAL, services={"billing": {"enabled": False}})
     for each in services:
-        trial.until_ready("trial", each, 1)
+        trial.until_ready("trial", each, 0 if each == "billing" else 1)
+    trial.install("upgrade", "trial", MINIMAL)
+    trial.until_ready("trial", "billing", 1)
+    trial.until_ready("trial", "gateway", 1)
     made = secrets()
     pods = {each["metadata"]["uid"] for each in trial.of("pods", "trial")}
     trial.install("upgrade", "trial", MINIMAL)

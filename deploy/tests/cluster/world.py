@@ -66,6 +66,7 @@ def _storage() -> Iterator[dict[str, Any]]:
         "metadata": {"name": "zonal", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
         "provisioner": "kubernetes.io/no-provisioner",
         "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
     }
     for zone in ZONES:
         for number in range(VOLUMES):

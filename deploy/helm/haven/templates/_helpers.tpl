@@ -64,6 +64,17 @@ app.kubernetes.io/component: {{ .component }}
 {{- toJson $found -}}
 {{- end -}}
 
+{{/* An amount of bytes as a number: the API server writes 1Gi for 1024Mi. */}}
+{{- define "haven.quantity" -}}
+{{- $unit := regexFind "[A-Za-z]+$" (toString .) -}}
+{{- $binary := dict "Ki" 1 "Mi" 2 "Gi" 3 "Ti" 4 "Pi" 5 -}}
+{{- $decimal := dict "k" 1 "M" 2 "G" 3 "T" 4 "P" 5 -}}
+{{- $number := toString . | trimSuffix $unit | float64 -}}
+{{- range until (get $binary $unit | default 0 | int) -}}{{- $number = mulf $number 1024 -}}{{- end -}}
+{{- range until (get $decimal $unit | default 0 | int) -}}{{- $number = mulf $number 1000 -}}{{- end -}}
+{{- $number -}}
+{{- end -}}
+
 {{/* The name of the priority class of a service: of the whole cluster, so it names the namespace. Takes root and name. */}}
 {{- define "haven.priorityClass" -}}
 {{ .root.Release.Namespace }}-{{ include "haven.fullname" .root }}-{{ .name }}
@@ -109,6 +120,14 @@ dns:///{{ include "haven.fullname" .root }}-{{ .name }}.{{ .root.Release.Namespa
 {{/* The name of the Secret of a service. Takes root, name and service. */}}
 {{- define "haven.secretName" -}}
 {{- .service.secrets.existingSecret | default (printf "%s-%s" (include "haven.fullname" .root) .name) -}}
+{{- end -}}
+
+{{/* The entry of the store that a service's Secret is filled from. Takes root, name and service. */}}
+{{- define "haven.remoteKey" -}}
+{{- $own := dig "secrets" "external" "remoteKey" "" (index .root.Values.services .name | default dict) -}}
+{{- with .service.secrets.external.remoteKey -}}
+{{- $own | default (printf "%s/%s" . $.name) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The name of the Secret with the token that the drill is played with. */}}
