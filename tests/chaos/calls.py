@@ -167,7 +167,7 @@ class Calls:
         return sum(len(each) - 1 for each in self.pages(calls).values())
 
     async def told_twice(self, calls: list[Call]) -> str:
-        """What the record says of each page of a call that more than one page was received for; empty where none was."""
+        """What the record says of each page of a call that more than one page was received for; empty if none was."""
         found = [alert_id for alert_id, pages in self.pages(calls).items() if len(pages) > 1]
         async with connected(self.platform, "crisis") as connection:
             rows = await connection.fetch("SELECT * FROM page WHERE alert_id::text = ANY($1) ORDER BY page_id", found)
