@@ -64,16 +64,26 @@ export function Ahead({ title, question, ask, missing, summary, children }) {
 }
 
 /** What a rotation leaves open, a draft or as it is `saved`: each sentence as the service says it. */
-export function Coverage({ problems, overlaps, checkedUntil, saved = false }) {
+export function Coverage({ problems, refused = [], overlaps, checkedUntil, saved = false }) {
+  const old = problems.filter((each) => !refused.includes(each));
   return html`
     ${
-      problems.length > 0
-        ? html`
-            <${Open} problems=${problems} saved=${saved} />
-          `
-        : html`
-            <p>Somebody is on call at every moment until ${moment(checkedUntil)}.</p>
-          `
+      problems.length + refused.length === 0 &&
+      html`
+        <p>Somebody is on call at every moment until ${moment(checkedUntil)}.</p>
+      `
+    }
+    ${
+      refused.length > 0 &&
+      html`
+        <${Open} title="This would be refused:" problems=${refused} />
+      `
+    }
+    ${
+      old.length > 0 &&
+      html`
+        <${Open} title=${saved ? "This has to be mended:" : "This was so before, and stays:"} problems=${old} />
+      `
     }
     ${
       overlaps.length > 0 &&
@@ -93,10 +103,10 @@ export function Coverage({ problems, overlaps, checkedUntil, saved = false }) {
   `;
 }
 
-function Open({ problems, saved }) {
+function Open({ title, problems }) {
   return html`
     <div class="cautions">
-      <p><strong>${saved ? "This has to be mended:" : "This would be refused:"}</strong></p>
+      <p><strong>${title}</strong></p>
       <ul>
         ${problems.map(
           (each) => html`
@@ -109,8 +119,10 @@ function Open({ problems, saved }) {
 }
 
 /** The same for screen readers, in a few words. */
-export const inShort = ({ problems }) =>
-  problems.length ? `It would be refused: ${problems[0]}` : "Somebody is on call at every moment.";
+export const inShort = ({ problems, refused = [] }) => {
+  if (refused.length) return `It would be refused: ${refused[0]}`;
+  return problems.length ? `As before: ${problems[0]}` : "Somebody is on call at every moment.";
+};
 
 /** A button, `beside` others, that opens something beneath it, `children(close)`. Closing it brings the focus back. */
 export function Opens({ label, about = "", tone = "", beside, children }) {

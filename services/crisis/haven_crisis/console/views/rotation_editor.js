@@ -68,8 +68,8 @@ async function save(form) {
   } catch (problem) {
     problem.violations = (problem.violations ?? []).map((each) => ({ ...each, field: formField(each.field) }));
     if (problem.rule === "rotation_gap") {
-      const { problems } = await checkCoverage(rotation);
-      problem.violations = problems.map((message) => ({ field: "", rule: "refused", message }));
+      const { refused } = await checkCoverage(rotation);
+      problem.violations = refused.map((message) => ({ field: "", rule: "refused", message }));
     }
     throw problem;
   }
