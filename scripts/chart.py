@@ -54,9 +54,9 @@ SAID: dict[str, dict[str, Any]] = {
     "podSecurity": {
         "type": "object",
         "additionalProperties": False,
-        "properties": dict.fromkeys(
-            ("runAsUser", "runAsGroup", "fsGroup"), {"type": ["integer", "null"], "minimum": 1}
-        ),
+        "properties": {
+            each: {"type": ["integer", "null"], "minimum": 1} for each in ("runAsUser", "runAsGroup", "fsGroup")
+        },
     },
     "image.pullPolicy": {"type": "string", "enum": ["Always", "IfNotPresent", "Never"]},
     "auth.issuerUrl": {"type": "string", "pattern": "^$|^https?://"},

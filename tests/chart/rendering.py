@@ -35,7 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                     "host": "crisis.example.org",
                     "tlsSecret": "crisis-tls",
                     "trustedProxies": ["10.244.0.0/16"],
-                },  # fmt: skip
+                },
                 "settings": {"crisis_last_resort_email": "supervisor@example.org"},
             }
         },
