@@ -51,6 +51,13 @@ SAID: dict[str, dict[str, Any]] = {
     "global": FREE,
     "commonLabels": {"type": "object", "additionalProperties": {"type": "string"}},
     "commonAnnotations": {"type": "object", "additionalProperties": {"type": "string"}},
+    "podSecurity": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            each: {"type": ["integer", "null"], "minimum": 1} for each in ("runAsUser", "runAsGroup", "fsGroup")
+        },
+    },
     "image.pullPolicy": {"type": "string", "enum": ["Always", "IfNotPresent", "Never"]},
     "auth.issuerUrl": {"type": "string", "pattern": "^$|^https?://"},
     "auth.jwksUrl": {"type": "string", "pattern": "^$|^https?://"},

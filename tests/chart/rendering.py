@@ -21,13 +21,21 @@ PRESETS: dict[str, dict[str, Any]] = {
     "presets/minimal.yaml": {"auth": {"issuerUrl": "https://id.example.org"}},
     "presets/production.yaml": {
         "auth": {"issuerUrl": "https://id.example.org"},
-        "services": {"gateway": {"ingress": {"host": "api.example.org", "trustedProxies": ["10.244.0.0/16"]}}},
+        "services": {
+            "gateway": {
+                "ingress": {"host": "api.example.org", "tlsSecret": "api-tls", "trustedProxies": ["10.244.0.0/16"]}
+            }
+        },
     },
     "presets/crisis-only.yaml": {
         "auth": {"issuerUrl": "https://id.example.org"},
         "services": {
             "crisis": {
-                "ingress": {"host": "crisis.example.org", "trustedProxies": ["10.244.0.0/16"]},
+                "ingress": {
+                    "host": "crisis.example.org",
+                    "tlsSecret": "crisis-tls",
+                    "trustedProxies": ["10.244.0.0/16"],
+                },
                 "settings": {"crisis_last_resort_email": "supervisor@example.org"},
             }
         },

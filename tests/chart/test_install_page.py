@@ -15,6 +15,7 @@ from rendering import HELM, ROOT
 KUBECTL = HELM.with_name("kubectl")
 ON_A_CLUSTER = (
     re.compile(r"kubectl --namespace \S+ (get pods.*|port-forward service/haven-\w+-http \d+:\d+)"),
+    re.compile(r"kubectl get (nodes --label-columns topology.kubernetes.io/zone|storageclass)"),
     re.compile(r"kubectl (label|delete) namespace .*"),
     re.compile(r"kubectl delete secret haven-test-token --namespace haven-crisis --ignore-not-found"),
     re.compile(r"helm (test haven --namespace haven-crisis --logs|uninstall haven --namespace \S+)"),

@@ -192,6 +192,17 @@ def test_the_drill_can_be_pinned() -> None:
     assert image() == "ghcr.io/haven/cli:0.1.0"
 
 
+def test_ids_of_pods_are_the_clusters_to_choose_where_it_does() -> None:
+    """OpenShift gives each namespace its own range, and refuses pods that ask for others."""
+    ids = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
+    for name, pod in render(FULL, {"podSecurity": ids}).pods():
+        assert not set(ids) & set(pod["spec"]["securityContext"]), name
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    for name, pod in render(FULL, {"podSecurity": {"runAsUser": 1_000_650_000}}).pods():
+        assert pod["spec"]["securityContext"]["runAsUser"] == 1_000_650_000, name
+        assert pod["spec"]["securityContext"]["fsGroup"] == 65532
+
+
 NUMBERS = {
     "database_pool_size": 200,
     "crisis_journal_bytes": 134_217_728,

@@ -73,6 +73,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"services": {"gateway": {"ingress": {"host": ""}}}}, "services.gateway.ingress.host: required"),
     ({"services": {"gateway": {"ingress": {"trustedProxies": []}}}}, "services.gateway.ingress.trustedProxies: name"),
     ({"services": {"crisis": {"ingress": {"trustedProxies": []}}}}, "share one rate limit, calls for help as well"),
+    ({"services": {"gateway": {"ingress": {"tlsSecret": ""}}}}, "services.gateway.ingress.tlsSecret: name the Secret"),
+    ({"services": {"crisis": {"ingress": {"tlsSecret": ""}}}}, "or say with ingress.tlsTerminatedElsewhere"),
     ({"services": {"crisis": {"settings": {"trusted_proxies": ["*"]}}}}, "the chart sets it from its own values"),
     ({"services": {"billing": {"ingress": {"enabled": True, "host": "a"}}}}, "this service has no public address"),
 ]
@@ -120,6 +122,12 @@ def test_each_service_has_its_own_entry_of_the_store() -> None:
         "haven-billing": {"elsewhere"},
         **{f"haven-{name}": {f"haven/{name}"} for name in ("crisis", "intake", "scheduling", "sessions")},
     }
+
+
+def test_tls_may_end_before_the_cluster_where_that_is_said() -> None:
+    ingress = {"tlsSecret": "", "tlsTerminatedElsewhere": True}
+    release = render(FULL, {"services": {"crisis": {"ingress": ingress}}})
+    assert "tls" not in release.of("Ingress")["haven-crisis"]["spec"]
 
 
 def test_a_budget_in_percent_of_which_one_stays_is_taken() -> None:

@@ -155,9 +155,11 @@ capabilities:
 {{/* What every pod is. */}}
 {{- define "haven.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
+{{- range $id, $number := .Values.podSecurity }}
+{{- if $number }}
+{{ $id }}: {{ int64 $number }}
+{{- end }}
+{{- end }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
