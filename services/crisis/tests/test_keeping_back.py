@@ -220,3 +220,17 @@ async def test_a_call_in_the_journal_is_not_given_up_for_another_case_of_its_ale
     (alert,) = await trouble.fetch("SELECT alert_id::text, signals FROM alert WHERE person_id = $1", person_id)
     assert tuple(alert) == (before.alert_id, 2)
     await world.replays(before.alert_id)
+
+
+async def test_a_tap_where_nobody_has_heard_of_the_case_yet_takes_it(trouble: Trouble, person_id: str) -> None:
+    """The replica looks at the stream once a second, and asks again before it says that it knows nothing."""
+    await trouble.on_call_is_known()
+    other = await trouble.replica()
+    async with trouble.away(), trouble.keeping_of(other)._stepping:
+        answer = await trouble.signal(person_id)
+        (page,) = await trouble.world.paged("first", answer.alert_id)
+        assert answer.alert_id not in trouble.keeping_of(other)._keeper.cases
+        assert await tap(trouble, page, other) == "yours"
+    alert = await trouble.whole(person_id)
+    assert (alert["state"], alert["responder_id"]) == (3, "first")
+    await other.stop()

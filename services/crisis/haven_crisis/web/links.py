@@ -101,12 +101,13 @@ class LinkPages:
         try:
             async with self._web.parts.database.transaction(_PRINCIPAL) as tx:
                 page = await deliveries.page(tx, page_id)
-                if page is None:
-                    # What was kept may have become part of the record since it was looked for there.
-                    return self._kept(page_id) or kept or Seen(State.NOT_YET)
-                about = [await alerts.get(tx, each) for each in await pages.about(tx, page_id, page.alert_id)]
+                related = await pages.about(tx, page_id, page.alert_id) if page is not None else []
+                about = [await alerts.get(tx, each) for each in related]
         except (Unavailable, Overloaded):
-            return self._kept(page_id) or self._earlier(page_id) or Seen(State.AWAY)
+            return await self._heard(page_id) or self._earlier(page_id) or Seen(State.AWAY)
+        if page is None:
+            # What was kept may have become part of the record since it was looked for there.
+            return await self._heard(page_id) or kept or Seen(State.NOT_YET)
         states = {_state(each, page.responder_id) for each in about}
         return Seen(next(each for each in State if each in states), page, about[0].drill, len(about))
 
@@ -114,6 +115,12 @@ class LinkPages:
         """How things stand with a page that was sent while the record was away."""
         found = self._web.desk.roads.keeping.on_page(page_id)
         return _seen(page_id, found) if found is not None else None
+
+    async def _heard(self, page_id: str) -> Seen | None:
+        """The same, as far as other replicas have told by now."""
+        if self._kept(page_id) is None:
+            await self._web.desk.roads.keeping.callers.hear()
+        return self._kept(page_id)
 
     def _earlier(self, page_id: str) -> Seen | None:
         """How things stand with a page that was sent before the record went away."""
