@@ -292,6 +292,8 @@ def _standard(**given):
     ("given", "named"),
     [
         ({"targets": {}}, "HAVEN_TARGET_CRISIS"),
+        ({"trusted_proxies": ["10.1.0.0/8"]}, "trusted_proxies"),
+        ({"trusted_proxies": ["*"]}, "trusted_proxies"),
         ({"cors_origins": ["*"]}, "cors_origins"),
         ({"cors_origins": ["https://a.example.org/"]}, "cors_origins"),
         ({"public_certificate": "/x.pem"}, "public_certificate"),

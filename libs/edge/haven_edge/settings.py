@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +26,9 @@ class EdgeSettings(Settings):
     public_tls: bool = Field(
         default=False, description="Clients reach this process by HTTPS, here or at a proxy: send HSTS."
     )
-    trusted_proxies: list[str] = Field(default=[], description="Addresses whose X-Forwarded-For is believed.")
+    trusted_proxies: list[str] = Field(
+        default=[], description="Addresses, or networks as 10.0.0.0/8, whose X-Forwarded-For is believed."
+    )
     cors_origins: list[str] = Field(default=[], description="Origins of frontends, exactly: https://app.example.org")
 
     body_bytes: int = Field(default=_MIB, ge=1024, description="The largest request body.")
@@ -61,6 +64,16 @@ class EdgeSettings(Settings):
     )
     heartbeat_seconds: float = Field(default=15, gt=0, description="How often a quiet stream says that it lives.")
     drain_notice_seconds: float = Field(default=0, ge=0, description="From readiness off to the end of accepting.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, proxies: list[str]) -> list[str]:
+        for each in proxies:
+            try:
+                ip_network(each)
+            except ValueError as error:  # the server would believe nobody by it, and say nothing
+                raise ValueError(f"{each} is no address and no network: {error}") from None
+        return proxies
 
     @field_validator("cors_origins")
     @classmethod
