@@ -312,7 +312,7 @@ async def test_a_page_that_finds_no_place_with_its_provider_in_time_goes_to_the_
     await phones.seat({"first": [duty(phones), sms("first")], "second": [sms("second")]})
     full = asyncio.Semaphore(0)
     check: Any = phones.world.crisis.process.service.checks[READINESS]
-    monkeypatch.setitem(check.__self__.keeping._pager._rooms, "pager_duty", full)
+    monkeypatch.setitem(check.__self__.keeping._backlog._pager._rooms, "pager_duty", full)
     alert_id = (await phones.signal(person_id)).alert_id
     await phones.reached(alert_id, ("pager_duty", "SENDING", ""))
     phones.world.clock.advance(timedelta(seconds=4))
