@@ -25,6 +25,7 @@ class Warm:
         self._platform = platform
         # Handles, not numbers: a number is soon another process's where many come and go.
         self._handles: dict[int, int] = {}
+        self._asking = asyncio.Lock()
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2))
         self._mother = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("warm.py"))],
@@ -47,10 +48,13 @@ class Warm:
             "log": str(self._platform.log("crisis", replica=replica)),
             "dies_before_ack": dies_before_ack,
         }
-        self._mother.stdin.write(json.dumps(wanted) + "\n")
-        self._mother.stdin.flush()
+        # One after the other: a thread that reads two answers at once leaves the other to wait for ever.
+        async with self._asking:
+            self._mother.stdin.write(json.dumps(wanted) + "\n")
+            self._mother.stdin.flush()
+            number = int(await asyncio.to_thread(self._mother.stdout.readline))
         self._let_go(replica)
-        self._handles[replica] = os.pidfd_open(int(await asyncio.to_thread(self._mother.stdout.readline)))
+        self._handles[replica] = os.pidfd_open(number)
         url = f"{self._platform.http_url('crisis', replica=replica)}/readyz"
 
         async def ready() -> bool:

@@ -30,6 +30,7 @@ from haven_kit.testing import eventually
 
 REPLICAS = 2
 KILLS = int(os.environ.get("CHAOS_KILLS", "200"))
+STANDS_STILL_S = 720
 SIGNALS_A_KILL = 2.5
 PAGED_WITHIN_S = 10.0
 IN_FLIGHT_S = 0.03
@@ -160,15 +161,17 @@ async def test_replicas_are_killed_at_random_moments(platform: Platform, calls: 
     began = time.monotonic()
     making: list[asyncio.Task[object]] = []
     try:
-        await asyncio.gather(*(warm.start(each) for each in range(REPLICAS)))
-        for kill in range(KILLS):
-            due = int((kill + 1) * SIGNALS_A_KILL) - len(making)
-            making += [asyncio.create_task(calls.call()) for _ in range(due)]
-            await asyncio.sleep(rng.random() * IN_FLIGHT_S)
-            victim = rng.randrange(REPLICAS)
-            warm.kill(victim)
-            await warm.start(victim)
-        await asyncio.gather(*making)
+        # Ended here, it says where it stood; pytest's own limit would end the whole process.
+        async with asyncio.timeout(STANDS_STILL_S):
+            await asyncio.gather(*(warm.start(each) for each in range(REPLICAS)))
+            for kill in range(KILLS):
+                due = int((kill + 1) * SIGNALS_A_KILL) - len(making)
+                making += [asyncio.create_task(calls.call()) for _ in range(due)]
+                await asyncio.sleep(rng.random() * IN_FLIGHT_S)
+                victim = rng.randrange(REPLICAS)
+                warm.kill(victim)
+                await warm.start(victim)
+            await asyncio.gather(*making)
         made = calls.made[-len(making) :]
         took = await calls.paged(made, timeout=30)
         await calls.whole(made, timeout=60)
