@@ -23,6 +23,8 @@ from probes import until
 CREATE_S = 120
 RESTARTS_S = (1, 2, 4, 8)
 """How long a failed init container waits before it is run again."""
+READY_TRIES = 60
+"""How often a pod is asked whether it is ready: a rollout gives it ten minutes."""
 
 
 class ClusterFailed(Exception):
@@ -155,8 +157,10 @@ class Cluster:
         ports = {each["name"]: each["containerPort"] for each in container.get("ports", [])}
         name = pod.containers[-1]
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            # A pod that is not ready is waited for, by its rollout; the other two end it.
+            tries = READY_TRIES if kind == "readinessProbe" else None
             if kind in container and not await until(
-                pod.address, container[kind], ports, lambda: self._engine.running(name)
+                pod.address, container[kind], ports, lambda: self._engine.running(name), tries
             ):
                 log = await self._engine.logs(name)
                 raise ClusterFailed(f"{pod.name}: {kind} did not hold\n{log[-4000:]}")

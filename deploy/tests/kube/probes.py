@@ -48,10 +48,14 @@ async def _http(url: str, timeout: float) -> bool:
 
 
 async def until(
-    address: str, probe: Mapping[str, Any], ports: Mapping[str, int], runs: Callable[[], Awaitable[bool]]
+    address: str,
+    probe: Mapping[str, Any],
+    ports: Mapping[str, int],
+    runs: Callable[[], Awaitable[bool]],
+    tries: int | None = None,
 ) -> bool:
-    """Probe until it holds, as often and as long as it says, and no longer than the container `runs`."""
-    for _ in range(int(probe.get("failureThreshold", 3))):
+    """Probe until it holds, as often as it says or `tries`, and no longer than the container `runs`."""
+    for _ in range(int(probe.get("failureThreshold", 3)) if tries is None else tries):
         if await holds(address, probe, ports):
             return True
         if not await runs():
