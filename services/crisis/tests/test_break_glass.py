@@ -10,14 +10,13 @@ from haven.crisis.v1 import alert_service_pb2 as alert_pb
 from haven.crisis.v1 import alerts_pb2, events_pb2
 from haven.crisis.v1 import break_glass_service_pb2 as glass_pb
 from haven.crisis.v1.break_glass_service_pb2_grpc import BreakGlassServiceStub
-from prometheus_client import REGISTRY
 
 from haven_crisis import facts, texts
 from haven_crisis.store import break_glass, pages
 from haven_kit.errors import NotFound, Refused
 from haven_kit.testing import eventually
 
-from .world import World, body_of
+from .world import World, body_of, measured
 
 
 async def test_break_glass_opens_is_loud_and_is_reviewed(world: World, person_id: str) -> None:
@@ -109,12 +108,7 @@ async def test_the_privacy_reviewer_is_told_and_has_nothing_to_take(world: World
 
 
 async def test_the_reviewer_is_told_again_until_a_provider_takes_it(world: World, person_id: str) -> None:
-    await world.plan()
-    raised = await world.signal(person_id)
-    world.mail.reply, world.hooks["boss"].status = "554 no", 500
-    failed = _told("failed")
-    used = await _opened(world, raised.alert_id)
-    await eventually(lambda: _told("failed") == failed + 1)
+    used = await _opened_and_nobody_told(world, person_id)
     await world.step("break-glass")
     assert len(_notices(world, used.break_glass_id)) == 1  # not before its time
     world.mail.reply, world.hooks["boss"].status = None, 204
@@ -126,12 +120,7 @@ async def test_the_reviewer_is_told_again_until_a_provider_takes_it(world: World
 
 
 async def test_of_what_is_reviewed_nobody_is_told_again(world: World, person_id: str) -> None:
-    await world.plan()
-    raised = await world.signal(person_id)
-    world.mail.reply, world.hooks["boss"].status = "554 no", 500
-    failed = _told("failed")
-    used = await _opened(world, raised.alert_id)
-    await eventually(lambda: _told("failed") == failed + 1)
+    used = await _opened_and_nobody_told(world, person_id)
     world.mail.reply, world.hooks["boss"].status = None, 204
     admin = world.staff("admin", "administrator").stub(BreakGlassServiceStub)
     review = glass_pb.ReviewBreakGlassRequest(break_glass_id=used.break_glass_id, justified=True, note="plausible")
@@ -155,6 +144,17 @@ async def _opened(world: World, alert_id: str) -> glass_pb.BreakGlassUse:
     return used
 
 
+async def _opened_and_nobody_told(world: World, person_id: str) -> glass_pb.BreakGlassUse:
+    """An access of which no provider has taken the notice."""
+    await world.plan()
+    raised = await world.signal(person_id)
+    world.mail.reply, world.hooks["boss"].status = "554 no", 500
+    failed = _told("failed")
+    used = await _opened(world, raised.alert_id)
+    await eventually(lambda: _told("failed") == failed + 1)
+    return used
+
+
 async def _closed(world: World, person_id: str) -> str:
     """An alert that is over, with what `first` had to say."""
     await world.plan()
@@ -174,4 +174,4 @@ async def _closed(world: World, person_id: str) -> str:
 
 
 def _told(outcome: str) -> float:
-    return REGISTRY.get_sample_value("haven_crisis_break_glass_told_total", {"outcome": outcome}) or 0.0
+    return measured("haven_crisis_break_glass_told_total", outcome=outcome)

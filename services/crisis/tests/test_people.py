@@ -62,13 +62,7 @@ async def test_partners_and_family_never_see_contacts(world: World, person_id: s
 
 async def test_the_responder_has_everything_on_one_page(world: World, person_id: str) -> None:
     await world.plan()
-    session_id = ids.new_id()
-    await _prepared(world, person_id)
-    joined = session_events.ParticipantJoined(
-        session_id=session_id, person_id=person_id, facilitator_id="facilitator-9"
-    )
-    joined.joined_at.FromDatetime(world.clock.now())
-    await world.crisis.react(joined, key=session_id)
+    session_id = await _in_session(world, person_id)
     world.clock.advance(timedelta(minutes=30))
     raised = await world.signal(person_id, note="panic")
     await world.paged("first", raised.alert_id)
@@ -169,13 +163,7 @@ async def test_what_is_missing_is_said(world: World, person_id: str) -> None:
 
 async def test_a_drill_shows_nobody_the_records_of_whom_it_names(world: World, person_id: str) -> None:
     await world.plan()
-    session_id = ids.new_id()
-    await _prepared(world, person_id)
-    joined = session_events.ParticipantJoined(
-        session_id=session_id, person_id=person_id, facilitator_id="facilitator-9"
-    )
-    joined.joined_at.FromDatetime(world.clock.now())
-    await world.crisis.react(joined, key=session_id)
+    await _in_session(world, person_id)
     off_duty = world.staff("off-duty")
     drill = await world.signal(person_id, off_duty, source=signals_pb2.SIGNAL_SOURCE_DRILL)
     ask = alert_pb.GetResponderViewRequest(alert_id=drill.alert_id)
@@ -206,6 +194,18 @@ async def test_an_earlier_place_does_not_replace_a_later_one(world: World, perso
     assert kept.confirmed_at == now.confirmed_at
     with pytest.raises(NotFound):
         await world.participant(ids.new_id()).stub(CrisisServiceStub).ConfirmLocation(request)
+
+
+async def _in_session(world: World, person_id: str) -> str:
+    """All that is known of the person, who joined a session a moment ago: its id."""
+    session_id = ids.new_id()
+    await _prepared(world, person_id)
+    joined = session_events.ParticipantJoined(
+        session_id=session_id, person_id=person_id, facilitator_id="facilitator-9"
+    )
+    joined.joined_at.FromDatetime(world.clock.now())
+    await world.crisis.react(joined, key=session_id)
+    return session_id
 
 
 async def _prepared(world: World, person_id: str) -> None:

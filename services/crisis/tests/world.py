@@ -15,6 +15,7 @@ from haven.crisis.v1.alert_service_pb2_grpc import AlertServiceStub
 from haven.crisis.v1.channel_service_pb2_grpc import ChannelServiceStub
 from haven.crisis.v1.crisis_service_pb2_grpc import CrisisServiceStub
 from haven.crisis.v1.on_call_service_pb2_grpc import OnCallServiceStub
+from prometheus_client import REGISTRY
 
 from haven_crisis.domain.alerts import replay
 from haven_crisis.store import alerts
@@ -209,3 +210,8 @@ def step(*targets: on_call_pb.Target, round_robin: bool = False) -> on_call_pb.S
 def body_of(received: Webhook) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(received.body)
     return found
+
+
+def measured(name: str, **labels: str) -> float:
+    """A metric of this process; 0 where it was never set."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
