@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from haven.crisis.v1 import signals_pb2 as pb
 
+from haven_crisis.domain.severity import Severity
 from haven_crisis.keeping import backlog
 from haven_crisis.keeping.case import Kept
 from haven_crisis.keeping.keeper import Held
+from haven_kit import ids
 from haven_kit.errors import Unavailable
 from haven_kit.testing import eventually
 from haven_kit.testing.running import Running
@@ -107,6 +110,31 @@ async def test_a_call_at_another_replica_is_in_the_record(
         await other_knows(trouble, other, answer.alert_id)
         await Between(trouble, monkeypatch, when).happens(calls)
     await trouble.whole(person_id, signals=2)
+    monkeypatch.undo()
+    await other.stop()
+
+
+@pytest.mark.parametrize("when", WHEN)
+async def test_a_call_at_another_replica_that_says_that_life_is_in_danger_is_paged_on_every_channel(
+    trouble: Trouble, person_id: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trouble.on_call_is_known()
+    other = await trouble.replica()
+
+    async def calls() -> None:
+        plan = trouble.roads_of(other)._acceptance.plan(signal, trouble.world.clock.now())
+        await trouble.keeping_of(other).take(replace(plan, severity=int(Severity.IMMEDIATE)), asked)
+
+    async with trouble.away():
+        answer = await trouble.signal(person_id)
+        await trouble.world.paged("first", answer.alert_id)
+        (kept,) = trouble.keeping._keeper.cases[answer.alert_id].case.signals
+        signal, asked = kept.renamed(ids.new_id()).signal, kept.asked
+        await other_knows(trouble, other, answer.alert_id)
+        await Between(trouble, monkeypatch, when).happens(calls)
+    await trouble.complete()
+    pages = "SELECT place FROM page JOIN alert USING (alert_id) WHERE person_id = $1 AND page.responder_id = 'first'"
+    assert sorted(each["place"] for each in await trouble.fetch(pages, person_id)) == [0, 1]
     monkeypatch.undo()
     await other.stop()
 

@@ -13,6 +13,7 @@ from haven_crisis import facts
 from haven_crisis.domain.alerts import UNANSWERED, Alert, Entry, Kind, Limits, State, until, withdraw
 from haven_crisis.keeping.case import Acknowledged, Case, KeptPage, KeptSignal, Withdrawn
 from haven_crisis.keeping.keeper import Became, Held
+from haven_crisis.pager import Pager
 from haven_crisis.settings import CrisisSettings
 from haven_crisis.store import acceptance, alerts, kept
 from haven_crisis.store.acceptance import Plan
@@ -31,12 +32,13 @@ _log = logs.get(__name__)
 class Completer:
     """Writes cases into the record."""
 
-    def __init__(self, parts: Parts[CrisisSettings], database: Database, limits: Limits, worker_id: str) -> None:
+    def __init__(self, parts: Parts[CrisisSettings], database: Database, limits: Limits, pager: Pager) -> None:
         self._cipher = parts.cipher
         self._flood = parts.settings.crisis_flood_alerts
         self._database = database
         self._limits = limits
-        self._worker_id = worker_id
+        self._pager = pager
+        self._worker_id = pager.worker_id
 
     async def complete(self, held: Held) -> None:
         """Write into the record what it does not have of a case. Under its lock. Raises Unavailable while the database
@@ -47,6 +49,8 @@ class Completer:
         async with self._database.transaction(_PRINCIPAL) as tx:
             known = await kept.begin(tx, case.case_id)
             became = await (self._add(tx, held, Became(*known)) if known else self._write(tx, held, case))
+            # Only now the signals of all replicas are together: they may say that life is in danger.
+            await self._pager.widen(tx, became.alert_id)
         held.became, held.behind = became, False
         _log.warning("kept.completed", alert_id=became.alert_id, signals=len(case.signals), pages=len(case.pages))
 

@@ -86,7 +86,7 @@ class Keeping:
         self._limits = limits
         self._keeper = Keeper(parts.cipher, stream, journal, pager.worker_id, settings.crisis_keep_seconds)
         self._pages = MemoryPager(parts, directory, pager, self._keeper)
-        self._completer = Completer(parts, database, limits, pager.worker_id)
+        self._completer = Completer(parts, database, limits, pager)
         self._backlog = Backlog(self._keeper, self._completer, pager, parts.clock)
         self._claims = Claims(self._keeper, parts.clock)
         self.callers = Callers(self._keeper, self._claims)
