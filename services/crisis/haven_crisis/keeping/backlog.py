@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from haven_crisis import metrics
 from haven_crisis.keeping.completing import Completer
-from haven_crisis.keeping.keeper import Held, Keeper
+from haven_crisis.keeping.keeper import TRIES, Held, Keeper
 from haven_crisis.pager import Pager
 from haven_kit import logs, tasks
 from haven_kit.clock import Clock
@@ -26,7 +26,6 @@ WAITED_S = 1.0
 BUDGET_S = 2.0
 """For one case, while nobody pages for it. Doubled each time that it was too little, up to what the database may take
 to answer: one that reads and cannot commit must not keep a case from being paged for, nor a slow one keep it out."""
-_TRIES = 3
 _log = logs.get(__name__)
 
 
@@ -97,7 +96,7 @@ class Backlog:
         except (Unavailable, Overloaded, TimeoutError) as error:
             _log.warning("kept.waiting", alert_id=held.case.alert_id, error=type(error).__name__)
             return False
-        except Exception:  # noqa: BLE001 - see above
+        except Exception:  # noqa: BLE001 - it must not hold back the others, and is tried again
             _log.exception("kept.not_completed", alert_id=held.case.alert_id)
             metrics.KEPT_FAILURES.inc()
         return True
@@ -115,7 +114,7 @@ class Backlog:
                 async with asyncio.timeout(self._budget):
                     if held.became is None and held.revision and not await self._keeper.still_mine(held):
                         return
-                    for _ in range(_TRIES):
+                    for _ in range(TRIES):
                         await self._completer.complete(held)
                         if await self._keeper.forget(held):
                             return

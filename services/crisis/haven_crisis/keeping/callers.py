@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from haven_crisis.domain.alerts import State
 from haven_crisis.keeping.case import Case, KeptSignal, Withdrawn
 from haven_crisis.keeping.claims import Claims
-from haven_crisis.keeping.keeper import Held, Keeper
+from haven_crisis.keeping.keeper import TRIES, Held, Keeper
 from haven_crisis.keeping.stream import Changed
-
-_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Callers:
     async def withdraw(self, withdrawn: Withdrawn) -> bool:
         """Note that a kept signal was a mistake; whoever was called looks after the person all the same. False where it
         is not kept any more: the record has it."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             if (held := self._with(withdrawn.signal_id)) is None:
                 return False
             async with held.lock:

@@ -14,7 +14,8 @@ from haven_kit.cipher import CannotOpen, Cipher
 
 AT_ONCE = 500
 """Cases of others that are read at one look."""
-_TRIES = 3
+TRIES = 3
+"""How often something is tried at once where another replica was first."""
 _log = logs.get(__name__)
 
 
@@ -124,7 +125,7 @@ class Keeper:
         return True
 
     async def _in_stream(self, held: Held) -> bool:
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             try:
                 held.revision = await self._stream.put(held.case.alert_id, self._sealed(held.case), held.revision)
             except NotKept:

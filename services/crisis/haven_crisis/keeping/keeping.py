@@ -22,7 +22,7 @@ from haven_crisis.keeping.claims import Claims
 from haven_crisis.keeping.completing import Completer
 from haven_crisis.keeping.copy import OnCallCopy
 from haven_crisis.keeping.journal import Journal
-from haven_crisis.keeping.keeper import Held, Keeper
+from haven_crisis.keeping.keeper import TRIES, Held, Keeper
 from haven_crisis.keeping.paging import MemoryPager
 from haven_crisis.keeping.stream import Changed, Stream
 from haven_crisis.pager import Pager
@@ -40,7 +40,6 @@ OTHERS_WRITE_S = 5.0
 """How long the record is left to the replicas that have something to write into it."""
 MOST_SIGNALS = 100
 """Of one case; more begin another one, which is joined with it in the record."""
-_TRIES = 3
 _PRINCIPAL = system("crisis/keeping")
 _log = logs.get(__name__)
 
@@ -245,7 +244,7 @@ class Keeping:
         replica knows no such alert, a colleague has it, they were not paged for it, it cannot be written down, or
         another replica reaches the record."""
         earlier = self._claims.was_paged(alert_id, responder_id)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             held = await self._keeper.get(alert_id) or (await self._claims.claim(alert_id) if earlier else None)
             if held is None:
                 return False
